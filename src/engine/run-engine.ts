@@ -1,0 +1,51 @@
+import type { AgentOutput, AgentTurn, IndexedChunk } from '../agent/turn.ts'
+import type { PublicStatus } from './run-status.ts'
+
+/** How a run is started; see architecture.md "Life of a run", 3. */
+export interface StartOptions {
+  /** Trigger.dev idempotency key: a second start with the same key returns the first run. */
+  engineKey: string
+  /** Runs with the same key execute one after the other, in the order of their start. */
+  concurrencyKey: string
+  tags: string[]
+  /** Seconds that the run may wait for its execution. */
+  ttlSeconds: number
+  /** Seconds that the run may execute. */
+  maxDurationSeconds: number
+}
+
+/** What lists and subscriptions tell about a run. Times are the engine's. */
+export interface RunSummary {
+  runId: string
+  status: PublicStatus
+  tags: string[]
+  createdAt: Date
+  startedAt?: Date
+  finishedAt?: Date
+}
+
+/** One run as the engine sees it. `output` only when completed, `failure` only when failed. */
+export interface RunSnapshot extends RunSummary {
+  payload?: AgentTurn
+  output?: AgentOutput
+  failure?: { errorCode: string; message: string }
+}
+
+/**
+ * What the services need of Trigger.dev. Every call has a deadline of its own and rejects with an error of the
+ * register (`src/errors.ts`): `engine_unavailable` when Trigger.dev is away, refuses or stays silent.
+ */
+export interface RunEngine {
+  /** Idempotent on `options.engineKey`. A rejection says by `EngineError.outcome` whether a run may exist. */
+  start(turn: AgentTurn, options: StartOptions): Promise<string>
+  /** Runs with the tag, newest first, 100 a page. Lags behind by seconds. */
+  list(filter: { tag: string; createdFrom?: Date }): AsyncIterable<RunSummary>
+  /** `undefined`: unknown to the engine, which may be lag; a run that is certainly lost is a failed snapshot. */
+  get(runId: string): Promise<RunSnapshot | undefined>
+  /** Idempotent; a finished run is left as it is. */
+  cancel(runId: string): Promise<void>
+  /** The run's chunks, always from the start of the stream; ends by silence, not by the end of the run. */
+  chunks(runId: string, signal: AbortSignal): AsyncIterable<IndexedChunk>
+  /** Every change of the runs with the tag, until `signal` aborts or the subscription breaks (then it throws). */
+  changes(tag: string, signal: AbortSignal): AsyncIterable<RunSummary>
+}
