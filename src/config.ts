@@ -1,0 +1,198 @@
+import { Value } from '@sinclair/typebox/value'
+import { Settings } from './settings.ts'
+
+/** HS256 with rotating secrets, or a key set; exactly one. */
+export type KeySource = { kind: 'secrets'; secrets: string[] } | { kind: 'jwks'; url: string }
+
+export interface AuthConfig {
+  keys: KeySource
+  issuer?: string
+  audience?: string
+  /** Bad tokens per address and minute before 429. */
+  failureMax: number
+}
+
+export interface RateLimitConfig {
+  startMax: number
+  readMax: number
+  /** Per actor, `start` and `read` each; undefined: 20 × the user's. */
+  actorMax?: number
+  windowSeconds: number
+  redisUrl?: string
+}
+
+/** Everything that the application needs, complete: embedded defaults have been filled in. */
+export interface AppConfig {
+  production: boolean
+  host: string
+  port: number
+  logLevel: string
+  logContent: boolean
+  database: { url: string; poolMax: number }
+  trigger: { secretKey: string; apiUrl: string; largePayloads: boolean }
+  auth: AuthConfig
+  rateLimit: RateLimitConfig
+  trustProxy: boolean | number | string[]
+  corsOrigins: string[]
+  metricsPort?: number
+  otlpEndpoint?: string
+  retentionDays: number
+  run: { ttlSeconds: number; maxDurationSeconds: number }
+  shutdownTimeoutSeconds: number
+  /** Present when the signing secret is the embedded one: Swagger UI may then open authorised on localhost. */
+  embeddedSecret?: string
+}
+
+/** The environment parsed; what may be supplied by an embedded default can be missing. */
+export interface Config extends Omit<AppConfig, 'database' | 'trigger' | 'auth' | 'embeddedSecret'> {
+  database: { url?: string; poolMax: number }
+  trigger: { secretKey?: string; apiUrl: string; largePayloads: boolean }
+  auth: Omit<AuthConfig, 'keys'> & { keys?: KeySource }
+  localDataDir: string
+  /** What the local engine's workers get of the environment. */
+  agentEnvironment: Record<string, string>
+}
+
+/** Names every faulty variable at once; never shows a value. */
+export class ConfigError extends Error {
+  readonly faults: string[]
+  constructor(faults: string[]) {
+    super(`The environment is not usable:\n${faults.map((fault) => `  ${fault}`).join('\n')}`)
+    this.name = 'ConfigError'
+    this.faults = faults
+  }
+}
+
+const SECRET_BYTES = 32
+
+/**
+ * Parses the environment into one frozen object. An empty variable counts as unset.
+ * @throws ConfigError that lists every fault with the variable's name
+ */
+export function loadConfig(environment: Record<string, string | undefined>): Config {
+  const given = Object.fromEntries(
+    Object.keys(Settings.properties)
+      .map((name) => [name, environment[name]?.trim()] as const)
+      .filter(([, value]) => value !== undefined && value !== ''),
+  )
+  const converted = Value.Convert(Settings, Value.Default(Settings, given)) as Settings
+  const faults = [...schemaFaults(converted), ...relationFaults(converted)]
+  if (faults.length > 0) throw new ConfigError(faults)
+  return deepFreeze(toConfig(converted))
+}
+
+function schemaFaults(settings: Settings): string[] {
+  const seen = new Map<string, string>()
+  for (const { path, message, schema } of Value.Errors(Settings, settings)) {
+    const name = path.slice(1).split('/')[0] ?? ''
+    const choices = Array.isArray(schema.anyOf)
+      ? `must be one of ${schema.anyOf.map((one: { const: string }) => one.const).join(', ')}`
+      : undefined
+    const form = schema.pattern
+      ? `must be an address like ${schema.pattern.replace(/[\^$]/g, '')}`
+      : undefined
+    if (!seen.has(name)) seen.set(name, `${name}: ${choices ?? form ?? message.toLowerCase()}`)
+  }
+  return [...seen.values()]
+}
+
+/** Rules between variables: contract §1 (keys) and §9 (production). */
+function relationFaults(settings: Settings): string[] {
+  const faults: string[] = []
+  const need = (name: keyof Settings, why: string) => {
+    if (settings[name] === undefined) faults.push(`${name}: ${why}`)
+  }
+  if (settings.AUTH_JWT_SECRET !== undefined && settings.AUTH_JWKS_URL !== undefined) {
+    faults.push('AUTH_JWT_SECRET, AUTH_JWKS_URL: set one of them, not both')
+  }
+  if (list(settings.AUTH_JWT_SECRET).some((secret) => Buffer.byteLength(secret) < SECRET_BYTES)) {
+    faults.push(`AUTH_JWT_SECRET: every secret needs at least ${SECRET_BYTES} bytes`)
+  }
+  if (settings.AUTH_JWT_SECRET !== undefined && list(settings.AUTH_JWT_SECRET).length === 0) {
+    faults.push('AUTH_JWT_SECRET: holds no secret')
+  }
+  if (settings.AUTH_JWKS_URL !== undefined) {
+    need('AUTH_ISSUER', 'is required with AUTH_JWKS_URL')
+    need('AUTH_AUDIENCE', 'is required with AUTH_JWKS_URL')
+  }
+  if (settings.NODE_ENV === 'production') {
+    need('DATABASE_URL', 'is required with NODE_ENV=production')
+    need('TRIGGER_SECRET_KEY', 'is required with NODE_ENV=production')
+    if (settings.AUTH_JWT_SECRET === undefined && settings.AUTH_JWKS_URL === undefined) {
+      faults.push('AUTH_JWT_SECRET or AUTH_JWKS_URL: one is required with NODE_ENV=production')
+    }
+  }
+  return faults
+}
+
+function toConfig(settings: Settings): Config {
+  return {
+    production: settings.NODE_ENV === 'production',
+    host: settings.HOST,
+    port: settings.PORT,
+    logLevel: settings.LOG_LEVEL,
+    logContent: settings.LOG_CONTENT,
+    database: { ...given('url', settings.DATABASE_URL), poolMax: settings.DATABASE_POOL_MAX },
+    trigger: {
+      ...given('secretKey', settings.TRIGGER_SECRET_KEY),
+      apiUrl: settings.TRIGGER_API_URL,
+      largePayloads: settings.TRIGGER_LARGE_PAYLOADS,
+    },
+    auth: {
+      ...given('keys', keySource(settings)),
+      ...given('issuer', settings.AUTH_ISSUER),
+      ...given('audience', settings.AUTH_AUDIENCE),
+      failureMax: settings.AUTH_FAILURE_MAX,
+    },
+    rateLimit: {
+      startMax: settings.RATE_LIMIT_START_MAX,
+      readMax: settings.RATE_LIMIT_READ_MAX,
+      ...given('actorMax', settings.RATE_LIMIT_ACTOR_MAX),
+      windowSeconds: settings.RATE_LIMIT_WINDOW_SECONDS,
+      ...given('redisUrl', settings.REDIS_URL),
+    },
+    trustProxy: trustProxy(settings.TRUST_PROXY),
+    corsOrigins: list(settings.CORS_ORIGINS),
+    ...given('metricsPort', settings.METRICS_PORT),
+    ...given('otlpEndpoint', settings.OTEL_EXPORTER_OTLP_ENDPOINT),
+    retentionDays: settings.RETENTION_DAYS,
+    run: { ttlSeconds: settings.RUN_TTL_SECONDS, maxDurationSeconds: settings.RUN_MAX_DURATION_SECONDS },
+    shutdownTimeoutSeconds: settings.SHUTDOWN_TIMEOUT_SECONDS,
+    localDataDir: settings.LOCAL_DATA_DIR,
+    agentEnvironment: {
+      ...given('AGENT_MODEL', settings.AGENT_MODEL),
+      ...given('AGENT_MODEL_API_KEY', settings.AGENT_MODEL_API_KEY),
+      ...given('AGENT_MODEL_BASE_URL', settings.AGENT_MODEL_BASE_URL),
+      AGENT_OFFLINE_WORD_MS: String(settings.AGENT_OFFLINE_WORD_MS),
+    },
+  }
+}
+
+function keySource(settings: Settings): KeySource | undefined {
+  if (settings.AUTH_JWKS_URL !== undefined) return { kind: 'jwks', url: settings.AUTH_JWKS_URL }
+  if (settings.AUTH_JWT_SECRET === undefined) return undefined
+  return { kind: 'secrets', secrets: list(settings.AUTH_JWT_SECRET) }
+}
+
+function trustProxy(value: string | undefined): boolean | number | string[] {
+  if (value === undefined || value === 'false') return false
+  if (value === 'true') return true
+  return /^\d+$/.test(value) ? Number(value) : list(value)
+}
+
+function list(value: string | undefined): string[] {
+  return (value ?? '')
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '')
+}
+
+/** `exactOptionalPropertyTypes`: an unset variable is an absent property. */
+function given<Name extends string, Value>(name: Name, value: Value | undefined) {
+  return (value === undefined ? {} : { [name]: value }) as { [key in Name]?: Value }
+}
+
+function deepFreeze<T extends object>(value: T): T {
+  for (const inner of Object.values(value)) if (inner !== null && typeof inner === 'object') deepFreeze(inner)
+  return Object.freeze(value)
+}

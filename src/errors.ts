@@ -1,0 +1,232 @@
+/** One kind of refusal: what `GET /problems/{code}` tells about it, and what every such answer carries. */
+export interface ProblemDefinition {
+  status: number
+  title: string
+  /** Whether the same request can succeed later without being changed. */
+  retryable: boolean
+  /** What happened. */
+  what: string
+  /** Who must act, and how. */
+  action: string
+}
+
+/** The closed register of every problem that this service answers with (RFC 9457). */
+export const PROBLEMS = {
+  invalid_request: {
+    status: 400,
+    title: 'Invalid request',
+    retryable: false,
+    what: 'The request does not match the schema; `errors` lists every fault with its path.',
+    action: 'Correct the request; sending it again unchanged fails again.',
+  },
+  malformed_json: {
+    status: 400,
+    title: 'Malformed JSON',
+    retryable: false,
+    what: 'The body could not be read as JSON.',
+    action: 'Send a well-formed JSON body.',
+  },
+  invalid_cursor: {
+    status: 400,
+    title: 'Invalid cursor',
+    retryable: false,
+    what: 'The cursor was not made by this service, or belongs to a list with other filters.',
+    action: 'Start the list again without a cursor, and keep the filters while paging.',
+  },
+  invalid_stream_position: {
+    status: 400,
+    title: 'Invalid stream position',
+    retryable: false,
+    what: '`Last-Event-ID` or `startIndex` is malformed or lies beyond the end of the stream.',
+    action: 'Resume with the id of the last frame that you received, or without any.',
+  },
+  regenerate_unsupported: {
+    status: 400,
+    title: 'Regenerating is not supported',
+    retryable: false,
+    what: 'The body asks for `trigger: "regenerate-message"`; conversations here only grow.',
+    action: 'Send the question again as a new message.',
+  },
+  unauthorized: {
+    status: 401,
+    title: 'Unauthorized',
+    retryable: false,
+    what: 'There is no bearer token, or it is not valid here. The reason is in the log of the service.',
+    action: 'Send `Authorization: Bearer <token>` with a valid, unexpired token.',
+  },
+  insufficient_scope: {
+    status: 403,
+    title: 'Insufficient scope',
+    retryable: false,
+    what: 'The token is valid but lacks the scope that this operation needs.',
+    action: 'Ask whoever issues your tokens for the scope that `WWW-Authenticate` names.',
+  },
+  not_found: {
+    status: 404,
+    title: 'Not found',
+    retryable: false,
+    what: 'There is no such address.',
+    action: 'Compare the address with the API description at /docs.',
+  },
+  conversation_not_found: {
+    status: 404,
+    title: 'Conversation not found',
+    retryable: false,
+    what: 'There is no such conversation, or it is not yours.',
+    action: 'Check the id and the user of the token.',
+  },
+  run_not_found: {
+    status: 404,
+    title: 'Run not found',
+    retryable: false,
+    what: 'There is no such run, it is not yours, or its conversation was deleted.',
+    action: 'Check the id and the user of the token.',
+  },
+  method_not_allowed: {
+    status: 405,
+    title: 'Method not allowed',
+    retryable: false,
+    what: 'The address exists, but not for this method; `Allow` lists those that work.',
+    action: 'Use one of the methods in `Allow`.',
+  },
+  conversation_busy: {
+    status: 409,
+    title: 'Conversation busy',
+    retryable: true,
+    what: 'The conversation has an unfinished run and the request said `ifBusy: "reject"`.',
+    action: 'Wait for `activeRunId` to end, or choose `enqueue` or `interrupt`.',
+  },
+  conversation_queue_full: {
+    status: 409,
+    title: 'Conversation queue full',
+    retryable: true,
+    what: 'Ten runs of the conversation are unfinished.',
+    action: 'Wait for one of them to end.',
+  },
+  idempotency_in_progress: {
+    status: 409,
+    title: 'First request still in progress',
+    retryable: true,
+    what: 'A request with the same Idempotency-Key has not been dispatched yet.',
+    action: 'Send the same request again after `retryAfter` seconds.',
+  },
+  stream_expired: {
+    status: 410,
+    title: 'Stream expired',
+    retryable: false,
+    what: 'The stream of this run is no longer kept in full.',
+    action: 'Poll the run: the whole answer is there.',
+  },
+  payload_too_large: {
+    status: 413,
+    title: 'Payload too large',
+    retryable: false,
+    what: 'The body exceeds 2 MiB.',
+    action: 'Send a smaller body.',
+  },
+  engine_payload_too_large: {
+    status: 413,
+    title: 'Message too large for the run engine',
+    retryable: false,
+    what: 'The message does not fit into the 120 KiB that a run can carry inline.',
+    action:
+      'Shorten the message, or let the operator set TRIGGER_LARGE_PAYLOADS where an object store exists.',
+  },
+  unsupported_media_type: {
+    status: 415,
+    title: 'Unsupported media type',
+    retryable: false,
+    what: 'The body is not `application/json`.',
+    action: 'Send JSON with `content-type: application/json`.',
+  },
+  idempotency_key_mismatch: {
+    status: 422,
+    title: 'Idempotency-Key reused',
+    retryable: false,
+    what: 'The key was used before with another turn.',
+    action: 'Use a new key for a new turn.',
+  },
+  rate_limited: {
+    status: 429,
+    title: 'Rate limit exceeded',
+    retryable: true,
+    what: 'The user has used up the requests of the current window.',
+    action: 'Wait `retryAfter` seconds; then the request is accepted when nobody else spends the budget.',
+  },
+  internal: {
+    status: 500,
+    title: 'Internal error',
+    retryable: true,
+    what: 'The service failed in a way that it does not know. The cause is in its log.',
+    action: 'Tell the operator the `requestId`.',
+  },
+  engine_unavailable: {
+    status: 503,
+    title: 'Run engine unavailable',
+    retryable: true,
+    what: 'Trigger.dev is away, refused or did not answer in time. Nothing half-made remains.',
+    action: 'Retry after `retryAfter` seconds, with the same Idempotency-Key if you sent one.',
+  },
+  database_unavailable: {
+    status: 503,
+    title: 'Database unavailable',
+    retryable: true,
+    what: 'The database is away or did not answer in time.',
+    action: 'Retry after `retryAfter` seconds.',
+  },
+  key_set_unavailable: {
+    status: 503,
+    title: 'Key set unavailable',
+    retryable: true,
+    what: 'The key set that tokens are verified with has never been reachable.',
+    action: 'Retry after `retryAfter` seconds; the operator checks AUTH_JWKS_URL.',
+  },
+  shutting_down: {
+    status: 503,
+    title: 'Shutting down',
+    retryable: true,
+    what: 'This instance is draining before it stops.',
+    action: 'Retry: another instance answers.',
+  },
+} as const satisfies Record<string, ProblemDefinition>
+
+export type ProblemCode = keyof typeof PROBLEMS
+
+/** One fault of a request: `path` is a JSON pointer into the part that `in` names (body when absent). */
+export interface Fault {
+  path: string
+  message: string
+}
+
+export interface ProblemDetails {
+  /** A sentence about this one occurrence; never carries internals. */
+  detail?: string
+  /** Whole seconds ≥ 1; sent as `retryAfter` and as `Retry-After`. */
+  retryAfter?: number
+  headers?: Record<string, string>
+  /** Further members of the body that the code defines. */
+  members?: { errors?: Fault[]; activeRunId?: string | null }
+  /** What really happened; logged, never sent. */
+  cause?: unknown
+}
+
+/** A refusal on its way to the caller; the errors plugin turns it into `application/problem+json`. */
+export class Problem extends Error {
+  readonly code: ProblemCode
+  readonly statusCode: number
+  readonly details: ProblemDetails
+
+  constructor(code: ProblemCode, details: ProblemDetails = {}) {
+    super(details.detail ?? PROBLEMS[code].title, { cause: details.cause })
+    this.name = 'Problem'
+    this.code = code
+    this.statusCode = PROBLEMS[code].status
+    this.details = details
+  }
+}
+
+/** `throw problem('conversation_not_found')`. 503 and 409 "busy" and "in progress" always say when to retry. */
+export function problem(code: ProblemCode, details: ProblemDetails = {}): Problem {
+  const waits = PROBLEMS[code].status === 503 || PROBLEMS[code].status === 409
+  return new Problem(code, waits ? { retryAfter: 1, ...details } : details)
+}

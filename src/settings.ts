@@ -1,0 +1,60 @@
+import { type Static, Type } from '@sinclair/typebox'
+
+const integer = (description: string, minimum: number, maximum: number, fallback?: number) =>
+  Type.Integer({ description, minimum, maximum, ...(fallback === undefined ? {} : { default: fallback }) })
+const text = (description: string, fallback?: string) =>
+  Type.String({ description, minLength: 1, ...(fallback === undefined ? {} : { default: fallback }) })
+const flag = (description: string) => Type.Boolean({ description, default: false })
+const url = (description: string, schemes: string, fallback?: string) =>
+  Type.String({
+    description,
+    pattern: `^(${schemes})://[^\\s]+$`,
+    ...(fallback === undefined ? {} : { default: fallback }),
+  })
+const optional = Type.Optional
+
+/** Every variable of the environment that the service reads. Unknown variables are none of its business. */
+export const Settings = Type.Object({
+  NODE_ENV: optional(text('`production` refuses embedded defaults: what is missing stops the start')),
+  PORT: integer('Port of the API; 0 picks a free one', 0, 65535, 3000),
+  HOST: text('Address to listen on; the image sets 0.0.0.0', '127.0.0.1'),
+  LOG_LEVEL: Type.Union(
+    ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'].map((level) => Type.Literal(level)),
+    { description: 'Least level that is logged', default: 'info' },
+  ),
+  LOG_CONTENT: flag('Log the texts of messages too'),
+  DATABASE_URL: optional(url('Postgres 14 or newer; embedded when unset', 'postgres|postgresql')),
+  DATABASE_POOL_MAX: integer('Connections of one instance', 2, 200, 10),
+  TRIGGER_SECRET_KEY: optional(text('Secret key of the Trigger.dev environment; local engine when unset')),
+  TRIGGER_API_URL: url('Address of Trigger.dev', 'https?', 'https://api.trigger.dev'),
+  TRIGGER_LARGE_PAYLOADS: flag(
+    'The Trigger.dev server has an object store: messages over 120 KiB are accepted',
+  ),
+  AUTH_JWT_SECRET: optional(text('HS256 secrets of at least 32 bytes, comma-separated to rotate')),
+  AUTH_JWKS_URL: optional(url('Key set for RS256, ES256 and EdDSA tokens', 'https?')),
+  AUTH_ISSUER: optional(text('Required `iss` of every token')),
+  AUTH_AUDIENCE: optional(text('Required `aud` of every token')),
+  AUTH_FAILURE_MAX: integer('Bad tokens per address and minute before 429', 1, 1_000_000, 100),
+  REDIS_URL: optional(url('Shares the rate limits between instances', 'rediss?')),
+  RATE_LIMIT_START_MAX: integer('Starts per user and window', 1, 1_000_000, 30),
+  RATE_LIMIT_READ_MAX: integer('Reads per user and window', 1, 1_000_000, 600),
+  RATE_LIMIT_ACTOR_MAX: optional(
+    integer("Requests per actor and window; 20 times the user's limit when unset", 1, 100_000_000),
+  ),
+  RATE_LIMIT_WINDOW_SECONDS: integer('Length of the window in seconds', 1, 86_400, 60),
+  TRUST_PROXY: optional(text('`true`, a number of hops, or addresses whose X-Forwarded-For is believed')),
+  CORS_ORIGINS: optional(text('Origins that browsers may call from, comma-separated; off when unset')),
+  METRICS_PORT: optional(integer('Port of the Prometheus metrics; off when unset', 0, 65535)),
+  OTEL_EXPORTER_OTLP_ENDPOINT: optional(url('Where traces go by OTLP over HTTP; off when unset', 'https?')),
+  RETENTION_DAYS: integer('Days that finished runs and their idempotency keys are kept', 1, 36_500, 30),
+  RUN_TTL_SECONDS: integer('Seconds that a run may wait for its execution', 10, 1_209_600, 3600),
+  RUN_MAX_DURATION_SECONDS: integer('Seconds that a run may execute', 5, 86_400, 300),
+  SHUTDOWN_TIMEOUT_SECONDS: integer('Seconds between SIGTERM and a forced end', 1, 3600, 25),
+  LOCAL_DATA_DIR: text('Folder of the embedded database and secrets', '.data'),
+  AGENT_MODEL: optional(text("Model of the agent; the offline model when unset (worker's setting)")),
+  AGENT_MODEL_API_KEY: optional(text("Key of the model's provider (worker's setting)")),
+  AGENT_MODEL_BASE_URL: optional(url('OpenAI-compatible endpoint of the provider (worker)', 'https?')),
+  AGENT_OFFLINE_WORD_MS: integer('Milliseconds per word of the offline model (worker)', 0, 10_000, 15),
+})
+
+export type Settings = Static<typeof Settings>
