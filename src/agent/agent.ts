@@ -1,0 +1,26 @@
+import { isStepCount, type StopCondition, ToolLoopAgent, type ToolSet } from 'ai'
+import { instructions } from './instructions.ts'
+import { selectModel } from './model.ts'
+import type { AgentSettings } from './settings.ts'
+import { createTools } from './tools/index.ts'
+
+/**
+ * The agent of this service. To make it yours, change `instructions.ts`, `tools/` and `model.ts`; nothing else
+ * knows what the agent is about.
+ */
+export function createAgent(settings: AgentSettings) {
+  const tools: ToolSet = createTools({ faults: !settings.provider && settings.offline.faults })
+  const stopWhen: StopCondition<ToolSet> = isStepCount(settings.maxSteps)
+  return new ToolLoopAgent({
+    id: 'agent-chat',
+    model: selectModel(settings),
+    instructions,
+    tools,
+    stopWhen,
+    // The run itself has one attempt (a second one would run tools again), so retries happen here.
+    maxRetries: 2,
+    timeout: settings.timeouts,
+    // Errors are judged by whoever reads the stream; the default would print them, the whole prompt included.
+    onError: () => {},
+  })
+}

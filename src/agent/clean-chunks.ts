@@ -1,0 +1,49 @@
+import type { UIMessageChunk } from 'ai'
+import { cleanJson, isHighSurrogate } from './clean.ts'
+
+type Delta = Extract<UIMessageChunk, { type: 'text-delta' | 'reasoning-delta' | 'tool-input-delta' }>
+
+/**
+ * Cleans the chunks of one stream. A surrogate pair may be split over two deltas of a block, so its first half is
+ * held back until the second one comes, or something other than a delta.
+ */
+export function createChunkCleaner(): {
+  clean(chunk: UIMessageChunk): UIMessageChunk[]
+  flush(): UIMessageChunk[]
+} {
+  const held = new Map<string, Delta>()
+
+  const flush = () => {
+    const halves = [...held.values()].map((half) => cleanJson(half))
+    held.clear()
+    return halves
+  }
+
+  const cleanDelta = (chunk: Delta) => {
+    const key = `${chunk.type} ${idOf(chunk)}`
+    const half = held.get(key)
+    const text = (half ? textOf(half) : '') + textOf(chunk)
+    held.delete(key)
+    if (!isHighSurrogate(text.charCodeAt(text.length - 1))) return [cleanJson(withText(chunk, text))]
+    held.set(key, withText(chunk, text.slice(-1)))
+    return text.length > 1 ? [cleanJson(withText(chunk, text.slice(0, -1)))] : []
+  }
+
+  return { clean: (chunk) => (isDelta(chunk) ? cleanDelta(chunk) : [...flush(), cleanJson(chunk)]), flush }
+}
+
+export function isDelta(chunk: UIMessageChunk): chunk is Delta {
+  return chunk.type === 'text-delta' || chunk.type === 'reasoning-delta' || chunk.type === 'tool-input-delta'
+}
+
+export function idOf(chunk: Delta): string {
+  return chunk.type === 'tool-input-delta' ? chunk.toolCallId : chunk.id
+}
+
+export function textOf(chunk: Delta): string {
+  return chunk.type === 'tool-input-delta' ? chunk.inputTextDelta : chunk.delta
+}
+
+export function withText(chunk: Delta, text: string): Delta {
+  return chunk.type === 'tool-input-delta' ? { ...chunk, inputTextDelta: text } : { ...chunk, delta: text }
+}

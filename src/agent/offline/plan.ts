@@ -1,0 +1,79 @@
+import type { LanguageModelV4FinishReason, LanguageModelV4ToolResultPart } from '@ai-sdk/provider'
+import { findExpression } from './arithmetic.ts'
+import { type Reading, shorten } from './prompt.ts'
+import { tellStory } from './story.ts'
+
+/** What the offline model says in one step: reasoning, then text, then calls. */
+export interface Plan {
+  reasoning?: string
+  text?: string
+  calls?: { toolName: string; input: Record<string, unknown> }[]
+  finishReason?: LanguageModelV4FinishReason['unified']
+}
+
+const RULES: ((reading: Reading) => Plan | undefined)[] = [report, recall, story, time, arithmetic, greeting]
+
+/** Decides by simple rules, the first that fits; the same prompt always gets the same plan. */
+export function planReply(reading: Reading): Plan {
+  const plan = RULES.map((rule) => rule(reading)).find((found) => found) ?? fallback(reading)
+  const thinks = /\bthink\b/i.test(reading.message) && reading.results.length === 0
+  return thinks ? { reasoning: `I was asked: "${shorten(reading.message)}". Let me see.`, ...plan } : plan
+}
+
+function report({ results }: Reading): Plan | undefined {
+  return results.length > 0 ? { text: results.map(describe).join(' ') } : undefined
+}
+
+function describe({ toolName, output }: LanguageModelV4ToolResultPart): string {
+  if (output.type === 'error-text') return `The tool "${toolName}" failed: ${output.value}`
+  const value = 'value' in output ? (output.value as Record<string, unknown>) : {}
+  if (toolName === 'calculate') return `${value.expression} = ${value.result}.`
+  if (toolName === 'current_time') return `It is ${value.local}.`
+  return `The tool "${toolName}" returned ${shorten(JSON.stringify(value))}.`
+}
+
+function recall({ message, earlier }: Reading): Plan | undefined {
+  if (/\bwhat('s| is) my name\b/i.test(message)) {
+    const name = earlier
+      .map((text) => /\bmy name is ([\p{L}'-]+)/iu.exec(text)?.[1])
+      .findLast((found) => found)
+    return { text: name ? `Your name is ${name}.` : 'You have not told me your name.' }
+  }
+  const asked =
+    /\b(my|the) (very )?(first|last|previous) (question|message)\b/i.exec(message) ??
+    /\bwhat (did|have) I (just )?(say|said|ask|asked|tell|told|write|written)\b/i.exec(message)
+  if (!asked) return undefined
+  const which = /first/i.test(asked[0]) ? 'first' : 'last'
+  const found = which === 'first' ? earlier[0] : earlier.at(-1)
+  if (found === undefined) return { text: 'You have not said anything before this message.' }
+  return { text: `Your ${which} message was: "${shorten(found)}"` }
+}
+
+function story({ message }: Reading): Plan | undefined {
+  if (!/\bstory\b/i.test(message)) return undefined
+  return { text: tellStory(Number(/(\d+)[ -]sentences?/i.exec(message)?.[1] ?? 5), message) }
+}
+
+function time({ message }: Reading): Plan | undefined {
+  if (!/\b(what|which|tell|current)\b.*\b(time|date|day)\b/i.test(message)) return undefined
+  const timeZone = /\b[A-Z][A-Za-z]+\/[A-Z][A-Za-z_/]+/.exec(message)?.[0]
+  return { calls: [{ toolName: 'current_time', input: timeZone ? { timeZone } : {} }] }
+}
+
+function arithmetic({ message }: Reading): Plan | undefined {
+  const expression = findExpression(message)
+  return expression ? { calls: [{ toolName: 'calculate', input: { expression } }] } : undefined
+}
+
+function greeting({ message }: Reading): Plan | undefined {
+  const greets = /^\s*(hi|hello|hey|hallo|good (morning|day|evening))\b/i.test(message) && message.length < 40
+  return greets ? { text: 'Hello! How can I help you?' } : undefined
+}
+
+function fallback({ message }: Reading): Plan {
+  return {
+    text:
+      'I am the offline model: I calculate, tell the time, recall what you said and tell stories. ' +
+      `You wrote: "${shorten(message)}"`,
+  }
+}

@@ -1,0 +1,134 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { AgentTurn, TurnMessage } from '../agent/turn.ts'
+
+/** One run as it matters to those behind it. */
+export interface AheadRun {
+  /** Trigger.dev's status. */
+  status: string
+  payload?: unknown
+  output?: unknown
+}
+
+/** What is asked of the engine; both calls end by themselves when the signal aborts. */
+export interface AheadEngine {
+  retrieve(runId: string): Promise<AheadRun>
+  /** The records of the run's stream so far. */
+  chunks(runId: string, signal: AbortSignal): AsyncIterable<unknown>
+}
+
+export interface AheadHistory {
+  /** Oldest first. */
+  messages: TurnMessage[]
+  /** A run was not over, or could not be read, in time. */
+  incomplete: boolean
+}
+
+export interface AheadLimits {
+  /** Milliseconds that unfinished runs are waited for, in all. */
+  waitMs: number
+  /** Milliseconds between two looks at an unfinished run. */
+  pollMs: number
+  /** Milliseconds for one call, and for reading one stream. */
+  callMs: number
+}
+
+const LIMITS: AheadLimits = { waitMs: 5000, pollMs: 250, callMs: 3000 }
+const UNFINISHED = new Set(['PENDING_VERSION', 'DELAYED', 'QUEUED', 'DEQUEUED', 'EXECUTING', 'WAITING'])
+const INTERRUPTED: TurnMessage['parts'][number] = { type: 'text', text: '[This answer was interrupted.]' }
+
+/**
+ * The turns of the runs that stood ahead of this one when it was started, asked of the engine itself: the worker
+ * has no database. A run that failed or was cancelled counts with what its stream still shows. What cannot be had
+ * in time is left out, so that no trouble ahead can stop the turn.
+ */
+export async function readAhead(
+  runIds: string[],
+  engine: AheadEngine,
+  signal: AbortSignal,
+  limits: AheadLimits = LIMITS,
+): Promise<AheadHistory> {
+  const deadline = Date.now() + limits.waitMs
+  const turns = await Promise.all(runIds.map((runId) => readTurn(runId, engine, signal, limits, deadline)))
+  return { messages: turns.flatMap((turn) => turn ?? []), incomplete: turns.includes(undefined) }
+}
+
+async function readTurn(
+  runId: string,
+  engine: AheadEngine,
+  signal: AbortSignal,
+  limits: AheadLimits,
+  deadline: number,
+): Promise<TurnMessage[] | undefined> {
+  const run = await ended(runId, engine, signal, limits, deadline)
+  const message = readMessage((run?.payload as AgentTurn | undefined)?.message)
+  if (!run || !message) return undefined
+  if (run.status === 'COMPLETED') {
+    const answer = readMessage((run.output as { uiMessage?: unknown } | undefined)?.uiMessage)
+    return answer && [message, answer]
+  }
+  const text = await partialText(
+    engine.chunks(runId, AbortSignal.any([signal, AbortSignal.timeout(limits.callMs)])),
+  )
+  const id = (run.payload as AgentTurn).assistantMessageId
+  const parts: TurnMessage['parts'] = text ? [{ type: 'text', text }, INTERRUPTED] : [INTERRUPTED]
+  return [message, { id, role: 'assistant', parts }]
+}
+
+/** The run once it is over; `undefined` when it is not by the deadline, or cannot be read. */
+async function ended(
+  runId: string,
+  engine: AheadEngine,
+  signal: AbortSignal,
+  { callMs, pollMs }: AheadLimits,
+  deadline: number,
+): Promise<AheadRun | undefined> {
+  try {
+    for (;;) {
+      const run = await within(callMs, signal, engine.retrieve(runId))
+      if (!UNFINISHED.has(run.status)) return run
+      if (Date.now() + pollMs > deadline) return undefined
+      await delay(pollMs, undefined, { signal })
+    }
+  } catch {
+    return undefined
+  }
+}
+
+/** Gives a call up when it takes too long: the SDK's calls have no deadline of their own. */
+async function within<T>(ms: number, signal: AbortSignal, call: Promise<T>): Promise<T> {
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(ms)])
+  limit.throwIfAborted()
+  const { promise, reject } = Promise.withResolvers<never>()
+  limit.addEventListener('abort', () => reject(limit.reason), { once: true })
+  return Promise.race([call, promise])
+}
+
+/** All text that the records show; reading ends with the last chunk of a sealed stream, or by silence. */
+async function partialText(records: AsyncIterable<unknown>): Promise<string> {
+  let text = ''
+  let next = 0
+  try {
+    for await (const record of records) {
+      const { index, chunk } = (record ?? {}) as {
+        index?: number
+        chunk?: { type?: string; delta?: unknown }
+      }
+      // A writer that lost its connection may send records twice.
+      if (typeof index !== 'number' || index < next) continue
+      next = index + 1
+      if (chunk?.type === 'text-delta' && typeof chunk.delta === 'string') text += chunk.delta
+      if (chunk?.type && ['finish', 'abort', 'error'].includes(chunk.type)) break
+    }
+  } catch {
+    // Whatever came until the stream broke is what there is.
+  }
+  return text
+}
+
+/** A message of another worker's making: only its outline is checked, the prompt is built to bear the rest. */
+function readMessage(value: unknown): TurnMessage | undefined {
+  const message = value as Partial<TurnMessage> | undefined
+  return typeof message?.id === 'string' && message.role && Array.isArray(message.parts)
+    ? (message as TurnMessage)
+    : undefined
+}
