@@ -1,0 +1,28 @@
+import { constants } from 'node:fs'
+import { access, mkdir, realpath } from 'node:fs/promises'
+import { resolve } from 'node:path'
+
+/**
+ * Creates the folder in which the embedded defaults keep their data, and answers its real path.
+ *
+ * @throws an Error that names LOCAL_DATA_DIR when the folder cannot be created or written.
+ */
+export async function prepareDataDir(path: string): Promise<string> {
+  try {
+    // Root's database server runs as another user, which has to pass through here; every file inside is 0600.
+    await mkdir(path, { recursive: true, mode: process.getuid?.() === 0 ? 0o711 : 0o700 })
+    await access(path, constants.R_OK | constants.W_OK | constants.X_OK)
+    return await realpath(path)
+  } catch (error) {
+    throw new Error(
+      `The data folder ${resolve(path)} cannot be used (${reason(error)}). ` +
+        'Set LOCAL_DATA_DIR to a folder that this user may write.',
+      { cause: error },
+    )
+  }
+}
+
+/** What went wrong, short enough for the inside of a sentence. */
+export function reason(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,60 @@
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { findBinaries } from './postgres/binaries.ts'
+import { clusterVersion, createCluster } from './postgres/cluster.ts'
+import { findHome } from './postgres/home.ts'
+import { stopLeftover } from './postgres/leftover.ts'
+import { lockFolder } from './postgres/lock.ts'
+import type { Log } from './postgres/log.ts'
+import { databaseUrl, freePort, startServer } from './postgres/server.ts'
+import { localSecret } from './secret.ts'
+
+export type LocalPostgres = {
+  /** Superuser of a database of its own, on 127.0.0.1, with password. */
+  url: string
+  /** Disconnects everybody, waits until the server is gone and gives the data folder free. Repeatable. */
+  stop(): Promise<void>
+}
+
+type Options = {
+  /** Created when missing; the database in it is kept from start to start. */
+  dataDir: string
+  log: Log
+  /** For tests: fast, careless about power cuts, and deleted by stop(). */
+  ephemeral?: boolean
+}
+
+/**
+ * Starts a real Postgres of this machine's own, on a data folder that only one process at a time may use.
+ *
+ * @throws an Error whose message says what to do: folder in use or not writable, no Postgres to be found
+ */
+export async function startPostgres({ dataDir, log, ephemeral = false }: Options): Promise<LocalPostgres> {
+  const home = await findHome(dataDir)
+  const cluster = join(home.folder, 'postgres')
+  const unlock = await lockFolder(home.folder)
+  try {
+    await stopLeftover(cluster, log)
+    const version = await clusterVersion(cluster)
+    const binaries = await findBinaries(home.account, version)
+    const password = await localSecret(home.folder, 'postgres-password')
+    if (version === undefined) {
+      log.info(`Creating a database in ${cluster}.`)
+      await createCluster(home, binaries, password)
+    }
+    const port = await freePort()
+    const server = await startServer({ home, binaries, password, ephemeral }, port)
+    log.info(`Embedded Postgres ${binaries.major} is running; its data is in ${cluster}.`)
+    return {
+      url: databaseUrl(port, password),
+      async stop() {
+        await server.stop()
+        if (ephemeral) await rm(cluster, { recursive: true, force: true })
+        unlock()
+      },
+    }
+  } catch (error) {
+    unlock()
+    throw error
+  }
+}

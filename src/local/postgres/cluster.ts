@@ -1,0 +1,73 @@
+import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { chown, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { reason } from '../data-dir.ts'
+import { type Binaries, bareEnvironment } from './binaries.ts'
+import { type Home, serverFolder } from './home.ts'
+
+const run = promisify(execFile)
+
+/** The superuser of the cluster, and the only one in it. */
+export const superuser = 'agent_chat'
+
+/** The major version of Postgres that wrote the cluster; undefined when there is none yet. */
+export async function clusterVersion(cluster: string): Promise<number | undefined> {
+  try {
+    return Number.parseInt(await readFile(join(cluster, 'PG_VERSION'), 'utf8'), 10)
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+    throw new Error(`The database in ${cluster} cannot be read (${reason(error)}).`, { cause: error })
+  }
+}
+
+/**
+ * Creates the cluster `postgres` in the home folder. It gets its name only when it is complete, so that an
+ * attempt that was cut off leaves nothing that looks like a cluster; what it left is removed by the next one.
+ */
+export async function createCluster(home: Home, binaries: Binaries, password: string): Promise<void> {
+  await removeDrafts(home.folder)
+  const draft = join(home.folder, `postgres.${randomBytes(6).toString('hex')}`)
+  const passwordFile = `${draft}.password`
+  try {
+    await serverFolder(draft, home.account)
+    await writeFile(passwordFile, password, { flag: 'wx', mode: 0o600 })
+    if (home.account) await chown(passwordFile, home.account.uid, home.account.gid)
+    await run(binaries.initdb, initdbArguments(draft, passwordFile, binaries.major), {
+      ...home.account,
+      cwd: '/',
+      env: bareEnvironment,
+      timeout: 120_000,
+    })
+    await rename(draft, join(home.folder, 'postgres'))
+  } catch (error) {
+    throw new Error(`The database could not be created in ${home.folder} (${reason(error)}).`, {
+      cause: error,
+    })
+  } finally {
+    await rm(passwordFile, { force: true })
+    await rm(draft, { recursive: true, force: true })
+  }
+}
+
+function initdbArguments(folder: string, passwordFile: string, major: number): string[] {
+  return [
+    `--pgdata=${folder}`,
+    `--username=${superuser}`,
+    `--pwfile=${passwordFile}`,
+    '--auth=scram-sha-256',
+    '--encoding=UTF8',
+    '--locale=C',
+    // Letters beyond ASCII have an upper and a lower case, whatever the machine has installed.
+    ...(major >= 17 ? ['--locale-provider=builtin', '--builtin-locale=C.UTF-8'] : []),
+  ]
+}
+
+async function removeDrafts(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    if (/^postgres\.[0-9a-f]{12}(\.password)?$/.test(name)) {
+      await rm(join(folder, name), { recursive: true, force: true })
+    }
+  }
+}

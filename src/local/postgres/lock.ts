@@ -1,0 +1,37 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { reason } from '../data-dir.ts'
+
+const sqliteBusy = 5
+
+/**
+ * Makes this process the only one that runs the database in this folder.
+ *
+ * Node has no file locks, but SQLite has: the kernel drops them with the process, however it dies, so there is
+ * no stale lock to judge and no reused process id to be fooled by.
+ *
+ * @returns a function that gives the folder free
+ * @throws an Error that names the process that has it
+ */
+export async function lockFolder(folder: string): Promise<() => void> {
+  const holder = join(folder, 'service.pid')
+  let database: DatabaseSync | undefined
+  try {
+    database = new DatabaseSync(join(folder, 'postgres.lock'))
+    database.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE')
+  } catch (error) {
+    database?.close()
+    if (!(error instanceof Error && 'errcode' in error && error.errcode === sqliteBusy)) {
+      throw new Error(`The lock in ${folder} cannot be taken (${reason(error)}).`, { cause: error })
+    }
+    const pid = await readFile(holder, 'utf8').catch(() => 'unknown')
+    throw new Error(
+      `The data folder ${folder} is in use by another instance of this service (process ${pid.trim()}). ` +
+        'Stop that one first, or give this one a folder of its own with LOCAL_DATA_DIR.',
+    )
+  }
+  await writeFile(holder, `${process.pid}\n`)
+  const held = database
+  return () => held.close()
+}

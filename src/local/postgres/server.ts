@@ -1,0 +1,146 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { open, readFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Client } from 'pg'
+import { type Binaries, bareEnvironment } from './binaries.ts'
+import { superuser } from './cluster.ts'
+import type { Home } from './home.ts'
+
+/** A server that accepts connections. */
+export type Server = { child: ChildProcess; port: number; stop(): Promise<void> }
+
+export type Launch = {
+  home: Home
+  binaries: Binaries
+  password: string
+  /** Nobody will miss the data: no fsync. */
+  ephemeral: boolean
+}
+
+// Crash recovery after a kill may have to read a lot of log first.
+const startDeadline = 120_000
+
+/** Starts the server of the cluster on 127.0.0.1 and waits until it answers. */
+export async function startServer(launch: Launch, port: number): Promise<Server> {
+  const { home, binaries } = launch
+  const logFile = join(home.folder, 'postgres.log')
+  const output = await open(logFile, 'w', 0o600)
+  let child: ChildProcess
+  try {
+    child = spawn(binaries.postgres, serverArguments(launch, port), {
+      ...home.account,
+      cwd: '/',
+      env: bareEnvironment,
+      stdio: ['ignore', output.fd, output.fd],
+      // A process group of its own: Ctrl-C is for the service, which drains while it still has a database.
+      detached: true,
+    })
+    await once(child, 'spawn')
+  } finally {
+    await output.close()
+  }
+  // A process that exits without stopping us first (an uncaught error) should not leave the server behind.
+  const stopOnExit = () => child.kill('SIGINT')
+  process.once('exit', stopOnExit)
+  child.once('exit', () => process.off('exit', stopOnExit))
+
+  try {
+    await answers(child, databaseUrl(port, launch.password))
+  } catch (error) {
+    await endServer(child)
+    const said = (await readFile(logFile, 'utf8')).trim().split('\n').slice(-8).join('\n')
+    throw new Error(`The embedded database did not start. Its log, ${logFile}, ends with:\n${said}`, {
+      cause: error,
+    })
+  }
+  let stopping: Promise<void> | undefined
+  return {
+    child,
+    port,
+    stop() {
+      stopping ??= endServer(child)
+      return stopping
+    },
+  }
+}
+
+export function databaseUrl(port: number, password: string): string {
+  return `postgres://${superuser}:${password}@127.0.0.1:${port}/postgres`
+}
+
+/** A port that nobody listens on at this moment. */
+export async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1')
+  await once(probe, 'listening')
+  const address = probe.address()
+  probe.close()
+  await once(probe, 'close')
+  if (!address || typeof address === 'string') throw new Error('No free port on 127.0.0.1.')
+  return address.port
+}
+
+function serverArguments({ home, ephemeral }: Launch, port: number): string[] {
+  const settings = {
+    port,
+    listen_addresses: '127.0.0.1',
+    unix_socket_directories: '',
+    max_connections: 100,
+    shared_buffers: '64MB',
+    max_wal_size: '256MB',
+    ...(ephemeral && {
+      fsync: 'off',
+      synchronous_commit: 'off',
+      full_page_writes: 'off',
+      wal_level: 'minimal',
+      max_wal_senders: 0,
+    }),
+  }
+  return [
+    '-D',
+    join(home.folder, 'postgres'),
+    ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
+  ]
+}
+
+async function answers(child: ChildProcess, url: string): Promise<void> {
+  const deadline = Date.now() + startDeadline
+  for (;;) {
+    const client = new Client({ connectionString: url, connectionTimeoutMillis: 2_000 })
+    client.on('error', () => {}) // The server closed the connection: the next attempt will tell.
+    try {
+      await client.connect()
+      return
+    } catch (error) {
+      if (!isStarting(error) || Date.now() > deadline) throw error
+      if (child.exitCode !== null || child.signalCode !== null) throw new Error('The server ended.')
+    } finally {
+      await client.end().catch(() => {}) // Never connected, or closed from the other side.
+    }
+    await sleep(20)
+  }
+}
+
+/** Nobody listens yet, or the server says that it is not ready (57P03). */
+function isStarting(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  return code === 'ECONNREFUSED' || code === 'ECONNRESET' || code === '57P03'
+}
+
+/** Fast shutdown, then insisting. Resolves when the process is gone. */
+async function endServer(child: ChildProcess): Promise<void> {
+  const gone = () => child.exitCode !== null || child.signalCode !== null
+  for (const [signal, patience] of [
+    ['SIGINT', 10_000],
+    ['SIGQUIT', 5_000],
+    ['SIGKILL', 5_000],
+  ] as const) {
+    if (gone()) return
+    const exit = once(child, 'exit', { signal: AbortSignal.timeout(patience) }).catch(() => {})
+    child.kill(signal)
+    await exit
+  }
+  if (!gone()) throw new Error(`The embedded database (process ${child.pid}) does not stop.`)
+}
