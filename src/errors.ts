@@ -196,6 +196,7 @@ export type ProblemCode = keyof typeof PROBLEMS
 export interface Fault {
   path: string
   message: string
+  in?: 'path' | 'query' | 'header'
 }
 
 export interface ProblemDetails {

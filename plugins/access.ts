@@ -1,0 +1,36 @@
+import type { FastifyPluginAsync, RouteOptions } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Scope } from '../src/auth/claims.ts'
+import type { Bucket } from '../src/limits/buckets.ts'
+
+/**
+ * Every route says in its `config` who may call it, and a start without that fails:
+ * `{ access: 'public' }`, or `{ scope: 'agent:read', bucket: 'read' }`. With the bucket `handler` the route
+ * calls `request.charge(…)` itself.
+ */
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    access?: 'public'
+    scope?: Scope
+    bucket?: Bucket | 'handler'
+  }
+}
+
+/** Has to be registered before every route that it shall see. */
+const access: FastifyPluginAsync = async (app) => {
+  const routes: RouteOptions[] = []
+  app.addHook('onRoute', (route) => {
+    routes.push(route)
+  })
+  app.addHook('onReady', async () => {
+    const open = routes.filter((route) => !isDeclared(route)).map(({ method, url }) => `${method} ${url}`)
+    if (open.length > 0) throw new Error(`routes that do not declare who may call them: ${open.join(', ')}`)
+  })
+}
+
+function isDeclared({ config }: RouteOptions): boolean {
+  if (config?.access === 'public') return config.scope === undefined
+  return config?.scope !== undefined && config.bucket !== undefined
+}
+
+export default fp(access, { name: 'access', fastify: '5.x' })

@@ -1,0 +1,72 @@
+import type { ErrorObject } from 'ajv'
+import type { Fault } from '../errors.ts'
+import { pointer } from './text-faults.ts'
+
+type Words = (params: Record<string, unknown>, schema: Record<string, unknown>) => string
+
+const plural = (count: unknown, noun: string) => `${count} ${noun}${count === 1 ? '' : 's'}`
+
+/** What people read instead of Ajv's own sentences; `x-fault` in a schema overrides them. */
+const WORDS: Record<string, Words> = {
+  required: () => 'is required',
+  additionalProperties: () => 'is not known here',
+  type: ({ type }) => `must be ${[type].flat().map(article).join(' or ')}`,
+  minLength: ({ limit }) =>
+    limit === 1 ? 'must not be empty' : `must have at least ${plural(limit, 'character')}`,
+  maxLength: ({ limit }) => `must have at most ${plural(limit, 'character')}`,
+  minItems: ({ limit }) =>
+    limit === 1 ? 'must not be empty' : `must have at least ${plural(limit, 'item')}`,
+  maxItems: ({ limit }) => `must have at most ${plural(limit, 'item')}`,
+  minProperties: ({ limit }) =>
+    limit === 1 ? 'must not be empty' : `must have at least ${plural(limit, 'field')}`,
+  maxProperties: ({ limit }) => `must have at most ${plural(limit, 'field')}`,
+  minimum: ({ limit }) => `must be at least ${limit}`,
+  maximum: ({ limit }) => `must be at most ${limit}`,
+  enum: ({ allowedValues }) => `must be one of ${[allowedValues].flat().join(', ')}`,
+  const: ({ allowedValue }) => `must be ${JSON.stringify(allowedValue)}`,
+  format: ({ format }) => `must be a valid ${format}`,
+  pattern: ({ pattern }) => (pattern === '\\S' ? 'must not be blank' : `must match ${pattern}`),
+  anyOf: (_, schema) => alternatives(schema.anyOf),
+  oneOf: (_, schema) => alternatives(schema.oneOf),
+}
+
+const article = (type: unknown) =>
+  (/^[aeio]/.test(String(type)) ? `an ${type}` : `a ${type}`).replace('a null', 'null')
+
+function alternatives(branches: unknown): string {
+  const constants = [branches].flat().map((branch) => (branch as { const?: unknown }).const)
+  return constants.every((value) => value !== undefined)
+    ? `must be one of ${constants.join(', ')}`
+    : 'has none of the allowed forms'
+}
+
+/**
+ * Ajv's errors (`verbose`, `allErrors`) as faults, at most one per path. The branches of a union do not speak
+ * for themselves: nobody meant all of them.
+ */
+export function toFaults(errors: ErrorObject[], part?: Fault['in']): Fault[] {
+  const unions = errors.filter(({ keyword }) => keyword === 'anyOf' || keyword === 'oneOf')
+  const inUnion = (error: ErrorObject) =>
+    unions.some((union) => union !== error && error.schemaPath.startsWith(`${union.schemaPath}/`))
+  const faults = new Map<string, Fault>()
+  for (const error of errors) {
+    if (error.keyword === 'propertyNames' || inUnion(error)) continue
+    const path = pathOf(error)
+    if (!faults.has(path))
+      faults.set(path, { ...(part ? { in: part } : {}), path, message: messageOf(error) })
+  }
+  return [...faults.values()]
+}
+
+function messageOf({ keyword, params, parentSchema = {}, propertyName, message }: ErrorObject): string {
+  const own = parentSchema['x-fault']
+  if (typeof own === 'string' && keyword !== 'type' && keyword !== 'required') return own
+  const words = WORDS[keyword]?.(params, parentSchema) ?? message ?? 'is not valid'
+  return propertyName === undefined ? words : `as a name ${words}`
+}
+
+/** The faulty value itself: for a missing or unknown field that field, not the object around it. */
+function pathOf({ instancePath, params, propertyName }: ErrorObject): string {
+  const field = propertyName ?? params.missingProperty ?? params.additionalProperty
+  return field === undefined ? instancePath : `${instancePath}/${pointer(String(field))}`
+}

@@ -1,0 +1,21 @@
+import { isUtf8 } from 'node:buffer'
+import type { FastifyInstance } from 'fastify'
+import { problem } from '../errors.ts'
+
+/**
+ * The only body parser: JSON in well-formed UTF-8. Prototype poisoning is refused; an empty body is no body,
+ * which routes without a body schema tolerate whatever the content type says. Text bodies are 415.
+ */
+export function acceptOnlyJson(app: FastifyInstance): void {
+  const parse = app.getDefaultJsonParser('error', 'error')
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser(
+    ['application/json', 'application/merge-patch+json'],
+    { parseAs: 'buffer' },
+    (request, body: Buffer, done) => {
+      if (body.length === 0) done(null, undefined)
+      else if (!isUtf8(body)) done(problem('malformed_json', { detail: 'The body is not UTF-8.' }))
+      else parse(request, body.toString(), done)
+    },
+  )
+}

@@ -1,0 +1,2 @@
+/** What a request may cost: a run of the agent, or a look at something. */
+export type Bucket = 'start' | 'read'

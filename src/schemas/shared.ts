@@ -1,0 +1,15 @@
+import { type Static, type TSchema, type TUnsafe, Type } from '@sinclair/typebox'
+
+/** Points to a schema that `app.addSchema` knows by its `$id`: `#/components/schemas/<$id>` in the document. */
+export function ref<T extends TSchema>(schema: T): TUnsafe<Static<T>> {
+  if (schema.$id === undefined) throw new TypeError('only a schema with $id can be referred to')
+  return Type.Unsafe<Static<T>>({ $ref: `${schema.$id}#` })
+}
+
+/** One of some strings, as one `enum` (a union of literals would become an `anyOf` of one-value enums). */
+export function oneOf<const Values extends readonly string[]>(
+  values: Values,
+  options: { description?: string; default?: Values[number]; examples?: Values[number][] } = {},
+): TUnsafe<Values[number]> {
+  return Type.Unsafe<Values[number]>({ type: 'string', enum: [...values], ...options })
+}
