@@ -18,7 +18,7 @@ export function createAgent(settings: AgentSettings) {
     tools,
     stopWhen,
     // The run itself has one attempt (a second one would run tools again), so retries happen here.
-    maxRetries: 2,
+    maxRetries: settings.maxRetries,
     timeout: settings.timeouts,
     // Errors are judged by whoever reads the stream; the default would print them, the whole prompt included.
     onError: () => {},

@@ -1,4 +1,4 @@
-import { convertToModelMessages, type ModelMessage } from 'ai'
+import { convertToModelMessages, type ModelMessage, validateUIMessages } from 'ai'
 import type { TurnMessage } from './turn.ts'
 
 /** How much of a conversation goes to the model. */
@@ -31,21 +31,21 @@ function turns(messages: TurnMessage[]): [number, TurnMessage[]][] {
 
 /**
  * The prompt of a turn. What the model cannot take must not wedge the conversation: unfinished tool calls, earlier
- * reasoning and empty messages are left out, and a message that does not convert is reduced to its texts.
+ * reasoning and empty messages are left out, and a message that is not valid is reduced to its texts.
  */
 export async function toModelMessages(messages: TurnMessage[]): Promise<ModelMessage[]> {
   const converted = await Promise.all(messages.map(convert))
   return converted.flat().filter(({ content }) => content.length > 0)
 }
 
-async function convert(message: TurnMessage): Promise<ModelMessage[]> {
-  const { role } = message
-  if (role === 'system') return []
-  const parts = Array.isArray(message.parts) ? message.parts.filter((part) => part?.type !== 'reasoning') : []
+async function convert({ id, role, parts }: TurnMessage): Promise<ModelMessage[]> {
+  if (role !== 'user' && role !== 'assistant') return []
+  const kept = Array.isArray(parts) ? parts.filter((part) => part?.type !== 'reasoning') : []
   try {
-    return await convertToModelMessages([{ role, parts }], { ignoreIncompleteToolCalls: true })
+    const [message] = await validateUIMessages({ messages: [{ id, role, parts: kept }] })
+    return message ? await convertToModelMessages([message], { ignoreIncompleteToolCalls: true }) : []
   } catch {
-    const text = parts.map((part) => (part?.type === 'text' ? String(part.text ?? '') : '')).join('')
-    return text ? [{ role, content: text }] : []
+    const text = kept.map((part) => (part?.type === 'text' ? String(part.text ?? '') : '')).join('')
+    return [{ role, content: text }]
   }
 }

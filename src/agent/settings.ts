@@ -5,6 +5,8 @@ export interface AgentSettings {
   offline: { wordMs: number; faults: boolean }
   /** Model calls in one turn, tool loops included. */
   maxSteps: number
+  /** Repetitions of a model call whose stream could not be opened. */
+  maxRetries: number
   /** Silence of the provider, and run time of one tool, after which the turn or the call is given up. */
   timeouts: { firstChunkMs: number; chunkMs: number; toolMs: number }
 }
@@ -27,6 +29,7 @@ export function readAgentSettings(env: Record<string, string | undefined>): Agen
       faults: env.AGENT_OFFLINE_FAULTS === '1',
     },
     maxSteps: 8,
+    maxRetries: 2,
     timeouts: { firstChunkMs: 60_000, chunkMs: 60_000, toolMs: 30_000 },
   }
 }

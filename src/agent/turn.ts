@@ -30,6 +30,16 @@ export interface AgentTurn {
   assistantMessageId: string
   /** W3C trace context of the request that started the turn. */
   traceparent?: string
+  /** Whose turn it is, when it could not be stored: the service adopts the run once the database is back. */
+  origin?: TurnOrigin
+}
+
+export interface TurnOrigin {
+  userId: string
+  actor: string | null
+  metadata: Record<string, string>
+  idempotencyKey: string | null
+  requestHash: string | null
 }
 
 /** Tokens of all steps of a turn; `estimated` when the provider did not report all of them. */
@@ -45,6 +55,8 @@ export interface AgentOutput {
   uiMessage: TurnMessage
   usage: TurnUsage
   finishReason: string
+  /** Records that the stream holds: a reader that has seen as many is done. */
+  chunkCount?: number
 }
 
 /**

@@ -25,6 +25,7 @@ const PLANS: Record<string, (value: number) => Plan> = {
   filter: () => ({ text: 'This answer was', finishReason: 'content-filter' }),
   'tool-stall': (seconds) => ({ calls: [{ toolName: 'sleep', input: { seconds: seconds || 3600 } }] }),
   'tool-big': (characters) => ({ calls: [{ toolName: 'filler', input: { characters } }] }),
+  loop: () => ({ calls: [{ toolName: 'calculate', input: { expression: '1 + 1' } }] }),
   'two-tools': () => ({
     calls: [
       { toolName: 'calculate', input: { expression: '17 * 23' } },
@@ -33,9 +34,11 @@ const PLANS: Record<string, (value: number) => Plan> = {
   }),
 }
 
-/** The plan of faults that lie in what is said; once tools have answered, the usual rules go on. */
+/** The plan of faults that lie in what is said; once tools have answered, the usual rules go on (but for a loop). */
 export function planFault(fault: Fault, reading: Reading): Plan | undefined {
-  return reading.results.length > 0 ? planReply(reading) : PLANS[fault.name]?.(fault.value)
+  return reading.results.length > 0 && fault.name !== 'loop'
+    ? planReply(reading)
+    : PLANS[fault.name]?.(fault.value)
 }
 
 /** `[[fail]]` and `[[fail:429]]`: the provider refuses the call before its stream begins. */

@@ -1,0 +1,45 @@
+import type { UIMessageChunk } from 'ai'
+import { runTurn, type TurnContext } from '../../src/agent/run-turn.ts'
+import { type AgentSettings, readAgentSettings } from '../../src/agent/settings.ts'
+import { type AgentTurn, PAYLOAD_VERSION, type TurnMessage } from '../../src/agent/turn.ts'
+
+/** Settings of an agent that speaks at once and obeys faults. */
+export const settings: AgentSettings = readAgentSettings({
+  AGENT_OFFLINE_WORD_MS: '0',
+  AGENT_OFFLINE_FAULTS: '1',
+})
+
+export function say(role: 'user' | 'assistant', text: string): TurnMessage {
+  return { id: `${role}-${text.length}`, role, parts: [{ type: 'text', text }] }
+}
+
+export function turnOf(message: string, history: TurnMessage[] = []): AgentTurn {
+  return {
+    version: PAYLOAD_VERSION,
+    turnId: 'turn',
+    conversationId: 'conversation',
+    message: say('user', message),
+    history,
+    ahead: [],
+    assistantMessageId: 'answer',
+  }
+}
+
+/** Runs a turn and gathers what it writes. */
+export async function play(turn: AgentTurn, context: Partial<TurnContext> = {}) {
+  const chunks: UIMessageChunk[] = []
+  const result = await runTurn(turn, {
+    settings,
+    signal: new AbortController().signal,
+    metadata: {},
+    write: (chunk) => {
+      chunks.push(chunk)
+    },
+    ...context,
+  })
+  return { chunks, result, text: textOf(chunks) }
+}
+
+export function textOf(chunks: UIMessageChunk[]): string {
+  return chunks.map((chunk) => (chunk.type === 'text-delta' ? chunk.delta : '')).join('')
+}
