@@ -1,0 +1,14 @@
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+/** What this needs of a tap test. */
+type Teardown = { teardown(fn: () => Promise<void>): void }
+
+/** A folder that goes away with the test. The database server, run as another user for root, may pass through. */
+export async function temporaryFolder(t: Teardown): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'agent-chat-test-'))
+  await chmod(folder, 0o711)
+  t.teardown(() => rm(folder, { recursive: true, force: true, maxRetries: 3 }))
+  return folder
+}
