@@ -1,0 +1,32 @@
+/** Longer timers than this fire at once in Node. */
+const MAX_TIMER_MS = 2 ** 31 - 1
+
+/** One timer per key; none of them keeps the process alive. */
+export class Alarms<Key> {
+  readonly #timers = new Map<Key, NodeJS.Timeout>()
+
+  /** Calls `ring` in `ms` milliseconds, in place of what was set for the key before. */
+  set(key: Key, ms: number, ring: () => void): void {
+    this.clear(key)
+    const rest = ms - MAX_TIMER_MS
+    const timer = setTimeout(
+      () => {
+        this.#timers.delete(key)
+        if (rest > 0) this.set(key, rest, ring)
+        else ring()
+      },
+      Math.min(Math.max(0, ms), MAX_TIMER_MS),
+    ).unref()
+    this.#timers.set(key, timer)
+  }
+
+  clear(key: Key): void {
+    clearTimeout(this.#timers.get(key))
+    this.#timers.delete(key)
+  }
+
+  clearAll(): void {
+    for (const timer of this.#timers.values()) clearTimeout(timer)
+    this.#timers.clear()
+  }
+}

@@ -1,0 +1,83 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { generateJWT, isPublicJWT, validateJWT } from '@trigger.dev/core/v3/jwt'
+import type { FastifyRequest } from 'fastify'
+import { HttpError, unauthorized } from './answers.ts'
+import { ENVIRONMENT } from './executions.ts'
+import type { Run } from './run.ts'
+
+/** Who asks: the holder of the secret key, or of a public token with these scopes ("read:runs:run_…"). */
+export type Caller = { kind: 'secret' } | { kind: 'public'; scopes: string[] }
+
+/** What is to be done with what; a token needs the scope of one of the resources. */
+export interface Access {
+  action: 'read' | 'write' | 'trigger'
+  resources: { type: string; id?: string }[]
+}
+
+/** Identifies the caller by the bearer token. Throws 401. */
+export async function authenticate(request: FastifyRequest, secretKey: string): Promise<Caller> {
+  const header = request.headers.authorization
+  if (!header) throw noHeader()
+  const token = header.replace(/^Bearer /, '')
+  if (sameSecret(token, secretKey)) return { kind: 'secret' }
+  if (!isPublicJWT(token)) throw new HttpError(401, { error: 'Invalid API key' })
+  const result = await validateJWT(token, secretKey)
+  if (!result.ok) throw invalidToken(result.code)
+  const { scopes } = result.payload
+  return { kind: 'public', scopes: Array.isArray(scopes) ? scopes.map(String) : [] }
+}
+
+/** Throws 403 unless the caller may. */
+export function authorize(caller: Caller, { action, resources }: Access): void {
+  if (caller.kind === 'secret') return
+  const granted = new Set(caller.scopes)
+  if (granted.has('admin') || granted.has(`${action}:all`)) return
+  const allowed = resources.some(
+    ({ type, id }) =>
+      granted.has(`${action}:${type}`) || (id !== undefined && granted.has(`${action}:${type}:${id}`)),
+  )
+  if (!allowed) throw unauthorized()
+}
+
+/** Throws 401 for anybody without the secret key. */
+export function requireSecret(caller: Caller): void {
+  if (caller.kind === 'secret') return
+  throw new HttpError(401, { error: 'Public API keys are not allowed for this request' })
+}
+
+/** The resources through which a run can be reached. */
+export const resourcesOf = (run: Run): Access['resources'] => [
+  { type: 'runs', id: run.id },
+  { type: 'tasks', id: run.taskId },
+  ...run.tags.map((id) => ({ type: 'tags', id })),
+]
+
+/** The token that a trigger answers with: its holder may read the run and write to its inputs. */
+export async function runToken(runId: string, secretKey: string): Promise<{ token: string; claims: object }> {
+  const claims = {
+    sub: ENVIRONMENT.env.id,
+    pub: true,
+    scopes: [`read:runs:${runId}`, `write:inputStreams:${runId}`],
+  }
+  return { token: await generateJWT({ secretKey, payload: claims, expirationTime: '1h' }), claims }
+}
+
+/** Hashed first: the comparison then takes the same time whatever the token's length. */
+function sameSecret(token: string, secretKey: string): boolean {
+  const digest = (text: string) => createHash('sha256').update(text).digest()
+  return timingSafeEqual(digest(token), digest(secretKey))
+}
+
+function noHeader(): HttpError {
+  const error = 'No authorization header provided'
+  const type = 'https://developer.mozilla.org/en-US/docs/Web/HTTP/Status/401'
+  return new HttpError(401, { title: 'Unauthorized', status: 401, type, detail: error, error })
+}
+
+function invalidToken(code: string): HttpError {
+  const error =
+    code === 'ERR_JWT_EXPIRED'
+      ? 'Public Access Token has expired. See https://trigger.dev/docs/frontend/overview#authentication for more information.'
+      : 'Public Access Token is invalid. See https://trigger.dev/docs/frontend/overview#authentication for more information.'
+  return new HttpError(401, { error })
+}

@@ -1,0 +1,35 @@
+import type { FastifyRequest } from 'fastify'
+import type { z } from 'zod/v4'
+import { bodyTooLarge, invalidBody, invalidJson } from './answers.ts'
+
+/** Reads a body of at most `limit` bytes. */
+export async function readBody(request: FastifyRequest, limit: number): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of request.raw as AsyncIterable<Buffer>) {
+    size += chunk.length
+    if (size > limit) throw bodyTooLarge()
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
+}
+
+/** Reads a JSON body and holds it to a schema; like the real server, whatever the content type says. */
+export async function readJson<Schema extends z.ZodType>(
+  request: FastifyRequest,
+  schema: Schema,
+  limit: number,
+): Promise<z.infer<Schema>> {
+  const text = (await readBody(request, limit)).toString()
+  const parsed = schema.safeParse(parseJson(text))
+  if (!parsed.success) throw invalidBody(parsed.error)
+  return parsed.data
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw invalidJson()
+  }
+}

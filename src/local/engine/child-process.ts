@@ -1,0 +1,148 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { EventEmitter, once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { setTimeout } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import type { TaskRunExecution, TaskRunExecutionResult } from '@trigger.dev/core/v3/schemas'
+import { ZodIpcConnection } from '@trigger.dev/core/v3/zodIpc'
+import { fromChild, type Manifest, toChild } from './messages.ts'
+
+const CHILD = fileURLToPath(new URL('./child.ts', import.meta.url))
+
+/** Time that onCancel hooks get, as on Trigger.dev. */
+const ON_CANCEL_MS = 30_000
+/** The acknowledgement of a cancel may come this much later than the hooks. */
+const CANCEL_ACK_MS = ON_CANCEL_MS + 2_000
+/** Between SIGTERM and SIGKILL at the end of an idle child. */
+const TERM_MS = 2_000
+/** A child that does not even notice the cancel within this time blocks its event loop. */
+const DEAF_MS = 2_000
+/** How long the last output of a child that has exited is waited for. */
+const DRAIN_MS = 1_000
+
+export interface ChildOptions {
+  taskModules: string[]
+  env: Record<string, string>
+  nodeFlags: string[]
+}
+
+export interface ChildEvents {
+  ready: [Manifest]
+  loadFailed: [string]
+  started: [string]
+  cancelling: []
+  completed: [TaskRunExecutionResult]
+  maxDuration: []
+  uncaught: [{ name: string; message: string; stack?: string | undefined }]
+  log: [{ runId: string; level: string; message: string }]
+  exit: [{ code: number | null; signal: NodeJS.Signals | null }]
+}
+
+/**
+ * One child and the conversation with it. It leads a process group of its own, so that Ctrl-C in a terminal
+ * reaches the parent alone; it ends when the channel to the parent closes.
+ */
+export class TaskProcess extends EventEmitter<ChildEvents> {
+  readonly exited: Promise<void>
+  readonly #child: ChildProcess
+  readonly #ipc: ZodIpcConnection<typeof fromChild, typeof toChild>
+  runs = 0
+
+  constructor(options: ChildOptions) {
+    super()
+    this.#child = spawn(process.execPath, [...options.nodeFlags, CHILD, ...options.taskModules], {
+      env: options.env,
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    })
+    const closed = new Promise<void>((resolve) => this.#child.once('close', () => resolve()))
+    this.exited = new Promise((resolve) => {
+      this.#child.once('error', () => this.#ended(resolve, null, null))
+      this.#child.once('exit', async (code, signal) => {
+        this.#signal('SIGKILL')
+        // What it had said before it ended is still in the pipes, and counts.
+        await Promise.race([closed, setTimeout(DRAIN_MS, undefined, { ref: false })])
+        this.#ended(resolve, code, signal)
+      })
+    })
+    this.#readLines('stdout', 'info')
+    this.#readLines('stderr', 'error')
+    this.#ipc = new ZodIpcConnection({
+      listenSchema: fromChild,
+      emitSchema: toChild,
+      process: this.#child,
+      handlers: {
+        READY: async ({ manifest }) => void this.emit('ready', manifest),
+        LOAD_FAILED: async ({ error }) => void this.emit('loadFailed', error),
+        RUN_STARTED: async ({ runId }) => void this.emit('started', runId),
+        CANCELLING: async () => void this.emit('cancelling'),
+        TASK_RUN_COMPLETED: async ({ result }) => void this.emit('completed', result),
+        MAX_DURATION_EXCEEDED: async () => void this.emit('maxDuration'),
+        UNCAUGHT_EXCEPTION: async ({ error }) => void this.emit('uncaught', error),
+        LOG: async (line) => void this.emit('log', line),
+      },
+    })
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid
+  }
+
+  async execute(execution: TaskRunExecution): Promise<void> {
+    this.runs++
+    await this.#ipc.send('EXECUTE_TASK_RUN', {
+      execution,
+      traceContext: execution.run.traceContext ?? {},
+      metadata: { id: 'worker_local', version: execution.run.version ?? '', contentHash: 'local' },
+      isWarmStart: this.runs > 1,
+    })
+  }
+
+  /** Tells the child that its run is cancelled, waits until it has wound up, then ends it. */
+  async cancel(): Promise<void> {
+    const listens = once(this, 'cancelling').then(() => true)
+    const acknowledged = this.#ipc
+      .sendWithAck('CANCEL', { timeoutInMs: ON_CANCEL_MS }, CANCEL_ACK_MS)
+      // No answer in time, or the process is gone: it is ended below either way.
+      .catch(() => undefined)
+    const gone = this.exited.then(() => false)
+    const deaf = setTimeout(DEAF_MS, false, { ref: false })
+    if (await Promise.race([listens, gone, deaf])) await Promise.race([acknowledged, gone])
+    await this.kill()
+  }
+
+  async kill(): Promise<void> {
+    this.#signal('SIGKILL')
+    await this.exited
+  }
+
+  /** Ends the child, gently first. */
+  async end(): Promise<void> {
+    this.#signal('SIGTERM')
+    await Promise.race([this.exited, setTimeout(TERM_MS, undefined, { ref: false })])
+    await this.kill()
+  }
+
+  #ended(resolve: () => void, code: number | null, signal: NodeJS.Signals | null): void {
+    this.emit('exit', { code, signal })
+    resolve()
+  }
+
+  /** To the whole process group: what a task has spawned ends with it. */
+  #signal(signal: NodeJS.Signals): void {
+    if (this.#child.pid === undefined) return
+    try {
+      process.kill(-this.#child.pid, signal)
+    } catch {
+      // ESRCH: the whole group is gone already.
+    }
+  }
+
+  #readLines(name: 'stdout' | 'stderr', level: string): void {
+    const stream = this.#child[name]
+    if (!stream) return
+    createInterface({ input: stream }).on('line', (message) =>
+      this.emit('log', { runId: '', level, message }),
+    )
+  }
+}

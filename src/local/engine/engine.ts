@@ -1,0 +1,122 @@
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import { workerVersion } from './executions.ts'
+import { idMaker, newBootId } from './ids.ts'
+import { Keys } from './keys.ts'
+import { Lifecycle } from './lifecycle.ts'
+import type { EngineLog } from './log.ts'
+import { PacketStore } from './packets.ts'
+import { Pool } from './pool.ts'
+import { Queues } from './queues.ts'
+import { buildServer } from './server.ts'
+import { RunStore } from './store.ts'
+import { DEFAULT_SWITCHES, type Switches } from './switches.ts'
+import { watchTasks } from './watch.ts'
+
+export interface EngineOptions {
+  /** Absolute paths of the task files; tasks and queues are found in them. */
+  taskModules: string[]
+  host?: string
+  /** 0, the default, takes a free one. */
+  port?: number
+  /** The bearer key that callers need ("tr_dev_…"); the children get it too. */
+  secretKey: string
+  /** Runs at once, one per child process. Default 8. */
+  maxChildren?: number
+  /** Warm children that wait besides the busy ones. Default 1. */
+  spares?: number
+  /** All that a child's environment has beyond PATH, TZ, LANG, NODE_EXTRA_CA_CERTS and this engine's address. */
+  childEnv?: Record<string, string>
+  log: EngineLog
+  switches?: Partial<Switches>
+  /** Load the task files anew in fresh children when one of them, or what lies beside them, changes. */
+  watch?: boolean
+}
+
+export interface LocalEngine {
+  url: string
+  secretKey: string
+  /** Every run id of this start begins with `run_` and this. */
+  bootId: string
+  stats(): { runs: number; children: ReturnType<() => Pool['counts']>; pids: number[] }
+  /** Ends the children, closes all connections, and waits for both. */
+  stop(): Promise<void>
+}
+
+const RETENTION = { ms: 24 * 3_600_000, runs: 10_000, bytes: 256 * 1024 * 1024 }
+const OBJECT_STORE_BYTES = 256 * 1024 * 1024
+/** Of the parent's environment, a child sees these. */
+const INHERITED = ['PATH', 'TZ', 'LANG', 'NODE_EXTRA_CA_CERTS']
+/** A task that needs more memory crashes its own child, not the machine. */
+const NODE_FLAGS = ['--max-old-space-size=512', '--max-semi-space-size=4']
+
+/**
+ * Starts a server that speaks Trigger.dev's HTTP API and runs tasks in child processes. Resolves when it listens
+ * and the task files are loaded; rejects when they cannot be, or the port is taken.
+ */
+export async function startLocalEngine(options: EngineOptions): Promise<LocalEngine> {
+  const { secretKey, log, host = '127.0.0.1', port = 0 } = options
+  const switches = { ...DEFAULT_SWITCHES, ...options.switches }
+  const bootId = newBootId()
+  const version = workerVersion(new Date())
+  const store = new RunStore(RETENTION)
+  const keys = new Keys()
+  const packets = new PacketStore(secretKey, OBJECT_STORE_BYTES)
+  const env: Record<string, string> = { ...inheritedEnv(), ...options.childEnv }
+  const { taskModules, maxChildren = 8, spares = 1 } = options
+  const pool = new Pool({ taskModules, env, nodeFlags: NODE_FLAGS, maxChildren, spares, log })
+  const lifecycle = new Lifecycle({
+    store,
+    queues: new Queues(),
+    keys,
+    pool,
+    log,
+    newId: idMaker(bootId),
+    version,
+  })
+  const view = { version, presign: (path: string) => packets.presign('GET', path) }
+  const app = buildServer({ bootId, secretKey, store, keys, lifecycle, packets, view, switches }, log)
+  store.on('forget', (run) => {
+    keys.forget(run)
+    for (const packet of [run.payload, run.output]) {
+      if (packet?.dataType === 'application/store' && packet.data) packets.delete(packet.data)
+    }
+  })
+
+  const stop = async () => {
+    unwatch()
+    lifecycle.stop()
+    await Promise.all([app.close(), pool.stop()])
+  }
+  let unwatch = () => {}
+  try {
+    await app.listen({ host, port })
+    const url = `http://${host}:${(app.server.address() as AddressInfo).port}`
+    packets.serveAt(url)
+    Object.assign(env, { TRIGGER_API_URL: url, TRIGGER_SECRET_KEY: secretKey })
+    await loadTasks(pool)
+    if (options.watch) unwatch = watchTasks(taskModules, () => pool.reload())
+    const stats = () => ({ runs: store.size, children: pool.counts, pids: pool.pids })
+    return { url, secretKey, bootId, stats, stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+/** Starts the first children and waits until one of them has loaded the task files. */
+async function loadTasks(pool: Pool): Promise<void> {
+  const loaded = once(pool, 'manifest')
+  const broken = once(pool, 'broken').then(([error]) => {
+    throw new Error(`The task files could not be loaded: ${error}`)
+  })
+  pool.want(0)
+  await Promise.race([loaded, broken])
+  broken.catch(() => undefined)
+}
+
+function inheritedEnv(): Record<string, string> {
+  return Object.fromEntries(
+    INHERITED.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])),
+  )
+}

@@ -1,0 +1,94 @@
+import { z } from 'zod/v4'
+import { HttpError } from './answers.ts'
+import type { RouteContext } from './context.ts'
+import { durationMs } from './durations.ts'
+import { API_STATUS, type Run } from './run.ts'
+import { runItem } from './views.ts'
+
+const csv = z.string().transform((text) => new Set(text.split(',')))
+const moment = z
+  .string()
+  .transform((text) => new Date(/^\d+$/.test(text) ? Number(text) : text).getTime())
+  .refine((ms) => !Number.isNaN(ms), 'Invalid date')
+const cursor = z.string().transform((text, ctx) => {
+  const seq = readCursor(text)
+  if (seq === undefined) ctx.addIssue({ code: 'custom', message: 'Invalid cursor' })
+  return seq ?? 0
+})
+
+const Query = z.object({
+  'page[size]': z.coerce.number().int().positive().max(100).default(25),
+  'page[after]': cursor.optional(),
+  'page[before]': cursor.optional(),
+  'filter[status]': csv.optional(),
+  'filter[taskIdentifier]': csv.optional(),
+  'filter[tag]': csv.optional(),
+  'filter[queue]': csv.optional(),
+  'filter[isTest]': z.stringbool().optional(),
+  'filter[createdAt][from]': moment.optional(),
+  'filter[createdAt][to]': moment.optional(),
+  'filter[createdAt][period]': z
+    .string()
+    .transform((text) => Date.now() - (durationMs(text) ?? Number.NaN))
+    .refine((ms) => !Number.isNaN(ms), 'Invalid period')
+    .optional(),
+})
+
+/**
+ * One page of runs, newest first. `after` a cursor come older runs, `before` it newer ones; a run that is added
+ * meanwhile moves no page, as the cursors are places in the order of creation.
+ */
+export function listRuns({ store, view }: RouteContext, rawQuery: unknown) {
+  const parsed = Query.safeParse(rawQuery)
+  if (!parsed.success) throw new HttpError(400, { error: 'Query Error', details: parsed.error.issues })
+  const query = parsed.data
+  const { 'page[size]': size, 'page[after]': after, 'page[before]': before } = query
+  const runs = [...store.all()].filter((run) => matches(run, query)).reverse()
+  let start = 0
+  if (after !== undefined) start = firstIndex(runs, (run) => run.seq < after)
+  if (before !== undefined) start = Math.max(0, firstIndex(runs, (run) => run.seq <= before) - size)
+  const page = runs.slice(start, start + size)
+  const [first, last] = [page[0], page.at(-1)]
+  return {
+    data: page.map((run) => runItem(run, view)),
+    pagination: {
+      next: last && start + size < runs.length ? writeCursor(last) : undefined,
+      previous: first && start > 0 ? writeCursor(first) : undefined,
+    },
+  }
+}
+
+function matches(run: Run, query: z.infer<typeof Query>): boolean {
+  const among = (values: Set<string> | undefined, value: string) => !values || values.has(value)
+  const created = run.createdAt.getTime()
+  const tags = query['filter[tag]']
+  return (
+    among(query['filter[status]'], API_STATUS[run.state]) &&
+    among(query['filter[taskIdentifier]'], run.taskId) &&
+    among(query['filter[queue]'], run.queue) &&
+    (!tags || run.tags.some((tag) => tags.has(tag))) &&
+    run.isTest === (query['filter[isTest]'] ?? run.isTest) &&
+    created >= (query['filter[createdAt][from]'] ?? created) &&
+    created <= (query['filter[createdAt][to]'] ?? created) &&
+    created >= (query['filter[createdAt][period]'] ?? created)
+  )
+}
+
+function firstIndex(runs: Run[], predicate: (run: Run) => boolean): number {
+  const index = runs.findIndex(predicate)
+  return index < 0 ? runs.length : index
+}
+
+/** Opaque to clients; on the real server it holds the same two things. */
+function writeCursor(run: Run): string {
+  return Buffer.from(JSON.stringify({ c: run.createdAt.getTime(), r: run.seq })).toString('base64url')
+}
+
+function readCursor(text: string): number | undefined {
+  try {
+    const { r } = JSON.parse(Buffer.from(text, 'base64url').toString()) as { r: unknown }
+    return typeof r === 'number' ? r : undefined
+  } catch {
+    return undefined
+  }
+}

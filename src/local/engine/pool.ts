@@ -1,0 +1,163 @@
+import { EventEmitter } from 'node:events'
+import { type ChildOptions, TaskProcess } from './child-process.ts'
+import type { EngineLog } from './log.ts'
+import type { Manifest } from './messages.ts'
+
+export interface PoolOptions extends ChildOptions {
+  maxChildren: number
+  /** Warm children that wait for a run, besides the busy ones. */
+  spares: number
+  log: EngineLog
+}
+
+/** Surplus idle children are kept this long. */
+const SURPLUS_MS = 5 * 60_000
+/** A child is replaced after this many runs, so that what its tasks leak stays bounded. */
+const RUNS_PER_CHILD = 500
+const RESTART_MS = { first: 500, last: 30_000 }
+
+/**
+ * The child processes. Emits `child` for each new one, `ready` when a child waits for a run, `manifest` with what the task files define,
+ * and `broken` when they could not be loaded.
+ */
+export class Pool extends EventEmitter<{
+  child: [TaskProcess]
+  ready: []
+  manifest: [Manifest]
+  broken: [string]
+}> {
+  readonly #options: PoolOptions
+  readonly #starting = new Set<TaskProcess>()
+  readonly #idle: TaskProcess[] = []
+  readonly #busy = new Set<TaskProcess>()
+  readonly #leaving = new Set<TaskProcess>()
+  /** Children that were started before the task files changed. */
+  readonly #outdated = new WeakSet<TaskProcess>()
+  #wanted = 0
+  #restartMs = RESTART_MS.first
+  #restart: NodeJS.Timeout | undefined
+  #surplus: NodeJS.Timeout | undefined
+  #stopped = false
+
+  constructor(options: PoolOptions) {
+    super()
+    this.#options = options
+  }
+
+  get counts(): { starting: number; idle: number; busy: number; leaving: number } {
+    const { size: starting } = this.#starting
+    return { starting, idle: this.#idle.length, busy: this.#busy.size, leaving: this.#leaving.size }
+  }
+
+  get pids(): number[] {
+    const all = [...this.#starting, ...this.#idle, ...this.#busy, ...this.#leaving]
+    return all.flatMap((child) => child.pid ?? [])
+  }
+
+  /** Says how many runs wait for a child; the pool starts what is missing. */
+  want(runs: number): void {
+    this.#wanted = runs
+    if (this.#restart) return
+    const { maxChildren, spares } = this.#options
+    const missing = () => this.#wanted + spares - this.#idle.length - this.#starting.size
+    const free = () => maxChildren - this.#idle.length - this.#starting.size - this.#busy.size
+    while (!this.#stopped && missing() > 0 && free() > 0) this.#start()
+  }
+
+  take(): TaskProcess | undefined {
+    const child = this.#idle.pop()
+    if (child) this.#busy.add(child)
+    return child
+  }
+
+  /** Takes a child back whose run has ended; one that is worn out or outdated is ended instead. */
+  give(child: TaskProcess): void {
+    if (!this.#busy.delete(child)) return
+    if (this.#outdated.has(child) || child.runs >= RUNS_PER_CHILD || this.#stopped) this.#end(child)
+    else this.#rest(child)
+  }
+
+  /** Takes a child out of use, before anything is done to it; the caller ends it. */
+  retire(child: TaskProcess): void {
+    if (!this.#busy.delete(child)) return
+    this.#leaving.add(child)
+    this.want(this.#wanted)
+  }
+
+  /** Replaces every child by one that loads the task files anew; busy ones when their run has ended. */
+  reload(): void {
+    for (const child of this.#busy) this.#outdated.add(child)
+    const old = [...this.#starting, ...this.#idle.splice(0)]
+    this.#starting.clear()
+    for (const child of old) this.#end(child)
+    clearTimeout(this.#restart)
+    this.#restart = undefined
+    this.want(this.#wanted)
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    clearTimeout(this.#restart)
+    clearTimeout(this.#surplus)
+    const idle = [...this.#starting, ...this.#idle.splice(0)]
+    this.#starting.clear()
+    const ends = idle.map((child) => child.end())
+    ends.push(...[...this.#busy, ...this.#leaving].map((child) => child.end()))
+    await Promise.all(ends)
+  }
+
+  #start(): void {
+    const child = new TaskProcess(this.#options)
+    this.#starting.add(child)
+    this.emit('child', child)
+    child.once('ready', (manifest) => {
+      if (!this.#starting.delete(child)) return
+      this.#restartMs = RESTART_MS.first
+      this.emit('manifest', manifest)
+      this.#rest(child)
+    })
+    child.once('loadFailed', (error) => {
+      this.#options.log.error({ error }, 'task files could not be loaded')
+      this.emit('broken', error)
+    })
+    child.once('exit', () => this.#left(child))
+  }
+
+  #rest(child: TaskProcess): void {
+    this.#idle.push(child)
+    this.emit('ready')
+    if (this.#idle.length > this.#options.spares) this.#shrinkLater()
+  }
+
+  #end(child: TaskProcess): void {
+    this.#leaving.add(child)
+    void child.end()
+  }
+
+  #left(child: TaskProcess): void {
+    this.#busy.delete(child)
+    this.#leaving.delete(child)
+    const place = this.#idle.indexOf(child)
+    if (place >= 0) this.#idle.splice(place, 1)
+    if (this.#starting.delete(child)) this.#restartLater()
+    this.want(this.#wanted)
+  }
+
+  /** A child that dies while it starts would die again at once: the next one waits, longer each time. */
+  #restartLater(): void {
+    if (this.#stopped || this.#restart) return
+    this.#restart = setTimeout(() => {
+      this.#restart = undefined
+      this.want(this.#wanted)
+    }, this.#restartMs).unref()
+    this.#restartMs = Math.min(this.#restartMs * 2, RESTART_MS.last)
+  }
+
+  #shrinkLater(): void {
+    this.#surplus ??= setTimeout(() => {
+      this.#surplus = undefined
+      const surplus = this.#idle.splice(0, Math.max(0, this.#idle.length - this.#options.spares))
+      for (const child of surplus) this.#end(child)
+    }, SURPLUS_MS).unref()
+  }
+}

@@ -1,0 +1,119 @@
+import {
+  AddTagsRequestBody,
+  CanceledRunResponse,
+  ListRunResponse,
+  RescheduleRunRequestBody,
+  ResetIdempotencyKeyResponse,
+  RetrieveRunResponse,
+  UpdateMetadataRequestBody,
+  UpdateMetadataResponseBody,
+} from '@trigger.dev/core/v3/schemas'
+import type { FastifyInstance } from 'fastify'
+import { z } from 'zod/v4'
+import { answer, HttpError } from './answers.ts'
+import { authorize, requireSecret, resourcesOf } from './auth.ts'
+import { readJson } from './bodies.ts'
+import { findRun, lostHeaders, type RouteContext } from './context.ts'
+import { delayEnd } from './durations.ts'
+import { listRuns } from './list.ts'
+import { applyMetadata } from './metadata.ts'
+import { isFinal } from './run.ts'
+import { runView } from './views.ts'
+
+type ById = { Params: { id: string } }
+const MAX_METADATA_BYTES = 256 * 1024
+const MAX_TAGS = 10
+
+/** Reading and changing runs that exist. */
+export function runRoutes(app: FastifyInstance, context: RouteContext): void {
+  const { keys, lifecycle, store, view } = context
+
+  app.get<ById>('/api/v3/runs/:id', async (request, reply) => {
+    const run = findRun(context, request, request.params.id, 'read', true)
+    return answer(reply, RetrieveRunResponse, runView(run, view))
+  })
+
+  app.get('/api/v1/runs', async (request, reply) => {
+    authorize(request.apiCaller, { action: 'read', resources: [{ type: 'runs' }] })
+    return answer(reply, ListRunResponse, listRuns(context, request.query))
+  })
+
+  app.post<ById>('/api/v2/runs/:id/cancel', async (request, reply) => {
+    const { id } = request.params
+    const run = store.get(id)
+    if (!run) throw new HttpError(404, { error: 'Resource not found' }, lostHeaders(id, context.bootId))
+    authorize(request.apiCaller, { action: 'write', resources: resourcesOf(run) })
+    lifecycle.cancel(run)
+    return answer(reply, CanceledRunResponse, { id })
+  })
+
+  // The real server answers so even for runs that have completed or failed; only a cancelled one has a result.
+  app.get<ById>('/api/v1/runs/:id/result', async (request, reply) => {
+    const run = store.get(request.params.id)
+    if (run?.state !== 'CANCELED') {
+      throw new HttpError(404, { error: "Run either doesn't exist or is not finished" })
+    }
+    const error = { type: 'INTERNAL_ERROR', code: 'TASK_RUN_CANCELLED' }
+    return reply.send({ ok: false, id: run.id, taskIdentifier: run.taskId, error })
+  })
+
+  app.post<ById>('/api/v1/runs/:id/reschedule', async (request, reply) => {
+    requireSecret(request.apiCaller)
+    const run = findRun(context, request, request.params.id, 'write')
+    const { delay } = await readJson(request, RescheduleRunRequestBody, MAX_METADATA_BYTES)
+    const until = delayEnd(delay, Date.now())
+    if (!until) throw new HttpError(400, { error: `Invalid delay: ${String(delay)}` })
+    if (!lifecycle.reschedule(run, until))
+      throw new HttpError(400, { error: 'Cannot reschedule a run that is not delayed' })
+    return answer(reply, RetrieveRunResponse, runView(run, view))
+  })
+
+  app.post<ById>('/api/v1/runs/:id/tags', async (request, reply) => {
+    requireSecret(request.apiCaller)
+    const run = findRun(context, request, request.params.id, 'write')
+    const { tags } = await readJson(request, AddTagsRequestBody, MAX_METADATA_BYTES)
+    const fresh = [tags].flat().filter((tag) => !run.tags.includes(tag))
+    if (run.tags.length + fresh.length > MAX_TAGS) {
+      throw new HttpError(422, {
+        error: `Runs can only have ${MAX_TAGS} tags, you're trying to set ${run.tags.length + fresh.length}.`,
+      })
+    }
+    run.tags = [...run.tags, ...fresh]
+    if (fresh.length > 0) store.changed(run)
+    return reply.send({
+      message: fresh.length > 0 ? `Successfully set ${fresh.length} new tags.` : 'No new tags to add',
+    })
+  })
+
+  app.get<ById>('/api/v1/runs/:id/metadata', async (request, reply) => {
+    const run = findRun(context, request, request.params.id, 'read')
+    return answer(reply, UpdateMetadataResponseBody, { metadata: run.metadata ?? {} })
+  })
+
+  app.put<ById>('/api/v1/runs/:id/metadata', async (request, reply) => {
+    requireSecret(request.apiCaller)
+    const run = findRun(context, request, request.params.id, 'write')
+    const change = await readJson(request, UpdateMetadataRequestBody, MAX_METADATA_BYTES)
+    if (isFinal(run.state) && run.completedAt)
+      throw new HttpError(400, { error: 'Cannot update metadata for a completed run' })
+    const metadata = await applyMetadata(run, change)
+    store.changed(run)
+    return answer(reply, UpdateMetadataResponseBody, { metadata })
+  })
+
+  app.post<{ Params: { key: string } }>('/api/v1/idempotencyKeys/:key/reset', async (request, reply) => {
+    requireSecret(request.apiCaller)
+    const { key } = request.params
+    const { taskIdentifier } = await readJson(
+      request,
+      z.object({ taskIdentifier: z.string() }),
+      MAX_METADATA_BYTES,
+    )
+    if (!keys.reset(taskIdentifier, key)) {
+      throw new HttpError(404, {
+        error: `No runs found with idempotency key: ${key} and task: ${taskIdentifier}`,
+      })
+    }
+    return answer(reply, ResetIdempotencyKeyResponse, { id: key })
+  })
+}

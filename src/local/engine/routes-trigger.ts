@@ -1,0 +1,116 @@
+import {
+  ReplayRunRequestBody,
+  ReplayRunResponse,
+  TriggerTaskRequestBody,
+  TriggerTaskResponse,
+} from '@trigger.dev/core/v3/schemas'
+import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { z } from 'zod/v4'
+import { answer, HttpError } from './answers.ts'
+import { authorize, requireSecret, runToken } from './auth.ts'
+import { readJson } from './bodies.ts'
+import { findRun, type RouteContext } from './context.ts'
+import { delayEnd, durationMs } from './durations.ts'
+import { DEFAULT_KEY_TTL_MS } from './keys.ts'
+import type { RunOrder } from './lifecycle.ts'
+import type { Run, RunKey } from './run.ts'
+import { packetOf } from './values.ts'
+
+export const MAX_PAYLOAD_BYTES = 3 * 1024 * 1024
+
+type Options = NonNullable<z.infer<typeof TriggerTaskRequestBody>['options']>
+
+/** Starting runs: trigger and replay. */
+export function triggerRoutes(app: FastifyInstance, context: RouteContext): void {
+  app.post<{ Params: { taskId: string } }>('/api/v1/tasks/:taskId/trigger', async (request, reply) => {
+    const { taskId } = request.params
+    authorize(request.apiCaller, { action: 'trigger', resources: [{ type: 'tasks', id: taskId }] })
+    const { payload, options = {} } = await readJson(request, TriggerTaskRequestBody, MAX_PAYLOAD_BYTES)
+    const header = request.headers['idempotency-key']
+    const key = keyOf(options, typeof header === 'string' ? header : undefined)
+    const known = key && context.keys.find(taskId, key.hash, Date.now())
+    if (known) return started(reply, context, known, true)
+    const order = {
+      taskId,
+      payload: packetOf(payload, options.payloadType),
+      key,
+      ...runOptions(context, options),
+    }
+    return started(reply, context, context.lifecycle.trigger(order), false)
+  })
+
+  app.post<{ Params: { id: string } }>('/api/v1/runs/:id/replay', async (request, reply) => {
+    requireSecret(request.apiCaller)
+    const run = findRun(context, request, request.params.id, 'write')
+    const hasBody = Number(request.headers['content-length'] ?? 0) > 0
+    const body = hasBody ? await readJson(request, ReplayRunRequestBody, MAX_PAYLOAD_BYTES) : undefined
+    const replayed = context.lifecycle.trigger({
+      taskId: run.taskId,
+      payload: body?.payload === undefined ? run.payload : packetOf(body.payload, body.payloadType),
+      queue: run.queue,
+      concurrencyKey: run.concurrencyKey,
+      ttl: run.ttl,
+      maxDuration: run.maxDuration,
+      maxAttempts: run.maxAttempts,
+      tags: run.tags,
+      metadata: run.metadata,
+      isTest: run.isTest,
+    })
+    return answer(reply, ReplayRunResponse, { id: replayed.id })
+  })
+}
+
+async function started(
+  reply: FastifyReply,
+  context: RouteContext,
+  run: Run,
+  isCached: boolean,
+): Promise<FastifyReply> {
+  const { token, claims } = await runToken(run.id, context.secretKey)
+  reply.header('x-trigger-jwt', token).header('x-trigger-jwt-claims', JSON.stringify(claims))
+  return answer(reply, TriggerTaskResponse, { id: run.id, isCached })
+}
+
+function keyOf(options: Options, header: string | undefined): RunKey | undefined {
+  const hash = options.idempotencyKey ?? header
+  if (!hash) return undefined
+  const ttl = options.idempotencyKeyTTL ? durationMs(options.idempotencyKeyTTL) : DEFAULT_KEY_TTL_MS
+  return {
+    hash,
+    key: options.idempotencyKeyOptions?.key ?? header,
+    scope: options.idempotencyKeyOptions?.scope,
+    expiresAt: Date.now() + (ttl ?? DEFAULT_KEY_TTL_MS),
+  }
+}
+
+function runOptions(context: RouteContext, options: Options): Omit<RunOrder, 'taskId' | 'payload' | 'key'> {
+  const { tags = [], delay, ttl, metadata } = options
+  const delayUntil = delay === undefined ? undefined : delayEnd(delay, Date.now())
+  if (delay !== undefined && !delayUntil)
+    throw new HttpError(422, { error: `Invalid delay ${String(delay)}` })
+  if (typeof ttl === 'string' && durationMs(ttl) === undefined)
+    throw new HttpError(422, { error: `Invalid ttl ${ttl}` })
+  if (options.lockToVersion && options.lockToVersion !== context.view.version) {
+    throw new HttpError(500, { error: 'Something went wrong' })
+  }
+  return {
+    queue: options.queue?.name,
+    concurrencyKey: options.concurrencyKey ?? undefined,
+    ttl: typeof ttl === 'number' ? `${ttl}s` : ttl,
+    delayUntil: delayUntil && delayUntil.getTime() > Date.now() ? delayUntil : undefined,
+    maxDuration: options.maxDuration,
+    maxAttempts: options.maxAttempts,
+    tags: [...new Set([tags].flat())],
+    metadata: metadataOf(metadata, options.metadataType),
+    isTest: options.test ?? false,
+    parent: options.parentRunId ? context.store.get(options.parentRunId) : undefined,
+  }
+}
+
+/** The SDK sends metadata as a plain object; older ones as a serialized packet. */
+function metadataOf(metadata: unknown, type: string | undefined): Record<string, unknown> | undefined {
+  if (metadata === undefined || metadata === null) return undefined
+  const value: unknown = typeof metadata === 'string' ? JSON.parse(metadata) : metadata
+  const plain = type === 'application/super+json' ? (value as { json: unknown }).json : value
+  return plain as Record<string, unknown>
+}

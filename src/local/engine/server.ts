@@ -1,0 +1,65 @@
+import Fastify, { type FastifyInstance } from 'fastify'
+import { HttpError } from './answers.ts'
+import { authenticate } from './auth.ts'
+import type { RouteContext } from './context.ts'
+import type { EngineLog } from './log.ts'
+import { rateLimiter } from './rate-limit.ts'
+import { objectStoreRoutes, packetRoutes } from './routes-packets.ts'
+import { realtimeRoutes } from './routes-realtime.ts'
+import { runRoutes } from './routes-runs.ts'
+import { streamRoutes } from './routes-streams.ts'
+import { triggerRoutes } from './routes-trigger.ts'
+
+const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
+
+/** The HTTP side of the engine: Trigger.dev's API as far as this project's service and task use it. */
+export function buildServer(context: RouteContext, log: EngineLog): FastifyInstance {
+  const app = Fastify({
+    exposeHeadRoutes: false,
+    forceCloseConnections: true,
+    routerOptions: { maxParamLength: 2048 },
+  })
+  const methods = new Map<string, Set<string>>()
+  const limit = rateLimiter(context.switches)
+
+  // Routes read their bodies themselves: streams line by line, the rest by schema, whatever the content type.
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', (_request, _payload, done) => done(null))
+
+  app.setErrorHandler((error, _request, reply) => {
+    if (error instanceof HttpError) return reply.code(error.status).headers(error.headers).send(error.body)
+    log.error({ err: error }, 'local engine: request failed')
+    return reply.code(500).send({ error: 'Something went wrong' })
+  })
+
+  app.get('/healthcheck', async () => 'OK')
+  objectStoreRoutes(app, context)
+
+  app.register(async (api) => {
+    api.addHook('onRoute', ({ url, method }) => {
+      const known = methods.get(url) ?? new Set()
+      for (const name of [method].flat()) known.add(name)
+      methods.set(url, known)
+    })
+    api.addHook('onRequest', async (request, reply) => {
+      if (request.url.startsWith('/api/')) limit(reply)
+      request.apiCaller = await authenticate(request, context.secretKey)
+    })
+    triggerRoutes(api, context)
+    runRoutes(api, context)
+    packetRoutes(api, context)
+    streamRoutes(api, context)
+    realtimeRoutes(api, context)
+    for (const [url, known] of [...methods]) {
+      const method = METHODS.filter((name) => !known.has(name))
+      api.route({ url, method, handler: async (_request, reply) => reply.code(405).send() })
+    }
+  })
+
+  app.setNotFoundHandler((request, reply) => {
+    const endpoint = `${request.method} ${request.url.split('?')[0]}`
+    log.warn({ endpoint }, 'local engine: no such endpoint')
+    return reply.code(501).send({ error: `The local engine does not implement ${endpoint}` })
+  })
+  return app
+}

@@ -1,0 +1,18 @@
+import type { Packet } from './run.ts'
+
+/**
+ * A serialized value as the REST API shows it: plain JSON. Of superjson that is its `json` part, which is why a
+ * Date comes back as a string.
+ */
+export function packetJson({ data, dataType }: Packet): unknown {
+  if (data === undefined || data === '') return undefined
+  if (dataType === 'application/json') return JSON.parse(data)
+  if (dataType === 'application/super+json') return (JSON.parse(data) as { json: unknown }).json
+  return data
+}
+
+/** A payload as it arrives in a trigger request: serialized already by the SDK, or any JSON value. */
+export function packetOf(payload: unknown, dataType = 'application/json'): Packet {
+  if (payload === undefined) return { dataType }
+  return { data: typeof payload === 'string' ? payload : JSON.stringify(payload), dataType }
+}
