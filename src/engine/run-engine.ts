@@ -12,6 +12,8 @@ export interface StartOptions {
   ttlSeconds: number
   /** Seconds that the run may execute. */
   maxDurationSeconds: number
+  /** Seconds that the engine remembers `engineKey`. */
+  keySeconds: number
 }
 
 /** What lists and subscriptions tell about a run. Times are the engine's. */
@@ -24,11 +26,11 @@ export interface RunSummary {
   finishedAt?: Date
 }
 
-/** One run as the engine sees it. `output` only when completed, `failure` only when failed. */
+/** One run as the engine sees it. `output` only when completed, `failureCode` only when failed. */
 export interface RunSnapshot extends RunSummary {
   payload?: AgentTurn
   output?: AgentOutput
-  failure?: { errorCode: string; message: string }
+  failureCode?: string
 }
 
 /**
@@ -36,12 +38,12 @@ export interface RunSnapshot extends RunSummary {
  * register (`src/errors.ts`): `engine_unavailable` when Trigger.dev is away, refuses or stays silent.
  */
 export interface RunEngine {
-  /** Idempotent on `options.engineKey`. A rejection says by `EngineError.outcome` whether a run may exist. */
+  /** Idempotent on `options.engineKey`. A rejection is a `DispatchError` that says whether a run may exist. */
   start(turn: AgentTurn, options: StartOptions): Promise<string>
   /** Runs with the tag, newest first, 100 a page. Lags behind by seconds. */
   list(filter: { tag: string; createdFrom?: Date }): AsyncIterable<RunSummary>
   /** `undefined`: unknown to the engine, which may be lag; a run that is certainly lost is a failed snapshot. */
-  get(runId: string): Promise<RunSnapshot | undefined>
+  get(runId: string, kind?: 'look' | 'sweep'): Promise<RunSnapshot | undefined>
   /** Idempotent; a finished run is left as it is. */
   cancel(runId: string): Promise<void>
   /** The run's chunks, always from the start of the stream; ends by silence, not by the end of the run. */

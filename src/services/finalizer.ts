@@ -1,0 +1,114 @@
+import type { AgentOutput } from '../agent/turn.ts'
+import type { RunSnapshot } from '../engine/run-engine.ts'
+import { isFinished } from '../engine/run-status.ts'
+import { isContentError } from '../stores/database.ts'
+import type { FinalTurn } from '../stores/turns.ts'
+import { type ClosingReason, storable, textOf } from './answer.ts'
+import type { ServiceContext } from './context.ts'
+import { type PartialAnswer, readPartialAnswer } from './partial-answer.ts'
+import { runFailure } from './run-failures.ts'
+
+export interface Finalizer {
+  /**
+   * Ends a turn whose run has ended, once, whoever sees it first. Does nothing while the run goes on.
+   * @returns whether the turn has ended (by this call or before)
+   */
+  settle(turnId: string, runId: string, seen?: RunSnapshot): Promise<boolean>
+  /** Ends a turn with a code of the service's own, when the engine cannot be asked or knows nothing. */
+  fail(turnId: string, runId: string, errorCode: string): Promise<void>
+  /** Called with the engine id of every turn that this instance has ended. */
+  onSettled(listener: (runId: string) => void): void
+}
+
+export function finalizer({ stores, engine, log }: ServiceContext): Finalizer {
+  const underway = new Map<string, Promise<boolean>>()
+  const listeners: Array<(runId: string) => void> = []
+
+  async function store(turn: FinalTurn): Promise<void> {
+    try {
+      await stores.turns.finalize(turn)
+    } catch (error) {
+      if (!isContentError(error)) throw error
+      // No run stays unfinished over a character that the database does not take.
+      log.error(
+        { err: error, turnId: turn.turnId, runId: turn.runId },
+        'the answer was refused; ending without it',
+      )
+      await stores.turns.finalize({ ...turn, ...failure('internal'), output: null, text: '', usage: null })
+    }
+    for (const listener of listeners) listener(turn.runId)
+  }
+
+  async function settleOnce(turnId: string, runId: string, seen?: RunSnapshot): Promise<boolean> {
+    const run = seen ?? (await engine.get(runId))
+    if (run === undefined || !isFinished(run.status)) return false
+    const base = {
+      turnId,
+      runId,
+      startedAt: run.startedAt ?? null,
+      finishedAt: run.finishedAt ?? null,
+    }
+    if (run.status === 'completed' && run.output !== undefined) {
+      await store({ ...base, ...completed(run.output) })
+    } else {
+      const partial = await readPartialAnswer(engine, runId)
+      const end = run.status === 'cancelled' ? CANCELLED : failure(run.failureCode ?? 'internal')
+      await store({ ...base, ...partially(partial, closingReason(run)), ...end })
+    }
+    return true
+  }
+
+  return {
+    settle(turnId, runId, seen) {
+      const running = underway.get(turnId)
+      if (running !== undefined) return running
+      const settling = settleOnce(turnId, runId, seen).finally(() => underway.delete(turnId))
+      underway.set(turnId, settling)
+      return settling
+    },
+    async fail(turnId, runId, errorCode) {
+      await store({ ...NOTHING, turnId, runId, ...failure(errorCode) })
+    },
+    onSettled: (listener) => listeners.push(listener),
+  }
+}
+
+const NOTHING = {
+  output: null,
+  text: '',
+  usage: null,
+  frameCount: null,
+  truncated: false,
+  startedAt: null,
+  finishedAt: null,
+}
+const CANCELLED = { status: 'cancelled', errorCode: null, error: null } as const
+
+function failure(code: string) {
+  const { errorCode, message } = runFailure(code)
+  return { status: 'failed', errorCode, error: message } as const
+}
+
+function closingReason({ status, failureCode }: RunSnapshot): ClosingReason {
+  if (status === 'cancelled') return 'cancelled'
+  return failureCode === 'worker_lost' || failureCode === 'crashed' ? 'lost' : 'failed'
+}
+
+function completed({ uiMessage, usage, chunkCount }: AgentOutput) {
+  const output = storable(uiMessage, 'failed')
+  return {
+    status: 'completed',
+    output,
+    text: textOf(output),
+    usage,
+    errorCode: null,
+    error: null,
+    frameCount: chunkCount ?? null,
+    truncated: false,
+  } as const
+}
+
+function partially({ message, usage, frameCount, truncated }: PartialAnswer, reason: ClosingReason) {
+  const output = message === null ? null : storable(message, reason)
+  return { output, text: output === null ? '' : textOf(output), usage, frameCount, truncated }
+}

@@ -1,0 +1,98 @@
+import { convertToModelMessages, type ModelMessage, type UIMessage } from 'ai'
+import type { TurnUsage } from '../agent/turn.ts'
+import type { PublicStatus } from '../engine/run-status.ts'
+import type { RunRecord, RunSummaryRecord } from '../stores/runs.ts'
+import type { Metadata } from '../stores/schema.ts'
+import { type ToolCallView, textOf, toolCallsOf } from './answer.ts'
+import { runFailure } from './run-failures.ts'
+
+/** A run in lists. */
+export interface RunSummaryView {
+  runId: string
+  status: PublicStatus
+  conversationId?: string
+  createdAt: string
+  startedAt?: string
+  finishedAt?: string
+  cancelRequestedAt?: string
+  metadata: Metadata
+  error?: string
+  errorCode?: string
+  retryable?: boolean
+  usage?: TurnUsage
+}
+
+/** The body of a poll (contract §4). */
+export interface RunView extends RunSummaryView {
+  queue?: { position: number; ahead: string[] }
+  text?: string
+  messages?: ModelMessage[]
+  toolCalls?: ToolCallView[]
+  truncated?: boolean
+}
+
+export function summaryView(run: RunSummaryRecord): RunSummaryView {
+  const {
+    runId,
+    status,
+    conversationId,
+    createdAt,
+    startedAt,
+    finishedAt,
+    cancelRequestedAt,
+    metadata,
+    usage,
+  } = run
+  return {
+    runId,
+    status,
+    ...(conversationId === null ? {} : { conversationId }),
+    createdAt: createdAt.toISOString(),
+    ...(startedAt === null ? {} : { startedAt: startedAt.toISOString() }),
+    ...(finishedAt === null ? {} : { finishedAt: finishedAt.toISOString() }),
+    ...(cancelRequestedAt === null || status === 'completed'
+      ? {}
+      : { cancelRequestedAt: cancelRequestedAt.toISOString() }),
+    metadata,
+    ...(run.errorCode === null ? {} : failureView(run.errorCode, run.error)),
+    ...(usage === null ? {} : { usage }),
+  }
+}
+
+/** Derived from the row alone: a poll never asks the engine. */
+export async function runView(run: RunRecord): Promise<RunView> {
+  const summary = summaryView(run)
+  switch (run.status) {
+    case 'queued':
+      return run.ahead === null
+        ? summary
+        : { ...summary, queue: { position: run.ahead.length, ahead: run.ahead.filter(Boolean) } }
+    case 'running':
+      return summary
+    case 'completed':
+      return { ...summary, ...(await answer(run)) }
+    case 'failed':
+    case 'cancelled':
+      return {
+        ...summary,
+        text: run.output === null ? '' : textOf(run.output),
+        ...(run.truncated ? { truncated: true } : {}),
+      }
+  }
+}
+
+function failureView(errorCode: string, error: string | null) {
+  const failure = runFailure(errorCode)
+  return { error: error ?? failure.message, errorCode, retryable: failure.retryable }
+}
+
+async function answer({ input, output }: RunRecord) {
+  const messages = [input?.message, output].filter((message) => message !== null && message !== undefined)
+  return {
+    text: output === null ? '' : textOf(output),
+    messages: await convertToModelMessages(messages.map(bare), { ignoreIncompleteToolCalls: true }),
+    toolCalls: output === null ? [] : toolCallsOf(output),
+  }
+}
+
+const bare = ({ role, parts }: Omit<UIMessage, 'id'>) => ({ role, parts })

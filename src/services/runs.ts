@@ -1,0 +1,78 @@
+import type { Caller } from '../caller.ts'
+import { isFinished, type PublicStatus } from '../engine/run-status.ts'
+import { problem } from '../errors.ts'
+import type { RunRecord } from '../stores/runs.ts'
+import type { Metadata } from '../stores/schema.ts'
+import type { Canceller } from './canceller.ts'
+import type { ServiceContext } from './context.ts'
+import { decodeCursor, type Page, pageOf } from './cursor.ts'
+import { type RunSummaryView, type RunView, runView, summaryView } from './run-view.ts'
+import { versionOf, type Waiters } from './waiters.ts'
+
+export interface RunQuery {
+  conversationId?: string
+  status?: PublicStatus[]
+  metadata?: Metadata
+  runIds?: string[]
+  limit: number
+  cursor?: string
+}
+
+export interface RunService {
+  /** One read. @throws Problem `run_not_found`, also for a foreign run */
+  poll(caller: Caller, runId: string): Promise<RunView>
+  /** Waits for the next change of an unfinished run, at most `milliseconds`, and reads it again. */
+  waitForChange(caller: Caller, runId: string, milliseconds: number, signal: AbortSignal): Promise<RunView>
+  /** Waits until the run has ended, at most `milliseconds`. */
+  waitForEnd(caller: Caller, runId: string, milliseconds: number, signal: AbortSignal): Promise<RunView>
+  list(caller: Caller, query: RunQuery): Promise<Page<RunSummaryView>>
+  /** Idempotent. The wish is stored first: it survives the engine being away (503) and this process. */
+  cancel(caller: Caller, runId: string): Promise<RunView>
+}
+
+export function runService({ stores }: ServiceContext, waiters: Waiters, canceller: Canceller): RunService {
+  async function find(caller: Caller, runId: string): Promise<RunRecord> {
+    const run = await stores.runs.find(caller.userId, runId)
+    if (run === undefined) throw problem('run_not_found')
+    return run
+  }
+
+  return {
+    async poll(caller, runId) {
+      return runView(await find(caller, runId))
+    },
+
+    async waitForChange(caller, runId, milliseconds, signal) {
+      const run = await find(caller, runId)
+      if (isFinished(run.status)) return runView(run)
+      await waiters.changed(runId, versionOf(run), milliseconds, signal)
+      return runView(await find(caller, runId))
+    },
+
+    async waitForEnd(caller, runId, milliseconds, signal) {
+      const until = performance.now() + milliseconds
+      for (;;) {
+        const run = await find(caller, runId)
+        const left = until - performance.now()
+        if (isFinished(run.status) || left <= 0 || signal.aborted) return runView(run)
+        await waiters.changed(runId, versionOf(run), left, signal)
+      }
+    },
+
+    async list(caller, { cursor, limit, ...filters }) {
+      const [before] = decodeCursor(cursor, filters) ?? []
+      const rows = await stores.runs.list(caller.userId, {
+        ...filters,
+        limit: limit + 1,
+        ...(before === undefined ? {} : { before }),
+      })
+      return pageOf(rows, limit, filters, { item: summaryView, key: (run) => [run.turnId] })
+    },
+
+    async cancel(caller, runId) {
+      const unfinished = await stores.runs.requestCancel(caller.userId, runId)
+      if (unfinished !== undefined) await canceller.end(unfinished.turnId, runId)
+      return runView(await find(caller, runId))
+    },
+  }
+}

@@ -1,0 +1,208 @@
+import { createHash } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { v7 as uuid } from 'uuid'
+import type { TurnMessage } from '../agent/turn.ts'
+import type { Caller } from '../caller.ts'
+import { problem } from '../errors.ts'
+import { isAway } from '../stores/database.ts'
+import type { Metadata } from '../stores/schema.ts'
+import type { NewTurn, StartedTurn } from '../stores/turns.ts'
+import type { Canceller } from './canceller.ts'
+import type { ServiceContext } from './context.ts'
+import type { Dispatcher } from './dispatcher.ts'
+import { buildPayload } from './engine-payload.ts'
+
+/** What a caller asks for: the body of start, sync and stream (contract §3). */
+export interface TurnRequest {
+  message: string
+  /** Prior turns; used only when the conversation is new. */
+  history?: Array<{ role: 'user' | 'assistant'; content: string }>
+  conversationId?: string
+  ifBusy?: 'enqueue' | 'reject' | 'interrupt'
+  metadata?: Metadata
+}
+
+export interface TurnOptions {
+  idempotencyKey?: string
+  traceparent?: string
+  /** Takes the price of the request from the caller's budget; throws 429. */
+  charge(bucket: 'start' | 'read'): Promise<void>
+}
+
+export interface StartedRun {
+  runId: string
+  /** Absent only when the conversation could not be stored. */
+  conversationId?: string
+  replayed: boolean
+}
+
+export interface TurnService {
+  /** Starts the turn once and returns its run; replays it when the Idempotency-Key is known. */
+  start(caller: Caller, request: TurnRequest, options: TurnOptions): Promise<StartedRun>
+}
+
+const TITLE_CODE_POINTS = 100
+const REPLAY_WAIT_MS = 10_000
+const REPLAY_LOOK_MS = 50
+
+export function turnService(
+  context: ServiceContext,
+  dispatcher: Dispatcher,
+  canceller: Canceller,
+): TurnService {
+  const { stores, log } = context
+
+  return {
+    async start(caller, request, { idempotencyKey, traceparent, charge }) {
+      const turn = newTurn(caller, request, idempotencyKey ?? null)
+      buildPayload({ ...turn, history: [], ahead: [], traceparent }, context.settings)
+      await charge(
+        idempotencyKey !== undefined && (await isReplay(caller, idempotencyKey)) ? 'read' : 'start',
+      )
+      const outcome = await stores.turns.start(turn).catch((error: unknown) => {
+        if (isAway(error) && turn.newConversation) return undefined
+        throw error
+      })
+      if (outcome === undefined) return startUnstored(turn, traceparent)
+      switch (outcome.outcome) {
+        case 'created':
+          return startStored(caller, turn, outcome, traceparent)
+        case 'replay':
+          return replay(outcome.turnId, outcome)
+        case 'mismatch':
+          throw problem('idempotency_key_mismatch')
+        case 'conversation_not_found':
+          throw problem('conversation_not_found')
+        case 'busy':
+          throw problem('conversation_busy', { members: { activeRunId: outcome.activeRunId } })
+        case 'queue_full':
+          throw problem('conversation_queue_full', { members: { activeRunId: outcome.activeRunId } })
+      }
+    },
+  }
+
+  /** With the database away a key is looked up nowhere: the engine's own key keeps the start single. */
+  async function isReplay(caller: Caller, key: string): Promise<boolean> {
+    return stores.turns.knowsKey(caller.userId, key).catch((error: unknown) => {
+      if (isAway(error)) return false
+      throw error
+    })
+  }
+
+  async function startStored(caller: Caller, turn: NewTurn, started: StartedTurn, traceparent?: string) {
+    const { conversationId } = started
+    const behind = turn.ifBusy === 'interrupt' ? await interrupt(started) : started
+    const runId = await dispatcher.dispatch(
+      { ...started, ...behind, userId: caller.userId, idempotencyKey: turn.idempotencyKey },
+      traceparent,
+    )
+    return { runId, conversationId, replayed: false }
+  }
+
+  /** Ends the runs ahead, partial answers kept, and reads what the conversation holds then. */
+  async function interrupt(started: StartedTurn) {
+    const known = started.ahead.filter((run) => run.runId !== null)
+    if (known.length === 0) return started
+    try {
+      await Promise.all(known.map((run) => canceller.end(run.turnId, run.runId ?? '')))
+      return await stores.turns.context(started.conversationId, started.position)
+    } catch (error) {
+      log.warn({ err: error, turnId: started.turnId }, 'starting behind runs that the sweeper will cancel')
+      return started
+    }
+  }
+
+  /** The database is away: the run goes ahead all the same and is adopted when it is back. */
+  async function startUnstored(turn: NewTurn, traceparent?: string): Promise<StartedRun> {
+    log.warn({ turnId: turn.turnId }, 'starting a run without storing it: the database is away')
+    const runId = await dispatcher.send(
+      {
+        ...turn,
+        conversationId: null,
+        history: seedTurns(turn.seed),
+        ahead: [],
+        traceparent,
+        origin: {
+          userId: turn.userId,
+          actor: turn.actor,
+          metadata: turn.metadata,
+          idempotencyKey: turn.idempotencyKey,
+          requestHash: turn.requestHash,
+        },
+      },
+      { ...turn, attempt: 0 },
+    )
+    return { runId, replayed: false }
+  }
+
+  /** The first answer again; while the first request is still being dispatched, wait for it. */
+  async function replay(turnId: string, first: { runId: string | null; conversationId: string | null }) {
+    let runId = first.runId
+    for (const until = performance.now() + REPLAY_WAIT_MS; runId === null; ) {
+      if (performance.now() > until) throw problem('idempotency_in_progress')
+      await sleep(REPLAY_LOOK_MS)
+      const [pending] = await stores.turns.pending([turnId])
+      // Withdrawn or abandoned: the first request has failed, the next one starts anew.
+      if (pending === undefined || pending.status === 'abandoned') throw problem('idempotency_in_progress')
+      runId = pending.runId
+    }
+    return {
+      runId,
+      ...(first.conversationId === null ? {} : { conversationId: first.conversationId }),
+      replayed: true,
+    }
+  }
+}
+
+function newTurn(caller: Caller, request: TurnRequest, idempotencyKey: string | null): NewTurn {
+  const { message, history = [], conversationId, ifBusy = 'enqueue', metadata = {} } = request
+  return {
+    turnId: uuid(),
+    userId: caller.userId,
+    actor: caller.actor ?? null,
+    conversationId: conversationId?.toLowerCase() ?? uuid(),
+    newConversation: conversationId === undefined,
+    title: conversationId === undefined ? titleOf(message) : null,
+    seed: conversationId === undefined ? history.map(({ role, content }) => textMessage(role, content)) : [],
+    message: textMessage('user', message),
+    assistantMessageId: uuid(),
+    metadata,
+    ifBusy,
+    idempotencyKey,
+    requestHash:
+      idempotencyKey === null ? null : hashOf({ message, history, conversationId, ifBusy, metadata }),
+  }
+}
+
+function textMessage(role: 'user' | 'assistant', text: string): TurnMessage & { text: string } {
+  return { id: uuid(), role, text, parts: [{ type: 'text', text }] }
+}
+
+/** The first 100 code points of the message, line breaks as spaces. */
+export function titleOf(message: string): string {
+  const line = message.replace(/\s*[\r\n\u2028\u2029]+\s*/g, ' ').trim()
+  return [...line].slice(0, TITLE_CODE_POINTS).join('')
+}
+
+/** The canonical form of a turn: key order and absent defaults make no difference. */
+function hashOf(
+  turn: Required<Omit<TurnRequest, 'conversationId'>> & { conversationId?: string | undefined },
+): string {
+  const canonical = [
+    turn.message,
+    turn.conversationId?.toLowerCase() ?? null,
+    turn.ifBusy,
+    turn.history.map(({ role, content }) => [role, content]),
+    Object.entries(turn.metadata).sort(([a], [b]) => (a < b ? -1 : 1)),
+  ]
+  return createHash('sha256').update(JSON.stringify(canonical)).digest('hex')
+}
+
+/** Seeded history as turns: each user message begins one. */
+function seedTurns(seed: TurnMessage[]): Array<TurnMessage & { position: number }> {
+  let position = 0
+  return seed.map((message) => {
+    if (message.role === 'user') position += 1
+    return { ...message, position }
+  })
+}

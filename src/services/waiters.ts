@@ -1,0 +1,84 @@
+import type { RunStore } from '../stores/runs.ts'
+
+export interface Waiters {
+  /**
+   * Resolves when the run's version differs from `version`, after `milliseconds`, or when `signal` aborts.
+   * Never rejects: whoever waits reads the run afterwards in any case.
+   */
+  changed(runId: string, version: string, milliseconds: number, signal: AbortSignal): Promise<void>
+  /** Something is known to have happened to the run: look at once. */
+  nudge(runId: string): void
+  /** Lets all waiters go, for the drain. */
+  release(): void
+  /** How many wait, for metrics and tests. */
+  count(): number
+}
+
+interface Waiter {
+  runId: string
+  version: string
+  done: () => void
+}
+
+const LOOK_MS = 250
+
+/** All who wait on this instance share one query per 250 ms, which is made only while somebody waits. */
+export function waiters(runs: RunStore): Waiters {
+  const waiting = new Set<Waiter>()
+  let timer: NodeJS.Timeout | undefined
+  let released = false
+
+  async function look(): Promise<void> {
+    const ids = [...new Set([...waiting].map((waiter) => waiter.runId))]
+    const versions = await runs.versions(ids).catch(() => [])
+    const current = new Map(versions.map(({ runId, version }) => [runId, version]))
+    for (const waiter of waiting) {
+      const version = current.get(waiter.runId)
+      if (version !== undefined && version !== waiter.version) waiter.done()
+    }
+  }
+
+  function schedule(delay = LOOK_MS): void {
+    if (timer !== undefined || waiting.size === 0) return
+    timer = setTimeout(async () => {
+      await look()
+      timer = undefined
+      schedule()
+    }, delay)
+  }
+
+  return {
+    changed(runId, version, milliseconds, signal) {
+      if (released || signal.aborted) return Promise.resolve()
+      return new Promise((resolve) => {
+        const waiter: Waiter = {
+          runId,
+          version,
+          done: () => {
+            waiting.delete(waiter)
+            clearTimeout(limit)
+            signal.removeEventListener('abort', waiter.done)
+            resolve()
+          },
+        }
+        const limit = setTimeout(waiter.done, milliseconds)
+        signal.addEventListener('abort', waiter.done, { once: true })
+        waiting.add(waiter)
+        schedule()
+      })
+    },
+    nudge(runId) {
+      for (const waiter of waiting) if (waiter.runId === runId) waiter.done()
+    },
+    release() {
+      released = true
+      for (const waiter of waiting) waiter.done()
+    },
+    count: () => waiting.size,
+  }
+}
+
+/** What a waiter compares: it changes with everything that a caller may wait for. */
+export function versionOf(run: { status: string; cancelRequestedAt: Date | null }): string {
+  return run.cancelRequestedAt === null ? run.status : `${run.status}/cancelling`
+}

@@ -1,0 +1,119 @@
+import { sql } from 'kysely'
+import type { Database } from './database.ts'
+import type { StoredStatus } from './schema.ts'
+
+/** A run that is due for a look at the engine. */
+export interface DueRun {
+  turnId: string
+  runId: string | null
+  status: StoredStatus
+  keyed: boolean
+  cancelRequested: boolean
+  missedAt: Date | null
+  overdue: boolean
+  createdAt: Date
+}
+
+/** What the sweeper and the observer need beyond single turns. */
+export function sweepStore(database: Database) {
+  return {
+    /**
+     * Claims due runs in one short statement: whoever claims a row pushes its `check_at` ahead, so several
+     * instances never look at the same row at once, and a claim that dies is due again by itself.
+     */
+    async claim(limit: number): Promise<DueRun[]> {
+      const { rows } = await database.run((db) =>
+        sql<DueRun>`
+          update runs set check_at = now() + case when cancel_requested_at is null then interval '60 seconds' else interval '10 seconds' end
+          where id in (
+            select id from runs
+            where status in ('dispatching', 'abandoned', 'queued', 'running') and check_at <= now()
+            order by check_at limit ${limit} for no key update skip locked)
+          returning id as "turnId", run_id as "runId", status, idempotency_key is not null as keyed,
+            cancel_requested_at is not null as "cancelRequested", missed_at as "missedAt",
+            deadline_at <= now() as overdue, created_at as "createdAt"`.execute(db),
+      )
+      return rows
+    },
+
+    /** All unfinished runs become due: after a subscription broke, events may have been missed. */
+    async checkAllNow(): Promise<void> {
+      await database.run((db) =>
+        sql`update runs set check_at = now() where status in ('queued', 'running') and check_at > now()`.execute(
+          db,
+        ),
+      )
+    },
+
+    async noteMissed(turnId: string): Promise<void> {
+      await database.run((db) =>
+        sql`update runs set missed_at = coalesce(missed_at, now()) where id = ${turnId}`.execute(db),
+      )
+    },
+
+    /** Stops looking at an abandoned turn; its next dispatch must not find a run that was cancelled. */
+    async settleAbandoned(turnId: string): Promise<boolean> {
+      const { rows } = await database.run((db) =>
+        sql`update runs set dispatch_attempt = dispatch_attempt + 1, check_at = null
+            where id = ${turnId} and status = 'abandoned' returning id`.execute(db),
+      )
+      return rows.length > 0
+    },
+
+    /** Which of the engine's runs no row knows, by id or by turn. */
+    async unknown(runs: Array<{ runId: string; turnId: string }>): Promise<string[]> {
+      if (runs.length === 0) return []
+      const { rows } = await database.run((db) =>
+        sql<{ runId: string }>`
+          select r.run_id as "runId" from unnest(${runs.map((run) => run.runId)}::text[], ${runs.map((run) => run.turnId)}::uuid[]) as r (run_id, turn_id)
+          where not exists (select from runs where runs.run_id = r.run_id or runs.id = r.turn_id)`.execute(
+          db,
+        ),
+      )
+      return rows.map((row) => row.runId)
+    },
+
+    /** How far behind the sweeper is, and the age of the oldest unfinished run, in seconds. */
+    async lag(): Promise<{ sweeperLagSeconds: number; oldestUnfinishedSeconds: number; unfinished: number }> {
+      const { rows } = await database.run((db) =>
+        sql<{ lag: number; oldest: number; unfinished: number }>`
+          select coalesce(extract(epoch from now() - min(check_at)), 0)::float8 as lag,
+            coalesce(extract(epoch from now() - min(created_at)), 0)::float8 as oldest, count(*)::integer as unfinished
+          from runs where status in ('dispatching', 'queued', 'running')`.execute(db),
+      )
+      const row = rows[0]
+      return {
+        sweeperLagSeconds: Math.max(0, row?.lag ?? 0),
+        oldestUnfinishedSeconds: row?.oldest ?? 0,
+        unfinished: row?.unfinished ?? 0,
+      }
+    },
+
+    /** Deletes a small batch of what has outlived the retention. @returns how many rows went */
+    async expire(retentionDays: number, limit: number): Promise<number> {
+      const { rows } = await database.run((db) =>
+        sql<{ count: number }>`
+          with gone as (
+            delete from runs where id in (
+              select id from runs where finished_at < now() - ${retentionDays}::integer * interval '1 day'
+                or (status = 'abandoned' and created_at < now() - ${retentionDays}::integer * interval '1 day')
+              limit ${limit} for update skip locked)
+            returning id)
+          select count(*)::integer as count from gone`.execute(db),
+      )
+      return rows[0]?.count ?? 0
+    },
+
+    /** The id of this database: runs in a shared Trigger.dev environment are tagged with it. */
+    async identity(candidate: string): Promise<string> {
+      const { rows } = await database.run((db) =>
+        sql<{ id: string }>`
+          with made as (insert into service_identity (id) values (${candidate}) on conflict do nothing returning id)
+          select id from made union all select id from service_identity limit 1`.execute(db),
+      )
+      return rows[0]?.id ?? candidate
+    },
+  }
+}
+
+export type SweepStore = ReturnType<typeof sweepStore>
