@@ -5,6 +5,11 @@ import { prepareDataDir, reason } from './data-dir.ts'
 
 const secretBytes = 32
 
+/** What the service signs and checks tokens with when no key is configured; `npm run token` has to know it too. */
+export function localSigningSecret(dataDir: string): Promise<string> {
+  return localSecret(dataDir, 'jwt-secret')
+}
+
 /**
  * The random secret of that name, kept in the data folder in a file of mode 0600 and made on first use.
  * Processes that ask at the same time get the same one.
