@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { globSync } from 'node:fs'
+import { globSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join, relative } from 'node:path'
 import { finished } from 'node:stream/promises'
-import { inspect } from 'node:util'
+import { describe } from './report.ts'
 import { type FileTally, failure, sum, type Tally, tapReader } from './tally.ts'
 import { startTestDatabase } from './test-database.ts'
 
@@ -16,17 +16,16 @@ const tap = join(dirname(resolve('tap/package.json')), 'dist/esm/run.mjs')
  * the last line is "N passed, N failed". Stops what it started, also when it is interrupted.
  */
 export async function runTests(given: string[]): Promise<Tally> {
-  const files =
-    given.length > 0 ? given.map((file) => relative('', file)) : globSync('test/**/*.test.ts').sort()
+  const files = given.length > 0 ? given.flatMap(testFiles) : testFiles('test')
   const interruption = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.once(signal, () => interruption.abort(new Error(`Interrupted by ${signal}.`)))
   }
-  const tally = await runOnDatabase(files, interruption.signal).catch((error) => failure(['npm test'], error))
+  const tally = await runOnDatabase(files, interruption.signal).catch((error) =>
+    failure(['npm test'], String(error)),
+  )
 
-  for (const { path, details } of tally.failures) {
-    console.log(`\nFAILED ${path.join(' > ')}\n${indented(details)}`)
-  }
+  for (const failed of tally.failures) console.log(`\n${describe(failed)}`)
   const skipped = tally.skipped > 0 ? `, ${tally.skipped} skipped` : ''
   console.log(`\n${tally.passed} passed, ${tally.failed} failed${skipped}`)
   return tally
@@ -34,7 +33,9 @@ export async function runTests(given: string[]): Promise<Tally> {
 
 async function runOnDatabase(files: string[], signal: AbortSignal): Promise<Tally> {
   if (files.length === 0) return failure(['npm test'], 'There is no test file.')
-  const database = await startTestDatabase(process.env.TEST_DATABASE_URL ?? process.env.DATABASE_URL)
+  const database = await startTestDatabase(
+    process.env.TEST_DATABASE_URL || process.env.DATABASE_URL || undefined,
+  )
   try {
     signal.throwIfAborted()
     return await runTap(files, { ...process.env, ...database.environment }, signal)
@@ -69,10 +70,15 @@ async function runTap(files: string[], env: NodeJS.ProcessEnv, signal: AbortSign
 
   const missing = files.filter((file) => !tallies.some((tally) => tally.file === file))
   const tally = sum([...tallies, ...missing.map((file) => failure([file], 'The file did not run.'))])
-  if (signal.aborted) return sum([tally, failure(['npm test'], signal.reason)])
+  if (signal.aborted) return sum([tally, failure(['npm test'], String(signal.reason))])
   return code !== 0 && tally.failed === 0
     ? sum([tally, failure(['tap'], `It ended with code ${code}.`)])
     : tally
+}
+
+function testFiles(path: string): string[] {
+  const folder = statSync(path, { throwIfNoEntry: false })?.isDirectory()
+  return folder ? globSync(join(path, '**/*.test.ts')).sort() : [relative('', path)]
 }
 
 function endGroup(pid: number | undefined, signal: NodeJS.Signals): void {
@@ -86,9 +92,4 @@ function endGroup(pid: number | undefined, signal: NodeJS.Signals): void {
 function printFile({ file, passed, failed, skipped, milliseconds }: FileTally): void {
   const counts = `${passed} passed${failed ? `, ${failed} FAILED` : ''}${skipped ? `, ${skipped} skipped` : ''}`
   console.log(`${failed ? 'not ok' : 'ok    '} ${file}  ${counts}  ${(milliseconds / 1_000).toFixed(2)} s`)
-}
-
-function indented(details: unknown): string {
-  const text = typeof details === 'string' ? details : inspect(details, { depth: 6, maxStringLength: 4_000 })
-  return text.replace(/^/gm, '    ')
 }
