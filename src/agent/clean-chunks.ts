@@ -1,5 +1,5 @@
 import type { UIMessageChunk } from 'ai'
-import { cleanJson, isHighSurrogate } from './clean.ts'
+import { cleanJson, cleanText, isHighSurrogate } from './clean.ts'
 
 type Delta = Extract<UIMessageChunk, { type: 'text-delta' | 'reasoning-delta' | 'tool-input-delta' }>
 
@@ -14,7 +14,7 @@ export function createChunkCleaner(): {
   const held = new Map<string, Delta>()
 
   const flush = () => {
-    const halves = [...held.values()].map((half) => cleanJson(half))
+    const halves = [...held.values()].map((half) => cleaned(half, textOf(half)))
     held.clear()
     return halves
   }
@@ -24,12 +24,16 @@ export function createChunkCleaner(): {
     const half = held.get(key)
     const text = (half ? textOf(half) : '') + textOf(chunk)
     held.delete(key)
-    if (!isHighSurrogate(text.charCodeAt(text.length - 1))) return [cleanJson(withText(chunk, text))]
+    if (!isHighSurrogate(text.charCodeAt(text.length - 1))) return [cleaned(chunk, text)]
     held.set(key, withText(chunk, text.slice(-1)))
-    return text.length > 1 ? [cleanJson(withText(chunk, text.slice(0, -1)))] : []
+    return text.length > 1 ? [cleaned(chunk, text.slice(0, -1))] : []
   }
 
   return { clean: (chunk) => (isDelta(chunk) ? cleanDelta(chunk) : [...flush(), cleanJson(chunk)]), flush }
+}
+
+function cleaned(chunk: Delta, text: string): Delta {
+  return withText(chunk, cleanText(text))
 }
 
 export function isDelta(chunk: UIMessageChunk): chunk is Delta {

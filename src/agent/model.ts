@@ -11,6 +11,23 @@ export function selectModel(settings: AgentSettings): LanguageModelV4 {
     name: 'openai-compatible',
     baseURL: baseUrl,
     includeUsage: true,
+    fetch: fetchWithin(settings.timeouts.firstChunkMs),
     ...(apiKey ? { apiKey } : {}),
   })(model)
+}
+
+/** The AI SDK's own deadlines begin with the response: one that never comes would be waited for without end. */
+function fetchWithin(ms: number): typeof fetch {
+  return async (input, init) => {
+    const late = new AbortController()
+    const timer = setTimeout(() => late.abort(new DOMException('No response in time', 'TimeoutError')), ms)
+    try {
+      return await fetch(input, {
+        ...init,
+        signal: AbortSignal.any([late.signal, ...(init?.signal ? [init.signal] : [])]),
+      })
+    } finally {
+      clearTimeout(timer)
+    }
+  }
 }
