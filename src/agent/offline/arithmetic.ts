@@ -1,6 +1,6 @@
 const WORDS: [RegExp, string][] = [
   [/(?<=\d),(?=\d{3}\b)/g, ''],
-  [/[×·]|\btimes\b|\bmultiplied by\b|(?<=\d)\s*x\s*(?=\d)/gi, '*'],
+  [/[×·]|\btimes\b|\bmultiplied by\b|(?<=\d\s*)x(?=\s*\d)/gi, '*'],
   [/÷|\bdivided by\b/gi, '/'],
   [/−|\bminus\b/gi, '-'],
   [/\bplus\b/gi, '+'],
