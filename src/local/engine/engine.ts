@@ -7,7 +7,6 @@ import { Lifecycle } from './lifecycle.ts'
 import type { EngineLog } from './log.ts'
 import { PacketStore } from './packets.ts'
 import { Pool } from './pool.ts'
-import { Queues } from './queues.ts'
 import { buildServer } from './server.ts'
 import { RunStore } from './store.ts'
 import { DEFAULT_SWITCHES, type Switches } from './switches.ts'
@@ -38,7 +37,7 @@ export interface LocalEngine {
   secretKey: string
   /** Every run id of this start begins with `run_` and this. */
   bootId: string
-  stats(): { runs: number; children: ReturnType<() => Pool['counts']>; pids: number[] }
+  stats(): { runs: number; children: Pool['counts']; pids: number[] }
   /** Ends the children, closes all connections, and waits for both. */
   stop(): Promise<void>
 }
@@ -65,15 +64,7 @@ export async function startLocalEngine(options: EngineOptions): Promise<LocalEng
   const env: Record<string, string> = { ...inheritedEnv(), ...options.childEnv }
   const { taskModules, maxChildren = 8, spares = 1 } = options
   const pool = new Pool({ taskModules, env, nodeFlags: NODE_FLAGS, maxChildren, spares, log })
-  const lifecycle = new Lifecycle({
-    store,
-    queues: new Queues(),
-    keys,
-    pool,
-    log,
-    newId: idMaker(bootId),
-    version,
-  })
+  const lifecycle = new Lifecycle({ store, keys, pool, log, newId: idMaker(bootId), version })
   const view = { version, presign: (path: string) => packets.presign('GET', path) }
   const app = buildServer({ bootId, secretKey, store, keys, lifecycle, packets, view, switches }, log)
   store.on('forget', (run) => {

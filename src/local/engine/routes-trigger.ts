@@ -12,7 +12,7 @@ import { readJson } from './bodies.ts'
 import { findRun, type RouteContext } from './context.ts'
 import { delayEnd, durationMs } from './durations.ts'
 import { DEFAULT_KEY_TTL_MS } from './keys.ts'
-import type { RunOrder } from './lifecycle.ts'
+import type { RunOrder } from './new-run.ts'
 import type { Run, RunKey } from './run.ts'
 import { packetOf } from './values.ts'
 

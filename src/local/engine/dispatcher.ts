@@ -1,0 +1,161 @@
+import { EventEmitter } from 'node:events'
+import type { TaskRunError, TaskRunExecutionResult } from '@trigger.dev/core/v3/schemas'
+import { Alarms } from './alarms.ts'
+import type { TaskProcess } from './child-process.ts'
+import { executionOf } from './executions.ts'
+import type { EngineLog } from './log.ts'
+import type { TaskManifest } from './messages.ts'
+import { errorOfExit } from './outcomes.ts'
+import type { Pool } from './pool.ts'
+import type { Queues } from './queues.ts'
+import type { Run } from './run.ts'
+
+export interface DispatcherParts {
+  queues: Queues
+  pool: Pool
+  /** What the task files define, by task id. */
+  tasks: Map<string, TaskManifest>
+  version: string
+  log: EngineLog
+}
+
+export interface DispatcherEvents {
+  /** A process is about to get the run. */
+  dequeued: [Run]
+  /** The task's code is about to run. */
+  started: [Run]
+  completed: [Run, TaskRunExecutionResult]
+  /** The process could not go on with the run. */
+  failed: [Run, TaskRunError]
+}
+
+/** A process that counts its own time may be this late before the engine counts for it. */
+const OVERTIME_MS = 10_000
+/** A child that dies before the task's code has begun costs the run nothing, but not endlessly. */
+const MAX_LOST_STARTS = 5
+
+/** Brings runs that have a slot together with children that are free, and tells what becomes of them. */
+export class Dispatcher extends EventEmitter<DispatcherEvents> {
+  readonly #parts: DispatcherParts
+  readonly #running = new Map<TaskProcess, Run>()
+  readonly #overtime = new Alarms<TaskProcess>()
+  readonly #lostStarts = new WeakMap<Run, number>()
+  #scheduled = false
+
+  constructor(parts: DispatcherParts) {
+    super()
+    this.#parts = parts
+    parts.pool.on('ready', () => this.dispatchSoon())
+    parts.pool.on('child', (child) => this.#follow(child))
+  }
+
+  /** Dispatches after the current request has been answered. */
+  dispatchSoon(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    setImmediate(() => {
+      this.#scheduled = false
+      this.#dispatch()
+    })
+  }
+
+  /**
+   * Takes a run from its process, which winds up and is replaced; undefined when the run has none. The process
+   * is out of use before it hears of the cancel, so that no other run gets into it.
+   */
+  cancel(run: Run): Promise<void> | undefined {
+    const child = [...this.#running].find(([, other]) => other === run)?.[0]
+    if (!child) return undefined
+    this.#take(child)
+    this.#parts.pool.retire(child)
+    return child.cancel()
+  }
+
+  #dispatch(): void {
+    const { pool, queues } = this.#parts
+    while (queues.ready > 0) {
+      const child = pool.take()
+      if (!child) break
+      const run = queues.next()
+      if (run) this.#start(run, child)
+      else pool.give(child)
+    }
+    pool.want(queues.ready)
+  }
+
+  #start(run: Run, child: TaskProcess): void {
+    const task = this.#parts.tasks.get(run.taskId)
+    if (!task) {
+      this.#parts.pool.give(child)
+      this.emit('failed', run, { type: 'INTERNAL_ERROR', code: 'COULD_NOT_FIND_TASK' })
+      return
+    }
+    this.#running.set(child, run)
+    this.emit('dequeued', run)
+    if (run.maxDuration) {
+      this.#overtime.set(child, run.maxDuration * 1000 + OVERTIME_MS, () => this.#timeOut(child))
+    }
+    void child.execute(executionOf(run, task, this.#parts.version))
+  }
+
+  #follow(child: TaskProcess): void {
+    child.on('started', () => {
+      const run = this.#running.get(child)
+      if (run) this.emit('started', run)
+    })
+    child.on('completed', (result) => {
+      const run = this.#take(child)
+      if (!run) return
+      this.#parts.pool.give(child)
+      this.emit('completed', run, result)
+    })
+    child.on('maxDuration', () => this.#timeOut(child))
+    child.on('uncaught', ({ name, message, stack = '' }) =>
+      this.#abandon(child, { type: 'BUILT_IN_ERROR', name, message, stackTrace: stack }),
+    )
+    child.on('exit', ({ code, signal }) => this.#lose(child, errorOfExit(code, signal)))
+    child.on('log', (line) => this.#print(child, line))
+  }
+
+  /** The run that a child has no longer. */
+  #take(child: TaskProcess): Run | undefined {
+    const run = this.#running.get(child)
+    this.#running.delete(child)
+    this.#overtime.clear(child)
+    return run
+  }
+
+  #timeOut(child: TaskProcess): void {
+    this.#abandon(child, { type: 'INTERNAL_ERROR', code: 'MAX_DURATION_EXCEEDED' })
+  }
+
+  /** Ends a process that cannot go on, and with it its run. */
+  #abandon(child: TaskProcess, error: TaskRunError): void {
+    const run = this.#take(child)
+    this.#parts.pool.retire(child)
+    void child.kill()
+    if (run) this.emit('failed', run, error)
+  }
+
+  /** A process is gone. If the task's code had not begun, another one may take its run. */
+  #lose(child: TaskProcess, error: TaskRunError): void {
+    const run = this.#take(child)
+    if (!run) return
+    const losses = (this.#lostStarts.get(run) ?? 0) + 1
+    if (run.state !== 'DEQUEUED') this.emit('failed', run, error)
+    else if (losses > MAX_LOST_STARTS) {
+      this.emit('failed', run, { type: 'INTERNAL_ERROR', code: 'TASK_RUN_DEQUEUED_MAX_RETRIES' })
+    } else {
+      this.#lostStarts.set(run, losses)
+      run.attempt--
+      this.#parts.queues.requeue(run)
+      this.dispatchSoon()
+    }
+  }
+
+  #print(child: TaskProcess, line: { runId: string; level: string; message: string }): void {
+    const runId = line.runId || this.#running.get(child)?.id
+    const level = line.level === 'error' || line.level === 'warn' ? line.level : 'info'
+    this.#parts.log[level]({ runId, pid: child.pid }, line.message)
+  }
+}

@@ -1,0 +1,66 @@
+import type { TaskManifest } from './messages.ts'
+import type { Packet, Run, RunKey } from './run.ts'
+
+/** What a caller wants to be run. */
+export interface RunOrder {
+  taskId: string
+  payload: Packet
+  queue?: string | undefined
+  concurrencyKey?: string | undefined
+  key?: RunKey | undefined
+  ttl?: string | undefined
+  delayUntil?: Date | undefined
+  maxDuration?: number | undefined
+  maxAttempts?: number | undefined
+  tags: string[]
+  metadata?: Record<string, unknown> | undefined
+  isTest: boolean
+  parent?: Run | undefined
+}
+
+/** Development environments give runs this ttl when neither caller nor task does. */
+const DEFAULT_TTL = '10m'
+const MIN_MAX_DURATION_S = 5
+
+/** The record of a run that has not been lined up yet; what the order leaves open is the task's to say. */
+export function newRun(id: string, seq: number, order: RunOrder, task: TaskManifest | undefined): Run {
+  const { parent } = order
+  const now = new Date()
+  const maxDuration = order.maxDuration ?? task?.maxDuration
+  return {
+    id,
+    seq,
+    taskId: order.taskId,
+    payload: order.payload,
+    queue: order.queue ?? task?.queue ?? `task/${order.taskId}`,
+    concurrencyKey: order.concurrencyKey,
+    key: order.key,
+    ttl: order.ttl ?? ttlText(task?.ttl) ?? DEFAULT_TTL,
+    maxDuration: maxDuration && Math.max(maxDuration, MIN_MAX_DURATION_S),
+    maxAttempts: order.maxAttempts ?? task?.maxAttempts ?? 1,
+    isTest: order.isTest,
+    parentId: parent?.id,
+    rootId: parent && (parent.rootId ?? parent.id),
+    depth: parent ? parent.depth + 1 : 0,
+    children: [],
+    createdAt: now,
+    state: order.delayUntil ? 'DELAYED' : 'PENDING',
+    tags: order.tags,
+    metadata: order.metadata,
+    output: undefined,
+    error: undefined,
+    attempt: 0,
+    usageMs: 0,
+    updatedAt: now,
+    queuedAt: undefined,
+    delayUntil: order.delayUntil,
+    startedAt: undefined,
+    expiredAt: undefined,
+    completedAt: undefined,
+    firstChange: 0,
+    lastChange: 0,
+    streams: new Map(),
+  }
+}
+
+const ttlText = (ttl: string | number | undefined) => (typeof ttl === 'number' ? `${ttl}s` : ttl)
