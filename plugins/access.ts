@@ -9,6 +9,10 @@ import type { Bucket } from '../src/limits/buckets.ts'
  * calls `request.charge(…)` itself.
  */
 declare module 'fastify' {
+  interface FastifyInstance {
+    /** The address of every route registered so far. */
+    urls: readonly string[]
+  }
   interface FastifyContextConfig {
     access?: 'public'
     scope?: Scope
@@ -19,8 +23,11 @@ declare module 'fastify' {
 /** Has to be registered before every route that it shall see. */
 const access: FastifyPluginAsync = async (app) => {
   const routes: RouteOptions[] = []
+  const urls: string[] = []
+  app.decorate('urls', urls)
   app.addHook('onRoute', (route) => {
     routes.push(route)
+    urls.push(route.url)
   })
   app.addHook('onReady', async () => {
     const open = routes.filter((route) => !isDeclared(route)).map(({ method, url }) => `${method} ${url}`)

@@ -44,6 +44,7 @@ export const ProblemSchema = Type.Object(
 
 /**
  * Error responses for a route's schema, grouped by status: `response: { 200: Run, ...problems('run_not_found') }`.
+ * Those that its declaration implies (400, 401, 403, 429, 500 …) are added by the documentation.
  * Typed as empty, so that the types of the replies stay those of the successes.
  */
 export function problems(...codes: ProblemCode[]): Record<never, never> {
@@ -53,8 +54,18 @@ export function problems(...codes: ProblemCode[]): Record<never, never> {
       status,
       {
         description: grouped.map((code) => `\`${code}\`: ${PROBLEMS[code].what}`).join('\n\n'),
+        'x-codes': grouped,
+        ...(WAITING.has(status) ? { headers: { 'Retry-After': RETRY_AFTER } } : {}),
         content: { 'application/problem+json': { schema: ref(ProblemSchema) } },
       },
     ]),
   )
+}
+
+const WAITING = new Set([409, 429, 503])
+const RETRY_AFTER = { type: 'integer', minimum: 1, description: 'Seconds to wait; `retryAfter` of the body' }
+
+/** The codes that responses made by `problems` stand for. */
+export function codesOf(responses: unknown): ProblemCode[] {
+  return Object.values(responses ?? {}).flatMap((response) => response?.['x-codes'] ?? [])
 }

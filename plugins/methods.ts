@@ -1,0 +1,50 @@
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import fp from 'fastify-plugin'
+import { problem } from '../src/errors.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Methods of the address, on the routes that answer for the other methods. */
+    allow?: string[]
+  }
+}
+
+/**
+ * Answers for every address what it was not registered for: OPTIONS with 204, other methods with 405, both
+ * with `Allow` and before anybody asks for a token or reads a body. Has to be registered after all routes.
+ */
+const methods: FastifyPluginAsync = async (app) => {
+  for (const [url, own] of methodsByUrl(app)) {
+    const allow = [...own, 'OPTIONS']
+    const shared = { url, config: { access: 'public' as const, allow }, schema: { hide: true } }
+    app.route({
+      ...shared,
+      method: 'OPTIONS',
+      handler: async (_request, reply) => reply.code(204).header('allow', allow.join(', ')).send(),
+    })
+    app.route({
+      ...shared,
+      method: app.supportedMethods.filter((method) => !allow.includes(method)),
+      onRequest: async () => {
+        throw problem('method_not_allowed', {
+          detail: `Allowed here: ${allow.join(', ')}.`,
+          headers: { allow: allow.join(', ') },
+        })
+      },
+      handler: async () => undefined,
+    })
+  }
+}
+
+/** What a parameter is called does not make another address, for the router either. */
+function methodsByUrl(app: FastifyInstance): Map<string, string[]> {
+  const urls = Map.groupBy(new Set(app.urls), (url) => url.replaceAll(/:\w+/g, ':'))
+  return new Map(
+    [...urls.values()].map((variants) => [
+      variants[0] ?? '',
+      app.supportedMethods.filter((method) => variants.some((url) => app.hasRoute({ url, method }))),
+    ]),
+  )
+}
+
+export default fp(methods, { name: 'methods', fastify: '5.x', dependencies: ['access', 'errors'] })

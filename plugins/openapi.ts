@@ -1,0 +1,47 @@
+import swagger from '@fastify/swagger'
+import type { FastifyPluginAsync } from 'fastify'
+import fp from 'fastify-plugin'
+import manifest from '../package.json' with { type: 'json' }
+import { documentRoute } from '../src/http/document-route.ts'
+
+/** Makes the API description out of the routes' schemas. Has to be registered before the routes. */
+const openapi: FastifyPluginAsync = async (app) => {
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Agent chat service',
+        version: manifest.version,
+        description: manifest.description,
+        license: { name: 'MIT', identifier: 'MIT' } as { name: string },
+      },
+      servers: [{ url: '/', description: 'This instance' }],
+      tags: [
+        { name: 'chat', description: 'Runs of the agent: start, follow, cancel' },
+        { name: 'conversations', description: 'What was said, in order' },
+        { name: 'operations', description: 'Health, and what problems mean' },
+      ],
+      components: {
+        securitySchemes: {
+          bearer: {
+            type: 'http',
+            scheme: 'bearer',
+            bearerFormat: 'JWT',
+            description:
+              'Scopes in `scope` or `scopes`: `agent:read`, `agent:write`, and `agent:delegate` to name the user in `X-Effective-User`.',
+          },
+        },
+      },
+    },
+    transform: ({ schema, url, route }) => ({ schema: documentRoute(schema, route), url }),
+    refResolver: { buildLocalReference: (json, _baseUri, _fragment, i) => String(json.$id ?? `schema-${i}`) },
+  })
+
+  const hidden = { config: { access: 'public' }, schema: { hide: true } } as const
+  app.get('/openapi.json', hidden, async () => app.swagger())
+  app.get('/openapi.yaml', hidden, async (_request, reply) =>
+    reply.type('application/yaml').send(app.swagger({ yaml: true })),
+  )
+}
+
+export default fp(openapi, { name: 'openapi', fastify: '5.x', dependencies: ['access', 'errors'] })

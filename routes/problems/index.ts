@@ -1,0 +1,65 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
+import { PROBLEMS, type ProblemCode, problem } from '../../src/errors.ts'
+import { problems as refusals } from '../../src/schemas/problem.ts'
+
+const Explanation = Type.Object(
+  {
+    type: Type.String(),
+    code: Type.String(),
+    title: Type.String(),
+    status: Type.Integer(),
+    retryable: Type.Boolean({ description: 'Whether the unchanged request can succeed later' }),
+    what: Type.String({ description: 'What happened' }),
+    action: Type.String({ description: 'Who must act, and how' }),
+  },
+  { description: 'The problem; as a page when `Accept` asks for HTML.' },
+)
+
+const problems: FastifyPluginAsyncTypebox = async (app) => {
+  app.get('/problems/:code', {
+    config: { access: 'public' },
+    schema: {
+      operationId: 'explainProblem',
+      summary: 'What a problem means',
+      description: 'The `type` of every refusal is the address of its explanation.',
+      tags: ['operations'],
+      params: Type.Object({ code: Type.String({ description: 'Code of the problem' }) }),
+      response: { 200: Explanation, ...refusals('not_found') },
+    },
+    handler: async ({ params: { code }, headers }, reply) => {
+      if (!isCode(code)) throw problem('not_found')
+      const explanation = { type: `/problems/${code}`, code, ...PROBLEMS[code] }
+      reply.headers({ 'cache-control': 'public, max-age=3600', vary: 'Accept' })
+      if (!headers.accept?.includes('text/html')) return reply.send(explanation)
+      return reply
+        .type('text/html; charset=utf-8')
+        .serializer(String)
+        .send(page(explanation) as never)
+    },
+  })
+}
+
+const isCode = (code: string): code is ProblemCode => Object.hasOwn(PROBLEMS, code)
+
+/** Only the register's own words get in here. */
+const page = ({
+  code,
+  title,
+  status,
+  retryable,
+  what,
+  action,
+}: (typeof Explanation)['static']) => `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>${title}</title>
+<h1>${status} ${title}</h1>
+<p><code>${code}</code></p>
+<p>${what}</p>
+<p>${action}</p>
+<p>${retryable ? 'The same request can succeed later.' : 'The same request will fail again.'}</p>
+</html>
+`
+
+export default problems

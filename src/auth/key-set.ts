@@ -1,0 +1,79 @@
+import { type CryptoKey, createRemoteJWKSet, errors, exportSPKI, type JWSHeaderParameters } from 'jose'
+import { problem } from '../errors.ts'
+
+export interface KeySet {
+  /**
+   * The public key (PEM) that the header of a token names.
+   * @throws Problem `key_set_unavailable` while the set has never been reachable
+   * @throws an error of jose when the set has no such key
+   */
+  find(header: JWSHeaderParameters): Promise<string>
+  /** Fetches the set, at most once per cooldown; rejects when the last fetch failed. */
+  refresh(): Promise<void>
+  /** Rejects while the set cannot be reached; fetches only while it is not known to be there. */
+  check(): Promise<void>
+}
+
+const FETCH_TIMEOUT_MS = 3000
+/** Between two fetches, whatever tokens ask for: with keys at hand, and before there have been any. */
+const COOLDOWN_MS = 10_000
+const FIRST_COOLDOWN_MS = 1000
+
+/**
+ * A remote key set (RFC 7517). Keys once fetched stay valid while the endpoint is away; a key that is not
+ * among them causes one fetch per cooldown, shared by all who wait for it.
+ */
+export function createKeySet(url: string, cooldownMs = COOLDOWN_MS): KeySet {
+  // When to fetch is decided here: jose would fetch for every unknown key while the endpoint is away.
+  const remote = createRemoteJWKSet(new URL(url), {
+    timeoutDuration: FETCH_TIMEOUT_MS,
+    cooldownDuration: Number.POSITIVE_INFINITY,
+    cacheMaxAge: Number.POSITIVE_INFINITY,
+  })
+  const pems = new WeakMap<CryptoKey, Promise<string>>()
+  let last = { at: Number.NEGATIVE_INFINITY, done: Promise.resolve() }
+  let reachable = false
+
+  function refresh(): Promise<void> {
+    const cooldown = remote.jwks() === undefined ? Math.min(FIRST_COOLDOWN_MS, cooldownMs) : cooldownMs
+    if (performance.now() - last.at >= cooldown) last = { at: performance.now(), done: reload() }
+    return last.done
+  }
+
+  async function reload(): Promise<void> {
+    reachable = false
+    await remote.reload()
+    reachable = true
+  }
+
+  async function load(): Promise<void> {
+    if (remote.jwks() !== undefined) return
+    try {
+      await refresh()
+    } catch (cause) {
+      throw problem('key_set_unavailable', { cause })
+    }
+  }
+
+  async function lookUp(header: JWSHeaderParameters): Promise<CryptoKey> {
+    try {
+      return await remote(header)
+    } catch (error) {
+      if (!(error instanceof errors.JWKSNoMatchingKey)) throw error
+      await refresh()
+      return remote(header)
+    }
+  }
+
+  return {
+    refresh,
+    check: async () => (reachable ? undefined : refresh()),
+    async find(header) {
+      await load()
+      const key = await lookUp(header)
+      const pem = pems.get(key) ?? exportSPKI(key)
+      pems.set(key, pem)
+      return pem
+    },
+  }
+}

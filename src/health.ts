@@ -1,0 +1,87 @@
+type Check = () => Promise<unknown> | unknown
+
+/** What `GET /readyz` answers. */
+export interface Readiness {
+  status: 'ok' | 'degraded' | 'starting' | 'draining'
+  components: Record<string, 'ok' | 'down'>
+  details?: Record<string, unknown>
+}
+
+export interface Health {
+  /** A component without which the service is not ready; `check` rejects while it is away. At most 1 s. */
+  add(name: string, check: Check, options?: { timeoutMs?: number }): void
+  /** Something worth seeing, asked for at every look. */
+  detail(name: string, read: () => unknown): void
+  /** From now on traffic should go elsewhere. */
+  drain(): void
+  readonly draining: boolean
+  look(): Promise<Readiness>
+}
+
+const CHECK_TIMEOUT_MS = 1000
+const CACHE_MS = 1000
+
+/**
+ * Ready once every component has been there once; an outage after that is "degraded", because most of the
+ * service works on and an orchestrator that took the instance away would make it worse.
+ */
+export function createHealth(now: () => number = () => performance.now()): Health {
+  const checks = new Map<string, () => Promise<boolean>>()
+  const details = new Map<string, () => unknown>()
+  const seen = new Set<string>()
+  let draining = false
+  let last: { at: number; components: Promise<Readiness['components']> } | undefined
+
+  async function ask(): Promise<Readiness['components']> {
+    const states = await Promise.all(
+      [...checks].map(async ([name, check]) => {
+        const up = await check()
+        if (up) seen.add(name)
+        return [name, up ? 'ok' : 'down'] as const
+      }),
+    )
+    return Object.fromEntries(states)
+  }
+
+  function status(components: Readiness['components']): Readiness['status'] {
+    if (draining) return 'draining'
+    if ([...checks.keys()].some((name) => !seen.has(name))) return 'starting'
+    return Object.values(components).every((state) => state === 'ok') ? 'ok' : 'degraded'
+  }
+
+  return {
+    add(name, check, { timeoutMs = CHECK_TIMEOUT_MS } = {}) {
+      checks.set(name, () => passes(check, Math.min(timeoutMs, CHECK_TIMEOUT_MS)))
+    },
+    detail: (name, read) => void details.set(name, read),
+    drain: () => {
+      draining = true
+    },
+    get draining() {
+      return draining
+    },
+    async look() {
+      if (last === undefined || now() - last.at >= CACHE_MS) last = { at: now(), components: ask() }
+      const components = await last.components
+      const more = Object.fromEntries([...details].map(([name, read]) => [name, read()]))
+      return { status: status(components), components, ...(details.size === 0 ? {} : { details: more }) }
+    },
+  }
+}
+
+async function passes(check: Check, timeoutMs: number): Promise<boolean> {
+  const { promise: timeout, resolve } = Promise.withResolvers<boolean>()
+  const timer = setTimeout(() => resolve(false), timeoutMs).unref()
+  try {
+    return await Promise.race([
+      timeout,
+      Promise.resolve()
+        .then(check)
+        .then(() => true),
+    ])
+  } catch {
+    return false // Why it is away is logged by the component itself.
+  } finally {
+    clearTimeout(timer)
+  }
+}

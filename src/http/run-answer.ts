@@ -1,0 +1,31 @@
+import { createHash } from 'node:crypto'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { RunView } from '../services/run-view.ts'
+
+/** Seconds after which polling again makes sense: 1 at first, 5 from two minutes on. */
+export function pollAgainAfter(run: RunView): number {
+  const age = (Date.now() - Date.parse(run.createdAt)) / 1000
+  return [10, 30, 60, 120].filter((limit) => age >= limit).length + 1
+}
+
+/** Strong tag of a poll's body. */
+export function tagOf(run: RunView): string {
+  return `"${createHash('sha256').update(JSON.stringify(run)).digest('base64url').slice(0, 27)}"`
+}
+
+/** Whether `If-None-Match` names the tag (RFC 9110 §13.1.2, weak comparison). */
+export function matches(request: FastifyRequest, tag: string): boolean {
+  const header = request.headers['if-none-match']
+  if (header === undefined) return false
+  return header.split(',').some((item) => item.trim() === '*' || item.trim().replace(/^W\//, '') === tag)
+}
+
+/** Headers of every answer that holds a run. */
+export function describeRun(reply: FastifyReply, run: RunView): FastifyReply {
+  const unfinished = run.status === 'queued' || run.status === 'running'
+  if (unfinished) reply.header('retry-after', pollAgainAfter(run))
+  return reply
+    .header('cache-control', 'private, no-cache')
+    .header('vary', 'Authorization, X-Effective-User')
+    .header('etag', tagOf(run))
+}

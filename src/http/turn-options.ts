@@ -1,0 +1,25 @@
+import type { FastifyRequest } from 'fastify'
+import type { StartedRun, TurnOptions } from '../services/turns.ts'
+
+/** What start, sync and stream take from the headers of a request. */
+export function turnOptions(request: FastifyRequest): TurnOptions {
+  const { 'idempotency-key': key, traceparent } = request.headers
+  return {
+    charge: (bucket) => request.charge(bucket),
+    ...(typeof key === 'string' ? { idempotencyKey: unquoted(key) } : {}),
+    ...(typeof traceparent === 'string' && TRACEPARENT.test(traceparent) ? { traceparent } : {}),
+  }
+}
+
+const TRACEPARENT = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
+
+/** `"key"` (a structured field) and `key` are the same. */
+const unquoted = (key: string): string => (key.startsWith('"') ? key.slice(1, -1) : key)
+
+/** Headers of every answer that tells of a started run. */
+export function startedHeaders({ runId, replayed }: StartedRun): Record<string, string> {
+  return {
+    location: `/api/agent/chat/${runId}`,
+    ...(replayed ? { 'idempotency-replayed': 'true' } : {}),
+  }
+}

@@ -1,0 +1,21 @@
+import type { Redis } from 'ioredis'
+
+/**
+ * A connection that fails at once instead of queueing: a limit must never cost a request more than 50 ms,
+ * and one request asks at most twice in a row. A Redis that went silent is dropped and dialled again, so
+ * that unanswered commands cannot pile up.
+ */
+export async function connectRedis(url: string, onError: (error: Error) => void): Promise<Redis> {
+  const { Redis } = await import('ioredis')
+  const redis = new Redis(url, {
+    connectionName: 'agent-chat-service',
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 1,
+    connectTimeout: 500,
+    commandTimeout: 25,
+    socketTimeout: 500,
+    retryStrategy: (attempt) => Math.min(attempt * 100, 2000),
+  })
+  redis.on('error', onError)
+  return redis
+}
