@@ -1,0 +1,170 @@
+import { globSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path/posix'
+import { test } from 'tap'
+
+type Arrow = { from: string; to: string; kind: 'value' | 'type' | 'dynamic' }
+type Tree = Record<string, string>
+
+const root = join(import.meta.dirname, '..')
+
+/** Every module of the service, by its path. */
+const service: Tree = Object.fromEntries(
+  globSync(['{src,plugins,routes,migrations}/**/*.ts', 'trigger.config.ts'], { cwd: root }).map((path) => [
+    path,
+    readFileSync(join(root, path), 'utf8'),
+  ]),
+)
+
+/** Who may not reach whom. `only` says which kinds of import are meant; all of them when it is absent. */
+const forbidden: { from: RegExp; to: RegExp; why: string; only?: Arrow['kind'][] }[] = [
+  {
+    from: /^routes\//,
+    to: /^src\/(stores|engine|agent)\/|^(kysely|pg|@trigger\.dev)(\/|$)/,
+    why: 'routes talk to services',
+    only: ['value', 'dynamic'],
+  },
+  {
+    from: /^src\/services\//,
+    to: /^(routes|plugins)\/|^(kysely|pg|fastify|@fastify|@trigger\.dev)(\/|$)/,
+    why: 'services know neither HTTP nor SQL',
+  },
+  {
+    from: /^src\/stores\//,
+    to: /^(routes|plugins)\/|^src\/(services|engine)\/|^(fastify|@fastify|@trigger\.dev)(\/|$)/,
+    why: 'stores know only SQL',
+    only: ['value', 'dynamic'],
+  },
+  {
+    from: /^src\/engine\//,
+    to: /^(routes|plugins)\/|^src\/(services|stores)\/|^(kysely|pg|fastify|@fastify)(\/|$)/,
+    why: 'the engine knows only Trigger.dev',
+    only: ['value', 'dynamic'],
+  },
+  {
+    from: /^src\/agent\//,
+    to: /^(routes|plugins|migrations)\/|^src\/(?!agent\/)|^@trigger\.dev(\/|$)/,
+    why: 'the agent knows nothing of the service and of Trigger.dev',
+  },
+  {
+    from: /^src\/trigger\//,
+    to: /^(routes|plugins|migrations)\/|^src\/(?!trigger\/|agent\/)/,
+    why: 'the worker has no way back into the service',
+    only: ['value', 'dynamic'],
+  },
+  {
+    from: /^(?!src\/trigger\/)/,
+    to: /^src\/trigger\//,
+    why: 'tasks are imported as types only: their code belongs to the worker',
+    only: ['value', 'dynamic'],
+  },
+  {
+    from: /^(?!src\/local\/|src\/server\.ts$|src\/token\.ts$)/,
+    to: /^src\/local\//,
+    why: 'the embedded defaults belong to the server alone',
+  },
+  {
+    from: /^src\/server\.ts$/,
+    to: /^src\/local\//,
+    why: 'a server that has everything it needs does not load the embedded defaults',
+    only: ['value'],
+  },
+  { from: /^src\/token\.ts$/, to: /^src\/local\/(?!secret\.ts$)/, why: 'a token needs the secret alone' },
+]
+
+/** What is started as a process of its own; everything else is handed its configuration. */
+const processEntries = [
+  'src/server.ts',
+  'src/token.ts',
+  'src/migrate.ts',
+  'src/openapi.ts',
+  'src/trigger/agent-chat.ts',
+  'src/local/engine/main.ts',
+  'src/local/engine/child.ts',
+  'src/local/engine/engine.ts', // Hands PATH, TZ and the like on to its children.
+]
+
+test('modules import only those that they may know', (t) => {
+  t.ok(Object.keys(service).length > 50, 'the modules were found')
+  t.strictSame(faults(service), [])
+  t.end()
+})
+
+test('every arrow that points the wrong way is found in a made-up tree', (t) => {
+  const wrong: Tree = {
+    'routes/a.ts': `import { rows } from '../src/stores/rows.ts'`,
+    'src/services/b.ts': `import type { FastifyRequest } from 'fastify'\nimport { sql } from 'kysely'`,
+    'src/services/c.ts': `export * from '../../plugins/errors.ts'`,
+    'src/stores/d.ts': `import {\n  a,\n  type B,\n} from '../services/b.ts'`,
+    'src/engine/e.ts': `import '../stores/d.ts'`,
+    'src/agent/f.ts': `import type { Config } from '../config.ts'`,
+    'src/trigger/g.ts': `import { config } from '../config.ts'`,
+    'plugins/h.ts': `const task = await import('../src/trigger/g.ts')`,
+    'src/app.ts': `const { startPostgres } = await import(\n  './local/postgres.ts'\n)`,
+    'src/server.ts': `import { startPostgres } from './local/postgres.ts'`,
+    'src/token.ts': `import { startPostgres } from './local/postgres.ts'`,
+    'src/config.ts': 'export const config = process.env.PORT',
+    'src/errors.ts': `import { env } from 'node:process'`,
+  }
+  const found = faults(wrong).map((fault) => fault.split(' ')[0])
+  t.strictSame(found.sort(), [...Object.keys(wrong), 'src/services/b.ts'].sort())
+  t.end()
+})
+
+test('arrows that point the right way are left in peace', (t) => {
+  const right: Tree = {
+    'routes/a.ts': `import { start } from '../src/services/b.ts'\nimport type { Row } from '../src/stores/rows.ts'`,
+    'src/services/b.ts': `import { rows } from '../stores/rows.ts'\nimport type { RunEngine } from '../engine/e.ts'`,
+    'src/engine/e.ts': `import type { agentChat } from '../trigger/g.ts'\ntype Task = typeof import('../trigger/g.ts')`,
+    'src/trigger/g.ts': `import { answer } from '../agent/f.ts'`,
+    'src/agent/f.ts': `// import { config } from '../config.ts'\n/* process.env is not read: import '../config.ts' */`,
+    'src/server.ts': `const local = await import('./local/postgres.ts')\nconst port = process.env.PORT`,
+    'src/token.ts': `import { localSecret } from './local/secret.ts'`,
+    'plugins/h.ts': `import { rows } from '../src/stores/rows.ts'\nexport type Name = 'import' | 'from'`,
+    'src/app.ts': `throw new Error("import { x } from './local/postgres.ts' is not for you")`,
+  }
+  t.strictSame(faults(right), [])
+  t.end()
+})
+
+function faults(tree: Tree): string[] {
+  return Object.entries(tree).flatMap(([path, source]) => {
+    const code = withoutComments(source)
+    const arrows = importsOf(path, code).flatMap((arrow) =>
+      forbidden
+        .filter(
+          ({ from, to, only }) =>
+            from.test(arrow.from) && to.test(arrow.to) && (only?.includes(arrow.kind) ?? true),
+        )
+        .map(({ why }) => `${arrow.from} imports ${arrow.to} (${arrow.kind}), but ${why}`),
+    )
+    const readsEnvironment = /\bprocess\s*\.\s*env\b|from '(node:)?process'/.test(code)
+    if (!readsEnvironment || processEntries.includes(path)) return arrows
+    return [...arrows, `${path} reads the environment, but configuration is passed in`]
+  })
+}
+
+/** Biome's format makes this simple: single quotes, and every import declaration starts a line. */
+function importsOf(from: string, code: string): Arrow[] {
+  const target = (name: string) => (name.startsWith('.') ? join(dirname(from), name) : name)
+  const declarations = code.matchAll(/^(?:import|export)\b(\s+type\b)?(?:[\w\s{},*$]*?\bfrom)?\s*'([^']+)'/gm)
+  const calls = code.matchAll(/(\btypeof\s+)?\bimport\(\s*'([^']+)'/g)
+  return [
+    ...Array.from(declarations, ([, type, name = '']) => ({
+      from,
+      to: target(name),
+      kind: type ? ('type' as const) : ('value' as const),
+    })),
+    ...Array.from(calls, ([, type, name = '']) => ({
+      from,
+      to: target(name),
+      kind: type ? ('type' as const) : ('dynamic' as const),
+    })),
+  ]
+}
+
+function withoutComments(source: string): string {
+  return source
+    .replace(/\/\*[\s\S]*?\*\//g, '')
+    .replace(/^\s*\/\/.*$/gm, '')
+    .replace(/\s\/\/ .*$/gm, '')
+}
