@@ -7,10 +7,28 @@ import {
   fastify,
   type RawServerDefault,
 } from 'fastify'
+import access from '../plugins/access.ts'
+import auth from '../plugins/auth.ts'
+import cors from '../plugins/cors.ts'
+import defaultHeaders from '../plugins/default-headers.ts'
+import docs from '../plugins/docs.ts'
+import engine from '../plugins/engine.ts'
 import errors, { refuse } from '../plugins/errors.ts'
+import health from '../plugins/health.ts'
+import limits from '../plugins/limits.ts'
+import methods from '../plugins/methods.ts'
+import openapi from '../plugins/openapi.ts'
+import persistence from '../plugins/persistence.ts'
+import rateLimit from '../plugins/rate-limit.ts'
 import requestId, { requestIdOf } from '../plugins/request-id.ts'
+import services from '../plugins/services.ts'
+import chatRoutes from '../routes/api/agent/chat/index.ts'
+import conversationRoutes from '../routes/api/agent/conversations/index.ts'
+import healthRoutes from '../routes/health.ts'
+import problemRoutes from '../routes/problems/index.ts'
 import type { AppConfig } from './config.ts'
 import { acceptOnlyJson } from './http/json-body.ts'
+import { RequestLog } from './http/request-log.ts'
 import { buildValidator } from './http/validation.ts'
 
 export type App = FastifyInstance<
@@ -36,8 +54,7 @@ const MAX_PARAM_LENGTH = 65_536
 export function buildApp(config: AppConfig, options: AppOptions = {}): App {
   const app = fastify({
     logger: { level: config.logLevel, ...options.logger },
-    disableRequestLogging: true,
-    requestIdLogLabel: 'requestId',
+    logController: new RequestLog(),
     genReqId: requestIdOf,
     trustProxy: trusted(config.trustProxy),
     bodyLimit: BODY_LIMIT,
@@ -52,13 +69,32 @@ export function buildApp(config: AppConfig, options: AppOptions = {}): App {
 
   // What every answer has, whatever becomes of the request.
   app.register(requestId)
+  app.register(defaultHeaders)
+  app.register(cors, { origins: config.corsOrigins })
   app.register(errors)
+  app.register(health)
 
-  // Who calls, and how often.
+  // These two look at every route and so come before all of them.
+  app.register(access)
+  app.register(openapi)
 
-  // What the service works with: database, run engine.
+  // Who calls, and how often: the hooks run in this order.
+  app.register(limits, { config })
+  app.register(auth, config.auth)
+  app.register(rateLimit)
+
+  // What the service works with: database, run engine, and the use cases over both.
+  app.register(persistence, { config })
+  app.register(engine, { config })
+  app.register(services, { config })
 
   // The addresses.
+  app.register(chatRoutes)
+  app.register(conversationRoutes)
+  app.register(healthRoutes)
+  app.register(problemRoutes)
+  app.register(docs, { config })
+  app.register(methods) // last: answers for the methods that the others left out
 
   return app
 }

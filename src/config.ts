@@ -29,7 +29,7 @@ export interface AppConfig {
   logLevel: string
   logContent: boolean
   database: { url: string; poolMax: number }
-  trigger: { secretKey: string; apiUrl: string; largePayloads: boolean }
+  trigger: { secretKey: string; apiUrl: string; largePayloads: boolean; callsPerMinute: number }
   auth: AuthConfig
   rateLimit: RateLimitConfig
   trustProxy: boolean | number | string[]
@@ -46,7 +46,7 @@ export interface AppConfig {
 /** The environment parsed; what may be supplied by an embedded default can be missing. */
 export interface Config extends Omit<AppConfig, 'database' | 'trigger' | 'auth' | 'embeddedSecret'> {
   database: { url?: string; poolMax: number }
-  trigger: { secretKey?: string; apiUrl: string; largePayloads: boolean }
+  trigger: { secretKey?: string; apiUrl: string; largePayloads: boolean; callsPerMinute: number }
   auth: Omit<AuthConfig, 'keys'> & { keys?: KeySource }
   localDataDir: string
   /** What the local engine's workers get of the environment. */
@@ -137,6 +137,7 @@ function toConfig(settings: Settings): Config {
       ...given('secretKey', settings.TRIGGER_SECRET_KEY),
       apiUrl: settings.TRIGGER_API_URL,
       largePayloads: settings.TRIGGER_LARGE_PAYLOADS,
+      callsPerMinute: settings.TRIGGER_CALLS_PER_MINUTE,
     },
     auth: {
       ...given('keys', keySource(settings)),

@@ -30,6 +30,12 @@ export const Settings = Type.Object({
   TRIGGER_LARGE_PAYLOADS: flag(
     'The Trigger.dev server has an object store: messages over 120 KiB are accepted',
   ),
+  TRIGGER_CALLS_PER_MINUTE: integer(
+    'Calls to Trigger.dev that one instance allows itself; 0: no limit',
+    0,
+    1_000_000,
+    1200,
+  ),
   AUTH_JWT_SECRET: optional(text('HS256 secrets of at least 32 bytes, comma-separated to rotate')),
   AUTH_JWKS_URL: optional(url('Key set for RS256, ES256 and EdDSA tokens', 'https?')),
   AUTH_ISSUER: optional(text('Required `iss` of every token')),

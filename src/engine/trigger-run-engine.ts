@@ -27,6 +27,7 @@ const FIRST_PAUSE_MS = 200
 /** Silence after which the backend ends a stream; the reader decides by the run whether it was the end. */
 const STREAM_SILENCE_SECONDS = 60
 const PAGE = 100
+const PING_MS = 15_000
 const NO_SDK_RETRY = { retry: { maxAttempts: 1 } }
 
 type Sdk = typeof import('@trigger.dev/sdk')
@@ -35,10 +36,11 @@ type Sdk = typeof import('@trigger.dev/sdk')
  * Trigger.dev through its SDK, with what the SDK lacks: deadlines, bounded retries, one budget of calls and
  * errors of our register. The SDK takes most of a second to load, so it is loaded on first use.
  */
-export function triggerRunEngine(options: EngineOptions): RunEngine & { load(): Promise<void> } {
+export function triggerRunEngine(options: EngineOptions): RunEngine & { ping(): Promise<void> } {
   const { secretKey, apiUrl, log } = options
   const budget: CallBudget = callBudget(options.callsPerMinute)
   let sdk: Promise<Sdk> | undefined
+  let answeredAt = 0
   const load = () => (sdk ??= import('@trigger.dev/sdk'))
   /** Settings travel with each call: two engines may live in one process. */
   const scoped = async <T>(work: (sdk: Sdk) => Promise<T>): Promise<T> => {
@@ -66,6 +68,7 @@ export function triggerRunEngine(options: EngineOptions): RunEngine & { load(): 
           scoped(work),
         )
         told('ok')
+        answeredAt = Date.now()
         return result
       } catch (error) {
         const failure = readFailure(error)
@@ -94,8 +97,10 @@ export function triggerRunEngine(options: EngineOptions): RunEngine & { load(): 
   }
 
   return {
-    async load() {
-      await load()
+    /** Rejects while the engine is away. What other calls saw within the last seconds counts as an answer. */
+    async ping() {
+      if (Date.now() - answeredAt < PING_MS) return
+      await lookUp('ping', 'look', ({ runs }) => runs.list({ limit: 1 }, NO_SDK_RETRY))
     },
 
     async start(turn, { engineKey, concurrencyKey, tags, ttlSeconds, maxDurationSeconds, keySeconds }) {

@@ -22,8 +22,8 @@ export interface ServiceContext {
   stores: Stores
   engine: RunEngine
   log: ServiceLog
-  /** Tags that every run carries: whose database it belongs to, and which instance listens for it. */
-  tags: { service: string; instance: string }
+  /** Tags that every run carries: whose database it belongs to (asked for once), and which instance listens. */
+  tags: { service(): Promise<string>; instance: string }
   settings: {
     ttlSeconds: number
     maxDurationSeconds: number

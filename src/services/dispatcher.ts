@@ -46,7 +46,7 @@ export function dispatcher(context: ServiceContext): Dispatcher {
     return engine.start(payload, {
       engineKey: engineKey(parts.turnId, key),
       concurrencyKey: parts.conversationId ?? parts.turnId,
-      tags: [tags.service, tags.instance, turnTag(parts.turnId)],
+      tags: [await tags.service(), tags.instance, turnTag(parts.turnId)],
       ttlSeconds: settings.ttlSeconds,
       maxDurationSeconds: settings.maxDurationSeconds,
       keySeconds: settings.retentionDays * SECONDS_PER_DAY,

@@ -113,7 +113,7 @@ export function sweeper(context: ServiceContext, dispatcher: Dispatcher, finaliz
     if (due.length < LIST_FROM) return undefined
     const createdFrom = new Date(Math.min(...due.map((run) => run.createdAt.getTime())) - MISS_MS)
     const runs = new Map<string, RunSummary>()
-    for await (const run of engine.list({ tag: tags.service, createdFrom })) runs.set(run.runId, run)
+    for await (const run of engine.list({ tag: await tags.service(), createdFrom })) runs.set(run.runId, run)
     return runs
   }
 

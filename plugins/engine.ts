@@ -1,0 +1,20 @@
+import type { FastifyPluginAsync } from 'fastify'
+import fp from 'fastify-plugin'
+import type { AppConfig } from '../src/config.ts'
+import type { RunEngine } from '../src/engine/run-engine.ts'
+import { triggerRunEngine } from '../src/engine/trigger-run-engine.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    engine: RunEngine
+  }
+}
+
+/** The run engine: Trigger.dev, or the local engine that speaks its API. */
+const engine: FastifyPluginAsync<{ config: AppConfig }> = async (app, { config }) => {
+  const adapter = triggerRunEngine({ ...config.trigger, log: app.log })
+  app.decorate('engine', adapter)
+  app.health.add('engine', () => adapter.ping())
+}
+
+export default fp(engine, { name: 'engine', fastify: '5.x', dependencies: ['health'] })

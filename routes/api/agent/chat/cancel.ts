@@ -1,0 +1,33 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { describeRun } from '../../../../src/http/run-answer.ts'
+import { RunParams } from '../../../../src/schemas/ids.ts'
+import { problems } from '../../../../src/schemas/problem.ts'
+import { Run } from '../../../../src/schemas/run.ts'
+import { ref } from '../../../../src/schemas/shared.ts'
+
+const cancel: FastifyPluginAsyncTypebox = async (app) => {
+  app.post('/api/agent/chat/:runId/cancel', {
+    config: { scope: 'agent:write', bucket: 'read' },
+    schema: {
+      operationId: 'cancelAgentChat',
+      summary: 'Cancel a run',
+      description:
+        'Stops a queued or running run and keeps what there is of the answer. May be repeated; a finished run is returned unchanged.',
+      tags: ['chat'],
+      params: RunParams,
+      response: {
+        200: {
+          ...ref(Run),
+          description: 'The run once it is over, or after 3 s as it is, with `cancelRequestedAt`.',
+        },
+        ...problems('run_not_found', 'engine_unavailable', 'database_unavailable'),
+      },
+    },
+    handler: async (request, reply) => {
+      const run = await app.services.runs.cancel(request.caller, request.params.runId)
+      return describeRun(reply, run).send(run)
+    },
+  })
+}
+
+export default cancel

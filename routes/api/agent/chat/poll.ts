@@ -1,0 +1,71 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
+import { describeRun, matches, tagOf } from '../../../../src/http/run-answer.ts'
+import { RUN_EXAMPLES } from '../../../../src/schemas/examples.ts'
+import { RunParams } from '../../../../src/schemas/ids.ts'
+import { problems } from '../../../../src/schemas/problem.ts'
+import { Run } from '../../../../src/schemas/run.ts'
+import { ref } from '../../../../src/schemas/shared.ts'
+
+const MAX_WAIT_SECONDS = 30
+
+const poll: FastifyPluginAsyncTypebox = async (app) => {
+  app.get('/api/agent/chat/:runId', {
+    config: { scope: 'agent:read', bucket: 'read' },
+    schema: {
+      operationId: 'pollAgentChat',
+      summary: 'Poll a run',
+      description:
+        'The state of a run, and its answer once it is completed. While it is unfinished, `Retry-After` says when to ask again; `wait` asks and waits in one.',
+      tags: ['chat'],
+      params: RunParams,
+      querystring: Type.Object(
+        {
+          wait: Type.Optional(
+            Type.Integer({
+              minimum: 0,
+              maximum: MAX_WAIT_SECONDS,
+              description: 'Seconds to wait for a change before answering',
+            }),
+          ),
+        },
+        { additionalProperties: false },
+      ),
+      headers: Type.Object({
+        'if-none-match': Type.Optional(Type.String({ description: '`ETag` of the last poll' })),
+      }),
+      response: {
+        200: {
+          description: 'The run.',
+          headers: {
+            ETag: { schema: { type: 'string' }, description: 'Changes with the body' },
+            'Retry-After': {
+              schema: { type: 'integer' },
+              description: 'Unfinished: seconds until the next poll',
+            },
+          },
+          content: { 'application/json': { schema: ref(Run), examples: RUN_EXAMPLES } },
+        },
+        304: Type.Unsafe<undefined>({
+          type: 'null',
+          description: 'Nothing has changed since `If-None-Match`.',
+        }),
+        ...problems('run_not_found', 'database_unavailable'),
+      },
+    },
+    handler: async (request, reply) => {
+      const { caller, query, params } = request
+      const { runs } = app.services
+      let run = await runs.poll(caller, params.runId)
+      // A caller who knows an older state hears of this one at once.
+      const knows = request.headers['if-none-match'] === undefined || matches(request, tagOf(run))
+      if (query.wait && knows) {
+        run = await runs.waitForChange(caller, params.runId, query.wait * 1000, request.signal)
+      }
+      describeRun(reply, run)
+      return matches(request, tagOf(run)) ? reply.code(304).send() : reply.send(run)
+    },
+  })
+}
+
+export default poll

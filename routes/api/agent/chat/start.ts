@@ -1,0 +1,44 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { startedHeaders, turnOptions } from '../../../../src/http/turn-options.ts'
+import { problems } from '../../../../src/schemas/problem.ts'
+import { RunStarted } from '../../../../src/schemas/run.ts'
+import { ref } from '../../../../src/schemas/shared.ts'
+import { IdempotencyHeaders, TurnBody } from '../../../../src/schemas/turn.ts'
+
+const start: FastifyPluginAsyncTypebox = async (app) => {
+  app.post('/api/agent/chat', {
+    config: { scope: 'agent:write', bucket: 'handler' },
+    schema: {
+      operationId: 'startAgentChat',
+      summary: 'Start a turn',
+      description:
+        'Accepts one message and answers at once with the run that works on it. Poll the run, stream it, or cancel it.',
+      tags: ['chat'],
+      headers: IdempotencyHeaders,
+      body: ref(TurnBody),
+      response: {
+        202: { ...ref(RunStarted), description: 'The run was accepted; `Location` is where to poll it.' },
+        ...problems(
+          'conversation_not_found',
+          'conversation_busy',
+          'conversation_queue_full',
+          'idempotency_in_progress',
+          'engine_payload_too_large',
+          'idempotency_key_mismatch',
+          'engine_unavailable',
+          'database_unavailable',
+        ),
+      },
+    },
+    handler: async (request, reply) => {
+      const started = await app.services.turns.start(request.caller, request.body, turnOptions(request))
+      const { runId, conversationId } = started
+      return reply
+        .code(202)
+        .headers(startedHeaders(started))
+        .send({ runId, status: 'queued', ...(conversationId === undefined ? {} : { conversationId }) })
+    },
+  })
+}
+
+export default start

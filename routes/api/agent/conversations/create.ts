@@ -1,0 +1,36 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
+import { Conversation, Title } from '../../../../src/schemas/conversation.ts'
+import { Metadata } from '../../../../src/schemas/metadata.ts'
+import { problems } from '../../../../src/schemas/problem.ts'
+import { ref } from '../../../../src/schemas/shared.ts'
+
+const create: FastifyPluginAsyncTypebox = async (app) => {
+  app.post('/api/agent/conversations', {
+    config: { scope: 'agent:write', bucket: 'read' },
+    schema: {
+      operationId: 'createConversation',
+      summary: 'Create a conversation',
+      description:
+        'For clients that want the id before the first message; a start without one creates its own.',
+      tags: ['conversations'],
+      body: Type.Object(
+        { title: Type.Optional(Title), metadata: Type.Optional(Metadata) },
+        { additionalProperties: false },
+      ),
+      response: {
+        201: { ...ref(Conversation), description: 'The conversation; `Location` is its address.' },
+        ...problems('database_unavailable'),
+      },
+    },
+    handler: async (request, reply) => {
+      const conversation = await app.services.conversations.create(request.caller, request.body)
+      return reply
+        .code(201)
+        .header('location', `/api/agent/conversations/${conversation.id}`)
+        .send(conversation)
+    },
+  })
+}
+
+export default create

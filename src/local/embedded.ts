@@ -1,0 +1,94 @@
+import path from 'node:path'
+import type { AppConfig, Config } from '../config.ts'
+import { migrate } from '../stores/migrations.ts'
+import type { EngineLog } from './engine/log.ts'
+import type { Log } from './postgres/log.ts'
+
+export interface Embedded {
+  /** The configuration with everything filled in that the environment does not name. */
+  config: AppConfig
+  /** What runs embedded and where, for the start-up lines. */
+  parts: Array<{ name: string; where: string }>
+  /** Ends what was started here; call it once the service has drained. */
+  stop(): Promise<void>
+}
+
+const AGENT_TASK = path.resolve(import.meta.dirname, '../trigger/agent-chat.ts')
+
+/**
+ * Starts a database, a run engine and a signing secret of this machine's own where the environment names none.
+ * Whatever fails to start takes what has started with it.
+ */
+export async function startEmbedded(config: Config, log: EngineLog & Log): Promise<Embedded> {
+  const stops: Array<() => Promise<void>> = []
+  const parts: Embedded['parts'] = []
+  const stop = async () => {
+    for (const end of stops.splice(0).reverse()) await end()
+  }
+  try {
+    const [databaseUrl, trigger, embeddedSecret] = await settled([
+      config.database.url ?? database(),
+      config.trigger.secretKey === undefined
+        ? engine()
+        : { ...config.trigger, secretKey: config.trigger.secretKey },
+      config.auth.keys === undefined ? secret() : undefined,
+    ])
+    return {
+      parts,
+      stop,
+      config: {
+        ...config,
+        database: { ...config.database, url: databaseUrl },
+        trigger,
+        auth: {
+          ...config.auth,
+          keys: config.auth.keys ?? {
+            kind: 'secrets',
+            secrets: embeddedSecret === undefined ? [] : [embeddedSecret],
+          },
+        },
+        ...(embeddedSecret === undefined ? {} : { embeddedSecret }),
+      },
+    }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+
+  async function database(): Promise<string> {
+    const { startPostgres } = await import('./postgres.ts')
+    const postgres = await startPostgres({ dataDir: config.localDataDir, log })
+    stops.push(() => postgres.stop())
+    await migrate(postgres.url)
+    parts.push({ name: 'embedded Postgres', where: `data in ${path.resolve(config.localDataDir)}` })
+    return postgres.url
+  }
+
+  async function engine(): Promise<AppConfig['trigger']> {
+    const { startLocalEngine } = await import('./engine/engine.ts')
+    const { localSecret } = await import('./secret.ts')
+    const running = await startLocalEngine({
+      taskModules: [AGENT_TASK],
+      secretKey: `tr_dev_${await localSecret(config.localDataDir, 'engine-key')}`,
+      childEnv: config.agentEnvironment,
+      log,
+    })
+    stops.push(() => running.stop())
+    parts.push({ name: 'local run engine', where: `${running.url} (speaks Trigger.dev's API)` })
+    return { ...config.trigger, apiUrl: running.url, secretKey: running.secretKey, callsPerMinute: 0 }
+  }
+
+  async function secret(): Promise<string> {
+    const { localSigningSecret } = await import('./secret.ts')
+    return localSigningSecret(config.localDataDir)
+  }
+}
+
+/** Like `Promise.all`, but waits for all before it rejects: what still starts must be stopped too. */
+async function settled<T extends readonly unknown[]>(
+  work: [...T],
+): Promise<{ [K in keyof T]: Awaited<T[K]> }> {
+  const results = await Promise.allSettled(work)
+  for (const result of results) if (result.status === 'rejected') throw result.reason
+  return results.map((result) => (result as PromiseFulfilledResult<unknown>).value) as never
+}

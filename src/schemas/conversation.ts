@@ -1,0 +1,44 @@
+import { Type } from '@sinclair/typebox'
+import type { TurnMessage } from '../agent/turn.ts'
+import { ConversationId } from './ids.ts'
+import { Metadata } from './metadata.ts'
+import { oneOf } from './shared.ts'
+
+export const Title = Type.String({ minLength: 1, maxLength: 200, pattern: '\\S', examples: ['Arithmetic'] })
+
+export const Conversation = Type.Object(
+  {
+    id: ConversationId,
+    title: Type.String(),
+    metadata: Metadata,
+    createdAt: Type.String({ format: 'date-time' }),
+    updatedAt: Type.String({ format: 'date-time' }),
+    lastActivityAt: Type.String({ format: 'date-time', description: 'When a turn last began or ended' }),
+    activeRunId: Type.Unsafe<string | null>({
+      type: ['string', 'null'],
+      description: 'The oldest unfinished run',
+    }),
+  },
+  { $id: 'Conversation', description: 'A thread of messages, owned by one user' },
+)
+
+export const Message = Type.Object(
+  {
+    id: Type.String(),
+    role: oneOf(['user', 'assistant']),
+    text: Type.String({ description: 'All text parts joined' }),
+    parts: Type.Unsafe<TurnMessage['parts']>({
+      type: 'array',
+      items: { type: 'object', additionalProperties: true },
+      description: 'AI SDK UI message parts',
+    }),
+    status: oneOf(['complete', 'cancelled', 'failed'], {
+      description: 'Whether the message is whole or partial',
+    }),
+    runId: Type.Optional(
+      Type.String({ description: 'The run that it belongs to; absent for seeded history' }),
+    ),
+    createdAt: Type.String({ format: 'date-time' }),
+  },
+  { $id: 'Message' },
+)

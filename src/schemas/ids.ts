@@ -1,0 +1,22 @@
+import { Type } from '@sinclair/typebox'
+
+/** RFC 9562: versions 1 to 8, nil and max. */
+const UUID =
+  '^([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[1-8][0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}|00000000-0000-0000-0000-000000000000|ffffffff-ffff-ffff-ffff-ffffffffffff)$'
+
+export const ConversationId = Type.String({
+  pattern: UUID,
+  'x-fault': 'must be a UUID',
+  description: 'Id of a conversation',
+  examples: ['0198c5a2-7d3e-7b1a-9f00-3f2a1c4d5e6f'],
+})
+
+export const RunId = Type.String({
+  pattern: '^run_',
+  'x-fault': 'must begin with "run_"',
+  description: 'Id of a run, as Trigger.dev gave it',
+  examples: ['run_cmwrkineh0003z47dikyv7w07'],
+})
+
+export const RunParams = Type.Object({ runId: RunId })
+export const ConversationParams = Type.Object({ id: ConversationId })

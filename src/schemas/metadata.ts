@@ -1,0 +1,22 @@
+import { Type } from '@sinclair/typebox'
+
+const key = '^[\\s\\S]{1,255}$'
+
+/** At most 16 pairs of strings of at most 255 characters. */
+export const Metadata = Type.Unsafe<Record<string, string>>(
+  Type.Record(Type.String({ pattern: key }), Type.String({ maxLength: 255 }), {
+    maxProperties: 16,
+    additionalProperties: false,
+    description: 'Up to 16 pairs of strings of your own; returned as sent',
+    examples: [{ ticket: 'T-1042' }],
+  }),
+)
+
+/** The same as a merge patch: null removes a key, or all of them. */
+export const MetadataPatch = Type.Unsafe<Record<string, string | null> | null>({
+  type: ['object', 'null'],
+  patternProperties: { [key]: { type: ['string', 'null'], maxLength: 255 } },
+  additionalProperties: false,
+  maxProperties: 16,
+  description: 'Pairs to set; `null` removes a key, `null` as a whole removes all',
+})

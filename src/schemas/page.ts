@@ -1,0 +1,27 @@
+import { type TSchema, Type } from '@sinclair/typebox'
+
+/** Query of every list. */
+export const PageQuery = {
+  limit: Type.Integer({ minimum: 1, maximum: 100, default: 20, description: 'Most items of a page' }),
+  cursor: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 2048,
+      description: '`nextCursor` of the page before, with the same filters',
+    }),
+  ),
+}
+
+/** Answer of every list. */
+export const pageOf = <Item extends TSchema>(item: Item, description: string) =>
+  Type.Object(
+    {
+      data: Type.Array(item),
+      nextCursor: Type.Unsafe<string | null>({
+        type: ['string', 'null'],
+        description: 'Pass it as `cursor`; null on the last page',
+      }),
+      hasMore: Type.Boolean(),
+    },
+    { description },
+  )

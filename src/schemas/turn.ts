@@ -1,0 +1,52 @@
+import { type Static, Type } from '@sinclair/typebox'
+import { ConversationId } from './ids.ts'
+import { Metadata } from './metadata.ts'
+import { oneOf } from './shared.ts'
+
+export const MAX_TEXT = 100_000
+
+export const IfBusy = oneOf(['enqueue', 'reject', 'interrupt'], {
+  default: 'enqueue',
+  description:
+    'What to do when the conversation has unfinished runs: wait behind them, refuse with 409, or cancel them and go on',
+})
+
+/** Body of start and sync. */
+export const TurnBody = Type.Object(
+  {
+    message: Type.String({
+      minLength: 1,
+      maxLength: MAX_TEXT,
+      pattern: '\\S',
+      description: "The user's message, stored as sent",
+      examples: ['What is 17 * 23?'],
+    }),
+    history: Type.Optional(
+      Type.Array(
+        Type.Object(
+          { role: oneOf(['user', 'assistant']), content: Type.String({ maxLength: MAX_TEXT }) },
+          { additionalProperties: false },
+        ),
+        { maxItems: 200, description: 'Prior turns; ignored when the conversation exists' },
+      ),
+    ),
+    conversationId: Type.Optional(ConversationId),
+    ifBusy: Type.Optional(IfBusy),
+    metadata: Type.Optional(Metadata),
+  },
+  { $id: 'TurnBody', additionalProperties: false, description: 'One turn: a message for the agent' },
+)
+
+export type TurnBody = Static<typeof TurnBody>
+
+export const IdempotencyHeaders = Type.Object({
+  'idempotency-key': Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 257,
+      pattern: '^("[^"]{1,255}"|[^"]{1,255})$',
+      'x-fault': 'must have 1 to 255 characters, bare or in quotes',
+      description: 'Makes a retry safe: the same key and turn give the first answer again',
+    }),
+  ),
+})
