@@ -9,6 +9,7 @@ import { secretFor } from '../src/auth/secrets.ts'
 import type { Caller } from '../src/caller.ts'
 import type { AuthConfig } from '../src/config.ts'
 import { Problem, problem } from '../src/errors.ts'
+import { headerValues } from '../src/http/header-values.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -63,7 +64,7 @@ const auth: FastifyPluginAsync<AuthConfig> = async (app, config) => {
 async function identify(request: FastifyRequest): Promise<Identity> {
   if (request.headers.authorization === undefined) throw unauthorized()
   try {
-    if ((request.raw.headersDistinct.authorization ?? []).length > 1) throw new Error('two tokens')
+    if (headerValues(request.raw, 'authorization').length > 1) throw new Error('two tokens')
     return readClaims(await request.jwtVerify())
   } catch (error) {
     if (error instanceof Problem) throw error
@@ -77,7 +78,7 @@ type KeyFor = (request: FastifyRequest, token: unknown) => Promise<string>
 function fromSecrets(secrets: string[]): { algorithms: 'HS256'[]; keyFor: KeyFor } {
   return {
     algorithms: ['HS256'],
-    keyFor: async ({ headers }) => secretFor(secrets, headers.authorization ?? ''),
+    keyFor: async ({ headers }) => secretFor(secrets, headers.authorization?.split(' ')[1] ?? ''),
   }
 }
 

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage } from 'node:http'
 import { problem } from '../errors.ts'
+import { headerValues } from '../http/header-values.ts'
 import { isPrintable } from './claims.ts'
 
 /** Node reads headers as latin1; names beyond ASCII are sent as UTF-8 and have to equal a token's `sub`. */
@@ -10,9 +11,9 @@ function decoded(value: string): string {
 }
 
 /** The user that `X-Effective-User` names; undefined without the header. */
-export function effectiveUser({ headersDistinct }: IncomingMessage): string | undefined {
-  const values = headersDistinct['x-effective-user']
-  if (values === undefined) return undefined
+export function effectiveUser(raw: IncomingMessage): string | undefined {
+  const values = headerValues(raw, 'x-effective-user')
+  if (values.length === 0) return undefined
   const [user] = values.map(decoded)
   if (values.length === 1 && isPrintable(user)) return user
   const message = 'must be sent once, with 1 to 255 printable characters'

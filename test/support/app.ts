@@ -1,0 +1,43 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { Test } from 'tap'
+import { type App, type AppOptions, buildApp } from '../../src/app.ts'
+import { type AppConfig, loadConfig } from '../../src/config.ts'
+import { SECRET } from './tokens.ts'
+
+type Overrides = Omit<Partial<AppConfig>, 'auth' | 'rateLimit'> & {
+  auth?: Partial<AppConfig['auth']>
+  rateLimit?: Partial<AppConfig['rateLimit']>
+}
+
+/** A complete configuration: silent, with a database and an engine that nobody answers for. */
+export function testConfig({ auth, rateLimit, ...overrides }: Overrides = {}): AppConfig {
+  const config = loadConfig({ LOG_LEVEL: 'silent' })
+  return {
+    ...config,
+    database: { ...config.database, url: 'postgres://127.0.0.1:1/none' },
+    trigger: { ...config.trigger, secretKey: 'tr_dev_test', apiUrl: 'http://127.0.0.1:1' },
+    auth: { ...config.auth, keys: { kind: 'secrets', secrets: [SECRET] }, ...auth },
+    rateLimit: { ...config.rateLimit, ...rateLimit },
+    ...overrides,
+  }
+}
+
+interface TestApp extends AppOptions {
+  config?: Overrides
+  /** Routes of the test's own, beside those of the service. */
+  routes?: FastifyPluginAsyncTypebox
+}
+
+/** The whole service, closed when the test ends; ready to `inject` or `listen`. */
+export function testApp(t: Test, { config, routes, ...options }: TestApp = {}): App {
+  const app = buildApp(testConfig(config), options)
+  t.teardown(() => app.close())
+  if (routes !== undefined) app.register(routes)
+  return app
+}
+
+/** A place for log lines, each parsed. */
+export function logSink() {
+  const lines: Record<string, unknown>[] = []
+  return { lines, logger: { stream: { write: (line: string) => void lines.push(JSON.parse(line)) } } }
+}
