@@ -8,6 +8,9 @@ import type { Run } from './run.ts'
 /** Who asks: the holder of the secret key, or of a public token with these scopes ("read:runs:run_…"). */
 export type Caller = { kind: 'secret' } | { kind: 'public'; scopes: string[] }
 
+/** What every public token of this environment says of itself. */
+export const publicClaims = { sub: ENVIRONMENT.env.id, pub: true }
+
 /** What is to be done with what; a token needs the scope of one of the resources. */
 export interface Access {
   action: 'read' | 'write' | 'trigger'
@@ -54,11 +57,7 @@ export const resourcesOf = (run: Run): Access['resources'] => [
 
 /** The token that a trigger answers with: its holder may read the run and write to its inputs. */
 export async function runToken(runId: string, secretKey: string): Promise<{ token: string; claims: object }> {
-  const claims = {
-    sub: ENVIRONMENT.env.id,
-    pub: true,
-    scopes: [`read:runs:${runId}`, `write:inputStreams:${runId}`],
-  }
+  const claims = { ...publicClaims, scopes: [`read:runs:${runId}`, `write:inputStreams:${runId}`] }
   return { token: await generateJWT({ secretKey, payload: claims, expirationTime: '1h' }), claims }
 }
 

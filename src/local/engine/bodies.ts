@@ -6,13 +6,20 @@ import { bodyTooLarge, invalidBody, invalidJson } from './answers.ts'
 export async function readBody(request: FastifyRequest, limit: number): Promise<Buffer> {
   const chunks: Buffer[] = []
   let size = 0
-  for await (const chunk of request.raw as AsyncIterable<Buffer>) {
+  for await (const chunk of withoutDestroying<Buffer>(request)) {
     size += chunk.length
     if (size > limit) throw bodyTooLarge()
     chunks.push(chunk)
   }
   return Buffer.concat(chunks)
 }
+
+/**
+ * The pieces of a body. Unlike the stream itself, this leaves the connection alive when the reader gives up
+ * early, so that the client gets to see why.
+ */
+export const withoutDestroying = <T>(request: FastifyRequest): AsyncIterable<T> =>
+  request.raw.iterator({ destroyOnReturn: false })
 
 /** Reads a JSON body and holds it to a schema; like the real server, whatever the content type says. */
 export async function readJson<Schema extends z.ZodType>(

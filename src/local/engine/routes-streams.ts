@@ -1,7 +1,7 @@
 import { AppendToStreamResponseBody, CreateStreamResponseBody } from '@trigger.dev/core/v3/schemas'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { answer, HttpError } from './answers.ts'
-import { readBody } from './bodies.ts'
+import { readBody, withoutDestroying } from './bodies.ts'
 import { findRun, type RouteContext } from './context.ts'
 import { isFinal, type Run } from './run.ts'
 import { RunStream, StreamFullError } from './stream.ts'
@@ -103,7 +103,7 @@ async function ingest(
   let index = from
   let rest = ''
   request.raw.setEncoding('utf8')
-  for await (const chunk of request.raw as AsyncIterable<string>) {
+  for await (const chunk of withoutDestroying<string>(request)) {
     const lines = (rest + chunk).split('\n')
     rest = lines.pop() ?? ''
     index += write(stream, lines, client, index)

@@ -8,6 +8,7 @@ import { objectStoreRoutes, packetRoutes } from './routes-packets.ts'
 import { realtimeRoutes } from './routes-realtime.ts'
 import { runRoutes } from './routes-runs.ts'
 import { streamRoutes } from './routes-streams.ts'
+import { tokenRoutes } from './routes-tokens.ts'
 import { triggerRoutes } from './routes-trigger.ts'
 
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
@@ -26,7 +27,12 @@ export function buildServer(context: RouteContext, log: EngineLog): FastifyInsta
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, _payload, done) => done(null))
 
-  app.setErrorHandler((error, _request, reply) => {
+  app.setErrorHandler((error, request, reply) => {
+    // The rest of a body that nobody will read; the client may as well stop sending it.
+    if (!request.raw.complete) {
+      reply.header('connection', 'close')
+      request.raw.resume()
+    }
     if (error instanceof HttpError) return reply.code(error.status).headers(error.headers).send(error.body)
     log.error({ err: error }, 'local engine: request failed')
     return reply.code(500).send({ error: 'Something went wrong' })
@@ -45,6 +51,7 @@ export function buildServer(context: RouteContext, log: EngineLog): FastifyInsta
       if (request.url.startsWith('/api/')) limit(reply)
       request.apiCaller = await authenticate(request, context.secretKey)
     })
+    tokenRoutes(api)
     triggerRoutes(api, context)
     runRoutes(api, context)
     packetRoutes(api, context)

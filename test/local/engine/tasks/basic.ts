@@ -40,7 +40,11 @@ export const ordered = task({
 export const paired = task({
   id: 'paired',
   queue: twoAtOnce,
-  run: async ({ ms }: { ms: number }) => sleep(ms),
+  run: async ({ ms }: { ms: number }) => {
+    const from = Date.now()
+    await sleep(ms)
+    return { from, to: Date.now() }
+  },
 })
 
 /** Runs until its time is up or it is cancelled, which it says in its stream. */

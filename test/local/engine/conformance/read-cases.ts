@@ -1,0 +1,264 @@
+import assert from 'node:assert/strict'
+import { auth, runs, streams } from '@trigger.dev/sdk'
+import {
+  began,
+  type Case,
+  ended,
+  eventually,
+  failureOf,
+  get,
+  readAll,
+  runToEnd,
+  start,
+  Unable,
+  unique,
+} from './suite.ts'
+
+type ListQuery = NonNullable<Parameters<typeof runs.list>[0]>
+
+const list = async (query: ListQuery) => (await runs.list(query)).data
+const ids = (items: { id: string }[]) => items.map(({ id }) => id)
+const numbers = (count: number) => Array.from({ length: count }, (_, n) => ({ n }))
+
+/** Three runs with a tag of their own, oldest first; the list of a real server lags behind. */
+async function three(): Promise<{ tag: string; all: string[] }> {
+  const tag = unique()
+  const all = [
+    await start('echo', 1, { tags: tag }),
+    await start('boom', 2, { tags: tag }),
+    await start('nothing', 3, { tags: tag }),
+  ]
+  await Promise.all(all.map(ended))
+  await eventually(
+    () => list({ tag }),
+    (items) => items.length === 3 && items.every((item) => item.isCompleted),
+  )
+  return { tag, all }
+}
+
+/** Watching runs: lists, streams, subscriptions, metadata, tokens. */
+export const readCases: Case[] = [
+  {
+    name: 'the list of a tag has its runs, newest first, without payload and output',
+    run: async () => {
+      const { tag, all } = await three()
+      const items = await list({ tag })
+      assert.deepEqual(ids(items), all.toReversed())
+      assert.deepEqual(
+        items.map(({ status }) => status),
+        ['COMPLETED', 'FAILED', 'COMPLETED'],
+      )
+      assert(items.every((item) => !('payload' in item) && !('output' in item)))
+    },
+  },
+  {
+    name: 'the list comes in pages that can be followed forwards and backwards',
+    run: async () => {
+      const { tag, all } = await three()
+      const first = await runs.list({ tag, limit: 2 })
+      assert.equal(first.hasNextPage(), true)
+      const second = await first.getNextPage()
+      assert.deepEqual([...ids(first.data), ...ids(second.data)], all.toReversed())
+      assert.equal(second.hasNextPage(), false)
+      assert.deepEqual(ids((await second.getPreviousPage()).data), ids(first.data))
+    },
+  },
+  {
+    name: 'the pages of a list can be iterated as one',
+    run: async () => {
+      const { tag, all } = await three()
+      const seen = []
+      for await (const run of runs.list({ tag, limit: 1 })) seen.push(run.id)
+      assert.deepEqual(seen, all.toReversed())
+    },
+  },
+  {
+    name: 'the list can be narrowed by status, task and time of creation',
+    run: async () => {
+      const { tag, all } = await three()
+      assert.deepEqual(ids(await list({ tag, status: ['FAILED', 'CANCELED'] })), [all[1]])
+      assert.deepEqual(ids(await list({ tag, taskIdentifier: 'nothing' })), [all[2]])
+      assert.equal((await list({ tag, period: '1h' })).length, 3)
+      assert.equal((await list({ tag, from: new Date(Date.now() + 60_000) })).length, 0)
+      assert.equal((await list({ tag, to: new Date(Date.now() - 3_600_000) })).length, 0)
+    },
+  },
+  {
+    name: 'a page of more than a hundred is refused with 400',
+    run: async () => assert.equal((await failureOf(list({ limit: 101 }))).status, 400),
+  },
+  {
+    name: 'a stream is read while it is written, in order',
+    run: async () =>
+      assert.deepEqual(await readAll(await start('writer', { count: 10, gapMs: 15 }), 10), numbers(10)),
+  },
+  {
+    name: 'a stream can be read after the run has completed, more than once',
+    run: async () => {
+      const { id } = await runToEnd('writer', { count: 5 })
+      assert.deepEqual(await readAll(id, 5), numbers(5))
+      assert.deepEqual(await readAll(id, 5), numbers(5))
+    },
+  },
+  {
+    name: 'two readers of one stream both get everything',
+    run: async () => {
+      const id = await start('writer', { count: 8, gapMs: 10 })
+      const [one, other] = await Promise.all([readAll(id, 8), readAll(id, 8)])
+      assert.deepEqual(one, numbers(8))
+      assert.deepEqual(other, numbers(8))
+    },
+  },
+  {
+    name: 'a stream may be opened before the run has begun',
+    run: async () => {
+      const id = await start('writer', { count: 3 }, { delay: new Date(Date.now() + 1200) })
+      assert.deepEqual(await readAll(id, 3), numbers(3))
+    },
+  },
+  {
+    name: 'what a task pipes without waiting for it has arrived when the run is completed',
+    run: async () => {
+      const { id } = await runToEnd('hasty-writer', { count: 50 })
+      assert.deepEqual(await readAll(id, 50), numbers(50))
+    },
+  },
+  {
+    name: 'two thousand chunks arrive, each once and in order',
+    run: async () =>
+      assert.deepEqual(await readAll(await start('writer', { count: 2000 }), 2000), numbers(2000)),
+  },
+  {
+    name: 'a stream can be read from an index on',
+    run: async () => {
+      const { id } = await runToEnd('writer', { count: 6 })
+      const chunks = await readAll(id, 4, { startIndex: 2 })
+      if (JSON.stringify(chunks[0]) === '{"n":0}')
+        throw new Unable('the server has no S2: its ids are no indices')
+      assert.deepEqual(chunks, numbers(6).slice(2))
+    },
+  },
+  {
+    name: 'a reader that is aborted ends',
+    run: async () => {
+      const id = await start('patient', { ms: 60_000 })
+      const reader = new AbortController()
+      const chunks = []
+      for await (const chunk of await streams.read(id, 'words', { signal: reader.signal })) {
+        chunks.push(chunk)
+        reader.abort()
+      }
+      assert.deepEqual(chunks, ['began'])
+      await runs.cancel(id)
+    },
+  },
+  {
+    name: 'the stream of an unknown run is 404',
+    run: async () => assert.equal((await failureOf(readAll('run_doesnotexist', 1))).status, 404),
+  },
+  {
+    name: 'a subscription to a run follows it to its end',
+    run: async () => {
+      const id = await start('ordered', { ms: 50 }, { concurrencyKey: unique() })
+      const statuses = []
+      for await (const run of runs.subscribeToRun(id)) {
+        assert.equal(run.id, id)
+        statuses.push(run.status)
+        if (run.isCompleted) break
+      }
+      assert.equal(statuses.at(-1), 'COMPLETED')
+      const order = ['QUEUED', 'DEQUEUED', 'EXECUTING', 'COMPLETED']
+      const places = statuses.map((status) => order.indexOf(status))
+      assert.deepEqual(places, places.toSorted(), statuses.join())
+    },
+  },
+  {
+    name: 'a subscription to a tag sees the runs that exist and those that come',
+    run: async () => {
+      const tag = unique()
+      const existing = await start('echo', 1, { tags: tag })
+      await ended(existing)
+      const seen = new Map<string, string>()
+      let later: string | undefined
+      for await (const run of runs.subscribeToRunsWithTag(tag, { createdAt: '1h' })) {
+        seen.set(run.id, run.status)
+        later ??= await start('boom', 2, { tags: tag })
+        if (later && seen.get(later) === 'FAILED') break
+      }
+      assert.deepEqual(
+        [...seen],
+        [
+          [existing, 'COMPLETED'],
+          [later, 'FAILED'],
+        ],
+      )
+    },
+  },
+  {
+    name: 'a subscription can leave payload and output out',
+    run: async () => {
+      const tag = unique()
+      await ended(await start('echo', { secret: 1 }, { tags: tag }))
+      const options = { createdAt: '1h', skipColumns: ['payload', 'output'] as ('payload' | 'output')[] }
+      for await (const run of runs.subscribeToRunsWithTag(tag, options)) {
+        assert.equal(run.payload, undefined)
+        assert.equal(run.output, undefined)
+        break
+      }
+    },
+  },
+  {
+    name: 'a subscription to a tag sees a cancel, and the end of the process after it',
+    run: async () => {
+      const tag = unique()
+      const id = await start('patient', { ms: 60_000 }, { tags: tag })
+      await began(id)
+      let cancelled = false
+      for await (const run of runs.subscribeToRunsWithTag(tag, { createdAt: '1h' })) {
+        if (!cancelled) await runs.cancel(id)
+        cancelled = true
+        if (run.status === 'CANCELED' && run.finishedAt) break
+      }
+      assert.equal((await get(id)).status, 'CANCELED')
+    },
+  },
+  {
+    name: 'metadata that a task sets is shown, whether it was flushed or not',
+    run: async () => {
+      const run = await runToEnd('notes', {}, { metadata: { count: 40 } })
+      assert.deepEqual(run.metadata, { count: 42, step: 2, list: ['a', 'b'] })
+    },
+  },
+  {
+    name: 'a token for one run reads that run and no other, and changes none',
+    run: async ({ url }) => {
+      const [mine, other] = [await start('echo', 1), await start('echo', 2)]
+      const accessToken = await auth.createPublicToken({ scopes: { read: { runs: [mine] } } })
+      await auth.withAuth({ baseURL: url, accessToken }, async () => {
+        assert.equal((await get(mine)).id, mine)
+        assert.equal((await failureOf(get(other))).status, 403)
+        assert.equal((await failureOf(runs.cancel(mine, { retry: { maxAttempts: 1 } }))).status, 403)
+      })
+    },
+  },
+  {
+    name: 'a token for a tag reads the runs of that tag',
+    run: async ({ url }) => {
+      const tag = unique()
+      const id = await start('echo', 1, { tags: tag })
+      const accessToken = await auth.createPublicToken({ scopes: { read: { tags: [tag] } } })
+      await auth.withAuth({ baseURL: url, accessToken }, async () => assert.equal((await get(id)).id, id))
+    },
+  },
+  {
+    name: 'a token that has expired is refused with 401',
+    run: async ({ url }) => {
+      const id = await start('echo', 1)
+      const scopes = { read: { runs: [id] } }
+      const accessToken = await auth.createPublicToken({ scopes, expirationTime: new Date(1) })
+      await auth.withAuth({ baseURL: url, accessToken }, async () => {
+        assert.equal((await failureOf(get(id))).status, 401)
+      })
+    },
+  },
+]
