@@ -1,5 +1,5 @@
-import { AbortTaskRunError, logger, queue, streams, task } from '@trigger.dev/sdk'
-import type { UIMessageChunk } from 'ai'
+import { realtimeStreams } from '@trigger.dev/core/v3'
+import { AbortTaskRunError, logger, queue, task } from '@trigger.dev/sdk'
 import { failureMessage } from '../agent/failure.ts'
 import { runTurn, type TurnResult } from '../agent/run-turn.ts'
 import { readAgentSettings } from '../agent/settings.ts'
@@ -9,20 +9,19 @@ import {
   AGENT_TASK_ID,
   type AgentOutput,
   type AgentTurn,
-  type IndexedChunk,
   PAYLOAD_VERSION,
 } from '../agent/turn.ts'
 import { aheadEngine } from './ahead-engine.ts'
 import { createChunkWriter } from './chunk-writer.ts'
+import { settled } from './deadline.ts'
 import { readAhead } from './history-ahead.ts'
 
-/** Milliseconds that the last chunks may take to leave once the turn is over. */
+/** Milliseconds that the last chunks may take to leave once the turn is over, and once the run is cancelled. */
 const DRAIN_MS = 15_000
+const WIND_UP_MS = 3000
 
 /** The turns of one conversation (its id is the concurrency key) run one after the other, in order. */
 export const agentQueue = queue({ name: AGENT_QUEUE, concurrencyLimit: 1 })
-
-const agentStream = streams.define<IndexedChunk<UIMessageChunk>>({ id: AGENT_STREAM })
 
 /**
  * Runs one turn. One attempt: a second one would run tools again and write the stream again. A failed turn throws
@@ -33,6 +32,10 @@ export const agentChat = task({
   queue: agentQueue,
   retry: { maxAttempts: 1 },
   maxDuration: 300,
+  // The process of a cancelled run is ended after this hook: the last chunks get the time to leave it.
+  onCancel: async ({ runPromise }: { runPromise: Promise<unknown> }) => {
+    await settled(runPromise, WIND_UP_MS)
+  },
   run: async (turn: AgentTurn, { ctx, signal }): Promise<AgentOutput> => {
     if (turn.version > PAYLOAD_VERSION) throw new AbortTaskRunError(failureMessage('payload_too_new'))
     const result = await streamTurn(turn, ctx.run.id, signal)
@@ -45,11 +48,11 @@ export const agentChat = task({
 async function streamTurn(turn: AgentTurn, runId: string, signal: AbortSignal): Promise<TurnResult> {
   const ahead = await readAhead(turn.ahead, aheadEngine, signal)
   const writer = createChunkWriter()
-  // The signal goes to the agent alone: given to the pipe too, the last chunks of a stopped run would be lost.
-  const piped = agentStream
-    .pipe(writer.records)
-    .waitUntilComplete()
-    .catch((error) => error)
+  // Not `streams.pipe()`: when the stream cannot be written, SDK 4.8.3 leaves a rejection unhandled, which fails the
+  // run. The signal goes to the agent alone: given to the pipe too, a stopped run would lose its last chunks.
+  const piped = realtimeStreams.pipe(AGENT_STREAM, writer.records).wait()
+  // Judged at the end; until then a break must not count as unhandled.
+  piped.catch(() => {})
   try {
     return await runTurn(
       { ...turn, history: [...turn.history, ...ahead.messages] },
@@ -66,16 +69,8 @@ async function streamTurn(turn: AgentTurn, runId: string, signal: AbortSignal): 
     )
   } finally {
     writer.close()
-    await drained(piped)
+    const problem = await settled(piped, DRAIN_MS)
+    // It costs the live view, not the answer, which is the run's output.
+    if (problem) logger.warn('The stream of the run is incomplete', { reason: problem.message })
   }
-}
-
-/** A stream that cannot be written in time costs the live view, not the answer, which is the run's output. */
-async function drained(piped: Promise<unknown>): Promise<void> {
-  const late = Promise.withResolvers<Error>()
-  const timer = setTimeout(() => late.resolve(new Error('the stream took too long')), DRAIN_MS)
-  const problem = await Promise.race([piped, late.promise])
-  clearTimeout(timer)
-  if (problem instanceof Error)
-    logger.warn('The stream of the run is incomplete', { reason: problem.message })
 }

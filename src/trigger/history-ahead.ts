@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { AgentTurn, TurnMessage } from '../agent/turn.ts'
+import { within } from './deadline.ts'
 
 /** One run as it matters to those behind it. */
 export interface AheadRun {
@@ -66,9 +67,7 @@ async function readTurn(
     const answer = readMessage((run.output as { uiMessage?: unknown } | undefined)?.uiMessage)
     return answer && [message, answer]
   }
-  const text = await partialText(
-    engine.chunks(runId, AbortSignal.any([signal, AbortSignal.timeout(limits.callMs)])),
-  )
+  const text = await partialText(runId, engine, signal, limits.callMs)
   const id = (run.payload as AgentTurn).assistantMessageId
   const parts: TurnMessage['parts'] = text ? [{ type: 'text', text }, INTERRUPTED] : [INTERRUPTED]
   return [message, { id, role: 'assistant', parts }]
@@ -84,7 +83,7 @@ async function ended(
 ): Promise<AheadRun | undefined> {
   try {
     for (;;) {
-      const run = await within(callMs, signal, engine.retrieve(runId))
+      const run = await within(callMs, signal, () => engine.retrieve(runId))
       if (!UNFINISHED.has(run.status)) return run
       if (Date.now() + pollMs > deadline) return undefined
       await delay(pollMs, undefined, { signal })
@@ -94,21 +93,17 @@ async function ended(
   }
 }
 
-/** Gives a call up when it takes too long: the SDK's calls have no deadline of their own. */
-async function within<T>(ms: number, signal: AbortSignal, call: Promise<T>): Promise<T> {
-  const limit = AbortSignal.any([signal, AbortSignal.timeout(ms)])
-  limit.throwIfAborted()
-  const { promise, reject } = Promise.withResolvers<never>()
-  limit.addEventListener('abort', () => reject(limit.reason), { once: true })
-  return Promise.race([call, promise])
-}
-
-/** All text that the records show; reading ends with the last chunk of a sealed stream, or by silence. */
-async function partialText(records: AsyncIterable<unknown>): Promise<string> {
+/** All text that the run's stream shows; reading ends with the last chunk of a sealed stream, or with the time. */
+async function partialText(
+  runId: string,
+  engine: AheadEngine,
+  signal: AbortSignal,
+  ms: number,
+): Promise<string> {
   let text = ''
   let next = 0
-  try {
-    for await (const record of records) {
+  const read = async (limit: AbortSignal) => {
+    for await (const record of engine.chunks(runId, limit)) {
       const { index, chunk } = (record ?? {}) as {
         index?: number
         chunk?: { type?: string; delta?: unknown }
@@ -117,8 +112,11 @@ async function partialText(records: AsyncIterable<unknown>): Promise<string> {
       if (typeof index !== 'number' || index < next) continue
       next = index + 1
       if (chunk?.type === 'text-delta' && typeof chunk.delta === 'string') text += chunk.delta
-      if (chunk?.type && ['finish', 'abort', 'error'].includes(chunk.type)) break
+      if (chunk?.type && ['finish', 'abort', 'error'].includes(chunk.type)) return
     }
+  }
+  try {
+    await within(ms, signal, read)
   } catch {
     // Whatever came until the stream broke is what there is.
   }

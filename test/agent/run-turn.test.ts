@@ -1,6 +1,6 @@
 import { type UIMessageChunk, uiMessageChunkSchema } from 'ai'
 import t from 'tap'
-import { FAILURES } from '../../src/agent/failure.ts'
+import { FAILURES, failureMessage, parseFailure } from '../../src/agent/failure.ts'
 import { play, say, settings, turnOf } from './turns.ts'
 
 const types = (chunks: UIMessageChunk[]) => chunks.map(({ type }) => type)
@@ -230,4 +230,18 @@ t.test('a broken history does not stop the turn', async (t) => {
   ]`)
   const { text } = await play(turnOf('What was my first message?', history))
   t.equal(text, 'Your first message was: "First"')
+})
+
+t.test("a failure is read back from the message of the run's error, and nothing else is", (t) => {
+  for (const message of [
+    '',
+    'provider_error',
+    'toString: x',
+    'Task failed: provider_error: x',
+    'Error: boom',
+  ]) {
+    t.equal(parseFailure(message), undefined, message)
+  }
+  t.same(parseFailure(failureMessage('internal')), { errorCode: 'internal', ...FAILURES.internal })
+  t.end()
 })
