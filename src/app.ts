@@ -28,6 +28,7 @@ import healthRoutes from '../routes/health.ts'
 import problemRoutes from '../routes/problems/index.ts'
 import type { AppConfig } from './config.ts'
 import { acceptOnlyJson } from './http/json-body.ts'
+import { parseQuery } from './http/query.ts'
 import { RequestLog } from './http/request-log.ts'
 import { buildValidator } from './http/validation.ts'
 
@@ -59,7 +60,7 @@ export function buildApp(config: AppConfig, options: AppOptions = {}): App {
     trustProxy: trusted(config.trustProxy),
     bodyLimit: BODY_LIMIT,
     requestTimeout: 30_000,
-    routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
+    routerOptions: { maxParamLength: MAX_PARAM_LENGTH, querystringParser: parseQuery },
     frameworkErrors: refuse,
     return503OnClosing: false,
     // `never`: Fastify's types only know compilers made by its own pool.

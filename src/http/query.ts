@@ -15,7 +15,8 @@ export function parseQuery(query: string): Record<string, unknown> {
       continue
     }
     const group = (result[outer] ??= Object.create(null)) as unknown
-    if (typeof group === 'object' && group !== null && !Array.isArray(group)) Object.assign(group, { [inner]: value })
+    if (typeof group === 'object' && group !== null && !Array.isArray(group))
+      Object.assign(group, { [inner]: value })
     else result[outer] = [group, value].flat()
   }
   return result

@@ -58,7 +58,7 @@ const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1)
 const located = (fault: Fault, part: Fault['in']): Fault => (part ? { in: part, ...fault } : fault)
 
 function ajv(options: Options | undefined, shared: Record<string, object>): Ajv {
-  const instance = new Ajv({ ...options, keywords: ['x-fault'] })
+  const instance = new Ajv({ ...options, keywords: ['x-fault', 'style', 'explode'] })
   addFormats.default(instance)
   for (const schema of Object.values(shared)) instance.addSchema(schema)
   return instance

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { Type } from '@sinclair/typebox'
+import { type Static, Type } from '@sinclair/typebox'
 import type { PublicStatus } from '../../../../src/engine/run-status.ts'
 import { ConversationId } from '../../../../src/schemas/ids.ts'
 import { Metadata } from '../../../../src/schemas/metadata.ts'
@@ -37,7 +37,14 @@ const list: FastifyPluginAsyncTypebox = async (app) => {
               description: 'One or more run ids, separated by commas',
             }),
           ),
-          metadata: Type.Optional(Metadata),
+          metadata: Type.Optional(
+            Type.Unsafe<Static<typeof Metadata>>({
+              ...Metadata,
+              style: 'deepObject',
+              explode: true,
+              description: 'Runs that carry all of these pairs: `metadata[ticket]=T-1042`',
+            }),
+          ),
         },
         { additionalProperties: false },
       ),

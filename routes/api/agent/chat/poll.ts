@@ -38,7 +38,7 @@ const poll: FastifyPluginAsyncTypebox = async (app) => {
         200: {
           description: 'The run.',
           headers: {
-            ETag: { schema: { type: 'string' }, description: 'Changes with the body' },
+            ETag: { type: 'string', description: 'Changes with the body' },
             'Retry-After': {
               schema: { type: 'integer' },
               description: 'Unfinished: seconds until the next poll',
