@@ -1,9 +1,10 @@
+import { readUIMessageStream } from 'ai'
 import fc from 'fast-check'
 import t from 'tap'
 import { toModelMessages, windowHistory } from '../../src/agent/history.ts'
 import { fitOutput } from '../../src/agent/output.ts'
 import type { TurnMessage } from '../../src/agent/turn.ts'
-import { say } from './turns.ts'
+import { play, say, turnOf } from './turns.ts'
 
 const bytes = (value: unknown) => Buffer.byteLength(JSON.stringify(value))
 const message = fc
@@ -78,6 +79,23 @@ t.test(
     ])
   },
 )
+
+t.test('an answer cut off after any chunk leaves a prompt in which every call has its result', async (t) => {
+  const { chunks } = await play(turnOf('think: [[two-tools]]'))
+  t.ok(chunks.length > 15)
+  for (let length = 1; length < chunks.length; length++) {
+    let answer: TurnMessage | undefined
+    const stream = ReadableStream.from(chunks.slice(0, length))
+    for await (const message of readUIMessageStream({ stream })) answer = message
+    const prompt = await toModelMessages([...(answer ? [answer] : []), say('user', 'Go on')])
+    const json = JSON.stringify(prompt)
+    const ids = (type: string) =>
+      [...json.matchAll(new RegExp(`"type":"${type}","toolCallId":"([^"]+)"`, 'g'))].map(([, id]) => id)
+    t.same(ids('tool-call'), ids('tool-result'), `after ${length} chunks`)
+    if (length === chunks.length - 1) t.equal(ids('tool-call').length, 2)
+    t.equal(prompt.at(-1)?.role, 'user')
+  }
+})
 
 t.test('whatever JSON a history holds, a prompt comes of it', async (t) => {
   const rubbish = fc.record({

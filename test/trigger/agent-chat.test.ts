@@ -132,6 +132,21 @@ t.test(
   },
 )
 
+t.test('a worker that dies or hangs leaves what it had said to the next run', async (t) => {
+  const crashed = await start(turnOf('[[crash]]'), 'e')
+  const hanging = await start(turnOf('[[stall-hard]]'), 'e')
+  t.equal((await over(crashed)).status, 'CRASHED')
+  for await (const { chunk } of await streams.read<IndexedChunk<UIMessageChunk>>(hanging, AGENT_STREAM)) {
+    if (chunk.type === 'text-delta' && chunk.delta.endsWith('model:')) break
+  }
+  await runs.cancel(hanging)
+  t.equal((await over(hanging)).status, 'CANCELED')
+  const next = await start({ ...turnOf('What did I say before?'), ahead: [crashed, hanging] }, 'e')
+  const run = await over(next)
+  t.match(run.output, { uiMessage: { parts: [{}, { text: 'Your last message was: "[[stall-hard]]"' }] } })
+  t.notMatch((await chunksOf(next))[0], { messageMetadata: { historyIncomplete: true } })
+})
+
 t.test('a failed turn fails the run with its code', async (t) => {
   const id = await start(turnOf('[[fail-after:5]]'))
   const run = await over(id)
