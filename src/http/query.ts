@@ -14,7 +14,8 @@ export function parseQuery(query: string): Record<string, unknown> {
       result[name] = value
       continue
     }
-    const group = (result[outer] ??= Object.create(null)) as unknown
+    result[outer] ??= Object.create(null)
+    const group = result[outer]
     if (typeof group === 'object' && group !== null && !Array.isArray(group))
       Object.assign(group, { [inner]: value })
     else result[outer] = [group, value].flat()

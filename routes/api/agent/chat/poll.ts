@@ -40,7 +40,7 @@ const poll: FastifyPluginAsyncTypebox = async (app) => {
           headers: {
             ETag: { type: 'string', description: 'Changes with the body' },
             'Retry-After': {
-              schema: { type: 'integer' },
+              type: 'integer',
               description: 'Unfinished: seconds until the next poll',
             },
           },

@@ -1,0 +1,248 @@
+import t from 'tap'
+import { startService } from '../support/service.ts'
+
+const UNKNOWN = '0198c5a2-7d3e-7b1a-9f00-3f2a1c4d5e6f'
+
+t.test('conversations', async (t) => {
+  const service = await startService(t)
+  const { call } = service
+  const start = (body: object, user?: string) =>
+    call('POST', '/api/agent/chat', { body, ...(user === undefined ? {} : { user }) })
+  const messagesOf = async (id: string) =>
+    (await call('GET', `/api/agent/conversations/${id}/messages`)).body.data as Array<{
+      role: string
+      text: string
+    }>
+
+  t.test('are created, read, changed by merge patch and deleted', async (t) => {
+    const created = await call('POST', '/api/agent/conversations', {
+      body: { title: 'Arithmetic', metadata: { team: 'a', ticket: '1' } },
+    })
+    t.equal(created.status, 201)
+    const { id } = created.body
+    t.equal(created.headers.get('location'), `/api/agent/conversations/${id}`)
+    t.match(created.body, { title: 'Arithmetic', metadata: { team: 'a', ticket: '1' }, activeRunId: null })
+    t.same((await call('GET', `/api/agent/conversations/${id}`)).body, created.body)
+
+    const patched = await call('PATCH', `/api/agent/conversations/${id}`, {
+      body: { title: 'Sums', metadata: { ticket: null, area: 'x' } },
+    })
+    t.equal(patched.status, 200)
+    t.same([patched.body.title, patched.body.metadata], ['Sums', { team: 'a', area: 'x' }])
+    const emptied = await call('PATCH', `/api/agent/conversations/${id}`, { body: { metadata: null } })
+    t.same([emptied.body.title, emptied.body.metadata], ['Sums', {}])
+
+    t.equal((await call('DELETE', `/api/agent/conversations/${id}`)).status, 204)
+    for (const method of ['GET', 'DELETE']) {
+      t.match(await call(method, `/api/agent/conversations/${id}`), {
+        status: 404,
+        body: { code: 'conversation_not_found' },
+      })
+    }
+  })
+
+  t.test('refuse bad titles, metadata and unknown fields with every fault', async (t) => {
+    const long = await call('POST', '/api/agent/conversations', {
+      body: { title: 'x'.repeat(201), metadata: { a: 1 }, colour: 'red' },
+    })
+    t.equal(long.status, 400)
+    t.same(long.body.errors.map((fault: { path: string }) => fault.path).sort(), [
+      '/colour',
+      '/metadata/a',
+      '/title',
+    ])
+    const many = Object.fromEntries(Array.from({ length: 17 }, (_, i) => [`k${i}`, 'v']))
+    t.equal((await call('POST', '/api/agent/conversations', { body: { metadata: many } })).status, 400)
+    t.equal((await call('POST', '/api/agent/conversations', { body: { title: '' } })).status, 400)
+    t.equal((await call('POST', '/api/agent/conversations', { body: { title: ' ' } })).status, 400)
+  })
+
+  t.test('take the first 100 code points of the message as title, line breaks as spaces', async (t) => {
+    const message = `${'é'.repeat(98)}\n😀 and more`
+    const { body } = await start({ message })
+    const { title } = (await call('GET', `/api/agent/conversations/${body.conversationId}`)).body
+    t.equal(title, `${'é'.repeat(98)} 😀`)
+    t.equal([...title].length, 100)
+    await service.ended(body.runId)
+  })
+
+  t.test('store the history of a request that creates them, and ignore it when they exist', async (t) => {
+    const history = [
+      { role: 'user', content: 'My name is Ada.' },
+      { role: 'assistant', content: 'Hello Ada.' },
+    ]
+    const first = await start({ message: 'What was my first question?', history })
+    const answer = await service.ended(first.body.runId)
+    t.match(answer.body.text, /My name is Ada/)
+    const { conversationId } = first.body
+    const other = [{ role: 'user', content: 'My name is Bob.' }]
+    const second = await start({ message: 'What was my first question?', history: other, conversationId })
+    t.match((await service.ended(second.body.runId)).body.text, /My name is Ada/)
+    t.same(
+      (await messagesOf(conversationId)).map(({ role, text }) => [role, text]),
+      [
+        ['user', 'My name is Ada.'],
+        ['assistant', 'Hello Ada.'],
+        ['user', 'What was my first question?'],
+        ['assistant', answer.body.text],
+        ['user', 'What was my first question?'],
+        ['assistant', answer.body.text],
+      ],
+    )
+  })
+
+  t.test('are listed newest activity first, page by page, and a cursor fits only its own list', async (t) => {
+    const user = 'pages'
+    const ids: string[] = []
+    for (let i = 0; i < 5; i += 1) {
+      ids.unshift(
+        (await call('POST', '/api/agent/conversations', { user, body: { title: `c${i}` } })).body.id,
+      )
+    }
+    const seen: string[] = []
+    let cursor = ''
+    do {
+      const page = await call('GET', `/api/agent/conversations?limit=2${cursor && `&cursor=${cursor}`}`, {
+        user,
+      })
+      seen.push(...page.body.data.map((one: { id: string }) => one.id))
+      t.equal(page.body.hasMore, page.body.nextCursor !== null)
+      cursor = page.body.nextCursor ?? ''
+    } while (cursor !== '')
+    t.same(seen, ids)
+
+    const page = await call('GET', '/api/agent/conversations?limit=2', { user })
+    const foreign = encodeURIComponent(page.body.nextCursor)
+    for (const path of [
+      `/api/agent/conversations/${ids[0]}/messages?cursor=${foreign}`,
+      `/api/agent/chat?cursor=${foreign}`,
+      '/api/agent/conversations?cursor=abc',
+      '/api/agent/conversations?cursor=WyJhIl0',
+    ]) {
+      t.match(await call('GET', path, { user }), { status: 400, body: { code: 'invalid_cursor' } }, path)
+    }
+    for (const limit of ['0', '101', 'ten', '1.5', '']) {
+      t.match(await call('GET', `/api/agent/conversations?limit=${limit}`, { user }), {
+        status: 400,
+        body: { errors: [{ path: '/limit', in: 'query' }] },
+      })
+    }
+  })
+
+  t.test('list messages in conversation order, page by page', async (t) => {
+    const history = Array.from({ length: 6 }, (_, i) => ({
+      role: i % 2 === 0 ? 'user' : 'assistant',
+      content: `m${i}`,
+    }))
+    const { body } = await start({ message: 'hello', history })
+    await service.ended(body.runId)
+    const seen: string[] = []
+    let cursor = ''
+    do {
+      const page = await call(
+        'GET',
+        `/api/agent/conversations/${body.conversationId}/messages?limit=3${cursor && `&cursor=${cursor}`}`,
+      )
+      seen.push(...page.body.data.map((one: { text: string }) => one.text))
+      cursor = page.body.nextCursor ?? ''
+    } while (cursor !== '')
+    t.same(seen.slice(0, 7), ['m0', 'm1', 'm2', 'm3', 'm4', 'm5', 'hello'])
+    t.equal(seen.length, 8)
+  })
+
+  t.test('of somebody else answer exactly like unknown ones, apart from the request id', async (t) => {
+    const { body } = await start({ message: 'mine' }, 'owner')
+    await service.ended(body.runId, 'owner')
+    const requests: Array<[string, string, object?]> = [
+      ['GET', ''],
+      ['PATCH', '', { title: 'x' }],
+      ['GET', '/messages'],
+      ['DELETE', ''],
+    ]
+    const said = async (method: string, path: string, id: string, patch?: object) => {
+      const answer = await call(method, path, patch === undefined ? {} : { body: patch })
+      const { requestId, ...rest } = answer.body
+      t.type(requestId, 'string')
+      return { status: answer.status, body: JSON.parse(JSON.stringify(rest).replaceAll(id, 'ID')) }
+    }
+    for (const [method, suffix, patch] of requests) {
+      const foreign = await said(
+        method,
+        `/api/agent/conversations/${body.conversationId}${suffix}`,
+        body.conversationId,
+        patch,
+      )
+      const unknown = await said(method, `/api/agent/conversations/${UNKNOWN}${suffix}`, UNKNOWN, patch)
+      t.equal(foreign.status, 404)
+      t.same(foreign, unknown, `${method} …${suffix}`)
+    }
+    for (const [method, suffix] of [
+      ['GET', ''],
+      ['POST', '/cancel'],
+    ] as const) {
+      const foreign = await said(method, `/api/agent/chat/${body.runId}${suffix}`, body.runId)
+      const unknown = await said(method, `/api/agent/chat/run_unknown${suffix}`, 'run_unknown')
+      t.equal(foreign.status, 404)
+      t.same(foreign, unknown, `${method} run${suffix}`)
+    }
+    const start403 = await start({ message: 'hi', conversationId: body.conversationId })
+    const startUnknown = await start({ message: 'hi', conversationId: UNKNOWN })
+    t.equal(start403.status, 404)
+    t.same({ ...start403.body, requestId: '' }, { ...startUnknown.body, requestId: '' })
+  })
+
+  t.test(
+    'accept the nil and the max uuid as ids, which nobody has, and nothing that is no uuid',
+    async (t) => {
+      for (const id of [
+        '00000000-0000-0000-0000-000000000000',
+        'ffffffff-ffff-ffff-ffff-ffffffffffff',
+        UNKNOWN.toUpperCase(),
+      ]) {
+        t.match(await call('GET', `/api/agent/conversations/${id}`), {
+          status: 404,
+          body: { code: 'conversation_not_found' },
+        })
+        t.match(await start({ message: 'hi', conversationId: id }), {
+          status: 404,
+          body: { code: 'conversation_not_found' },
+        })
+      }
+      for (const id of [
+        '1',
+        `${UNKNOWN}0`,
+        'ffffffff-ffff-ffff-ffff-fffffffffff',
+        '0198c5a2-7d3e-9b1a-9f00-3f2a1c4d5e6f',
+      ]) {
+        t.match(await call('GET', `/api/agent/conversations/${id}`), {
+          status: 400,
+          body: { errors: [{ in: 'path', path: '/id' }] },
+        })
+        t.match(await start({ message: 'hi', conversationId: id }), {
+          status: 400,
+          body: { errors: [{ path: '/conversationId' }] },
+        })
+      }
+    },
+  )
+
+  t.test('that are deleted take their runs with them and cancel the active one', async (t) => {
+    const { body } = await start({ message: 'Tell me a story of 2000 sentences' })
+    const { runId, conversationId } = body
+    t.equal((await call('GET', `/api/agent/conversations/${conversationId}`)).body.activeRunId, runId)
+    t.equal((await call('DELETE', `/api/agent/conversations/${conversationId}`)).status, 204)
+    t.match(await call('GET', `/api/agent/chat/${runId}`), { status: 404, body: { code: 'run_not_found' } })
+    const runs = await call('GET', `/api/agent/chat?runId=${runId}`)
+    t.same(runs.body.data, [])
+    for (;;) {
+      const [row] = await service.app.database.named<{ status: string; input: unknown; output: unknown }>(
+        'test_deleted',
+        'select status, input, output from runs where run_id = $1',
+        [runId],
+      )
+      if (row?.status !== 'cancelled') continue
+      t.same([row.input, row.output], [null, null], 'nothing of the contents is left')
+      break
+    }
+  })
+})
