@@ -3,10 +3,11 @@ import { join } from 'node:path'
 import { findBinaries } from './postgres/binaries.ts'
 import { clusterVersion, createCluster } from './postgres/cluster.ts'
 import { findHome } from './postgres/home.ts'
+import { keepServer } from './postgres/keeper.ts'
 import { stopLeftover } from './postgres/leftover.ts'
 import { lockFolder } from './postgres/lock.ts'
 import type { Log } from './postgres/log.ts'
-import { databaseUrl, freePort, startServer } from './postgres/server.ts'
+import { databaseUrl } from './postgres/server.ts'
 import { localSecret } from './secret.ts'
 
 export type LocalPostgres = {
@@ -42,15 +43,19 @@ export async function startPostgres({ dataDir, log, ephemeral = false }: Options
       log.info(`Creating a database in ${cluster}.`)
       await createCluster(home, binaries, password)
     }
-    const port = await freePort()
-    const server = await startServer({ home, binaries, password, ephemeral }, port)
+    const server = await keepServer({ home, binaries, password, ephemeral }, log)
     log.info(`Embedded Postgres ${binaries.major} is running; its data is in ${cluster}.`)
+    let stopped: Promise<void> | undefined
+    const stop = async () => {
+      await server.stop()
+      if (ephemeral) await rm(cluster, { recursive: true, force: true })
+      unlock()
+    }
     return {
-      url: databaseUrl(port, password),
-      async stop() {
-        await server.stop()
-        if (ephemeral) await rm(cluster, { recursive: true, force: true })
-        unlock()
+      url: databaseUrl(server.port, password),
+      stop() {
+        stopped ??= stop()
+        return stopped
       },
     }
   } catch (error) {

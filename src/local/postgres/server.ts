@@ -10,7 +10,7 @@ import { superuser } from './cluster.ts'
 import type { Home } from './home.ts'
 
 /** A server that accepts connections. */
-export type Server = { child: ChildProcess; port: number; stop(): Promise<void> }
+export type Server = { child: ChildProcess; port: number; ended(): boolean; stop(): Promise<void> }
 
 export type Launch = {
   home: Home
@@ -60,6 +60,7 @@ export async function startServer(launch: Launch, port: number): Promise<Server>
   return {
     child,
     port,
+    ended: () => hasEnded(child),
     stop() {
       stopping ??= endServer(child)
       return stopping
@@ -115,7 +116,7 @@ async function answers(child: ChildProcess, url: string): Promise<void> {
       return
     } catch (error) {
       if (!isStarting(error) || Date.now() > deadline) throw error
-      if (child.exitCode !== null || child.signalCode !== null) throw new Error('The server ended.')
+      if (hasEnded(child)) throw new Error('The server ended.')
     } finally {
       await client.end().catch(() => {}) // Never connected, or closed from the other side.
     }
@@ -131,16 +132,19 @@ function isStarting(error: unknown): boolean {
 
 /** Fast shutdown, then insisting. Resolves when the process is gone. */
 async function endServer(child: ChildProcess): Promise<void> {
-  const gone = () => child.exitCode !== null || child.signalCode !== null
   for (const [signal, patience] of [
     ['SIGINT', 10_000],
     ['SIGQUIT', 5_000],
     ['SIGKILL', 5_000],
   ] as const) {
-    if (gone()) return
+    if (hasEnded(child)) return
     const exit = once(child, 'exit', { signal: AbortSignal.timeout(patience) }).catch(() => {})
     child.kill(signal)
     await exit
   }
-  if (!gone()) throw new Error(`The embedded database (process ${child.pid}) does not stop.`)
+  if (!hasEnded(child)) throw new Error(`The embedded database (process ${child.pid}) does not stop.`)
+}
+
+function hasEnded(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null
 }

@@ -1,0 +1,69 @@
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { reason } from '../data-dir.ts'
+import type { Log } from './log.ts'
+import { freePort, type Launch, type Server, startServer } from './server.ts'
+
+const restartPause = 250
+const restartAttempts = 5
+
+/**
+ * Runs the server until it is stopped. When it ends by itself (killed for its memory, say) it is started again on
+ * the same port, so that whoever has its address only has to connect anew.
+ */
+export async function keepServer(launch: Launch, log: Log): Promise<{ port: number; stop(): Promise<void> }> {
+  const first = await startSomewhere(launch)
+  const stopping = new AbortController()
+  let current = first
+  const watching = watch()
+
+  async function watch(): Promise<void> {
+    while (!stopping.signal.aborted) {
+      if (!current.ended()) await once(current.child, 'exit')
+      if (stopping.signal.aborted) return
+      log.error('The embedded database ended unexpectedly. Starting it again.')
+      const next = await startAgain(launch, first.port, stopping.signal, log)
+      if (!next) return
+      current = next
+      if (stopping.signal.aborted) await current.stop()
+    }
+  }
+
+  return {
+    port: first.port,
+    async stop() {
+      stopping.abort()
+      await current.stop()
+      await watching
+    },
+  }
+}
+
+/** A port that was free may be taken a moment later. */
+async function startSomewhere(launch: Launch): Promise<Server> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await startServer(launch, await freePort())
+    } catch (error) {
+      if (attempt === 3 || !reason(error).includes('could not bind')) throw error
+    }
+  }
+}
+
+/** More than one attempt: the old server's connections take a moment to notice that it is gone. */
+async function startAgain(
+  launch: Launch,
+  port: number,
+  signal: AbortSignal,
+  log: Log,
+): Promise<Server | undefined> {
+  for (let attempt = 1; attempt <= restartAttempts && !signal.aborted; attempt++) {
+    try {
+      await sleep(restartPause, undefined, { signal })
+      return await startServer(launch, port)
+    } catch (error) {
+      if (!signal.aborted) log.error(reason(error))
+    }
+  }
+  return undefined
+}
