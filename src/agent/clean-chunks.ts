@@ -7,13 +7,10 @@ type Delta = Extract<UIMessageChunk, { type: 'text-delta' | 'reasoning-delta' | 
  * Cleans the chunks of one stream. A surrogate pair may be split over two deltas of a block, so its first half is
  * held back until the second one comes, or something other than a delta.
  */
-export function createChunkCleaner(): {
-  clean(chunk: UIMessageChunk): UIMessageChunk[]
-  flush(): UIMessageChunk[]
-} {
+export function createChunkCleaner(): (chunk: UIMessageChunk) => UIMessageChunk[] {
   const held = new Map<string, Delta>()
 
-  const flush = () => {
+  const release = () => {
     const halves = [...held.values()].map((half) => cleaned(half, textOf(half)))
     held.clear()
     return halves
@@ -29,7 +26,7 @@ export function createChunkCleaner(): {
     return text.length > 1 ? [cleaned(chunk, text.slice(0, -1))] : []
   }
 
-  return { clean: (chunk) => (isDelta(chunk) ? cleanDelta(chunk) : [...flush(), cleanJson(chunk)]), flush }
+  return (chunk) => (isDelta(chunk) ? cleanDelta(chunk) : [...release(), cleanJson(chunk)])
 }
 
 function cleaned(chunk: Delta, text: string): Delta {

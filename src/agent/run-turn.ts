@@ -9,7 +9,7 @@ import type { AgentSettings } from './settings.ts'
 import { ToolError } from './tools/tool-error.ts'
 import type { AgentOutput, AgentTurn, TurnMessage } from './turn.ts'
 import { createUsageMeter, type UsageMeter } from './usage.ts'
-import { createVerdict, type Verdict } from './verdict.ts'
+import { createVerdict, type Verdict, type VerdictResult } from './verdict.ts'
 
 export interface TurnContext {
   settings: AgentSettings
@@ -33,13 +33,13 @@ export type TurnResult =
  * `data-usage` chunks after each step and before the last chunk, so that stopped and failed turns have one too.
  */
 export async function runTurn(turn: AgentTurn, context: TurnContext): Promise<TurnResult> {
-  const cleaner = createChunkCleaner()
+  const clean = createChunkCleaner()
   const write = async (chunk: UIMessageChunk) => {
-    for (const clean of cleaner.clean(chunk)) await context.write(clean)
+    for (const piece of clean(chunk)) await context.write(piece)
   }
   const verdict = createVerdict(context.signal)
   const usage = createUsageMeter()
-  let message: TurnMessage = { id: turn.assistantMessageId, role: 'assistant', parts: [] }
+  let message = emptyAnswer(turn)
 
   await write({ type: 'start', messageId: turn.assistantMessageId, messageMetadata: context.metadata })
   try {
@@ -48,11 +48,18 @@ export async function runTurn(turn: AgentTurn, context: TurnContext): Promise<Tu
     verdict.failed(error)
   }
   const result = verdict.reach()
-  if (result.status !== 'completed') await write({ type: 'data-usage', data: usage.total(), transient: true })
+  if (result.status !== 'completed') {
+    await write({ type: 'data-usage', data: usage.total(), transient: true })
+    await write(lastChunk(result))
+    return result
+  }
   await write(lastChunk(result))
-  if (result.status !== 'completed') return result
   const output = { uiMessage: message, usage: usage.total(), finishReason: result.finishReason }
   return { status: 'completed', output: fitOutput(cleanJson(output)) }
+}
+
+function emptyAnswer(turn: AgentTurn): TurnMessage {
+  return { id: turn.assistantMessageId, role: 'assistant', parts: [] }
 }
 
 interface Observers {
@@ -62,8 +69,12 @@ interface Observers {
 }
 
 /** Lets the agent answer; what its stream says about its end goes to the verdict instead of the reader. */
-async function converse(turn: AgentTurn, context: TurnContext, { write, verdict, usage }: Observers) {
-  let message: TurnMessage = { id: turn.assistantMessageId, role: 'assistant', parts: [] }
+async function converse(
+  turn: AgentTurn,
+  context: TurnContext,
+  { write, verdict, usage }: Observers,
+): Promise<TurnMessage> {
+  let message = emptyAnswer(turn)
   const messages = await toModelMessages([...windowHistory(turn.history), turn.message])
   usage.begin(messages)
   const agent = createAgent(context.settings)
@@ -100,7 +111,7 @@ function describeToolError(error: unknown): string {
   return error instanceof ToolError ? error.message : 'The tool failed.'
 }
 
-function lastChunk(result: ReturnType<Verdict['reach']>): UIMessageChunk {
+function lastChunk(result: VerdictResult): UIMessageChunk {
   if (result.status === 'completed') return { type: 'finish', finishReason: result.finishReason }
   if (result.status === 'cancelled') return { type: 'abort', reason: 'cancelled' }
   return { type: 'error', errorText: FAILURES[result.errorCode].message }

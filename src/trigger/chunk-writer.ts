@@ -3,12 +3,9 @@ import { idOf, isDelta, textOf, withText } from '../agent/clean-chunks.ts'
 import type { IndexedChunk } from '../agent/turn.ts'
 import { fitChunk } from './chunk-size.ts'
 
-export interface ChunkWriterOptions {
-  /** Milliseconds that chunks are gathered for at first. */
-  windowMs?: number
-  /** Records after which that time doubles. */
-  doublingEvery?: number
-}
+/** Milliseconds that chunks are gathered for at first, and the number of records after which that time doubles. */
+const WINDOW_MS = 25
+const DOUBLING_EVERY = 100
 
 export interface ChunkWriter {
   records: ReadableStream<IndexedChunk<UIMessageChunk>>
@@ -21,10 +18,7 @@ export interface ChunkWriter {
  * the same block are merged within a window of time: 25 ms at first, doubled every 100 records. A text that is
  * written for 300 s without a break is some 700 records. The first chunk leaves at once.
  */
-export function createChunkWriter({
-  windowMs = 25,
-  doublingEvery = 100,
-}: ChunkWriterOptions = {}): ChunkWriter {
+export function createChunkWriter(): ChunkWriter {
   let controller: ReadableStreamDefaultController<IndexedChunk<UIMessageChunk>> | undefined
   let waiting: UIMessageChunk[] = []
   let timer: NodeJS.Timeout | undefined
@@ -51,7 +45,7 @@ export function createChunkWriter({
         flush()
         openWindow()
       },
-      windowMs * 2 ** Math.floor(index / doublingEvery),
+      WINDOW_MS * 2 ** Math.floor(index / DOUBLING_EVERY),
     )
   }
 
