@@ -45,18 +45,19 @@ function alternatives(branches: unknown): string {
  * for themselves: nobody meant all of them.
  */
 export function toFaults(errors: ErrorObject[], part?: Fault['in']): Fault[] {
-  const unions = errors.filter(({ keyword }) => keyword === 'anyOf' || keyword === 'oneOf')
-  const inUnion = (error: ErrorObject) =>
-    unions.some((union) => union !== error && error.schemaPath.startsWith(`${union.schemaPath}/`))
+  const unions = [...new Set(errors.filter(isUnion).map(({ schemaPath }) => `${schemaPath}/`))]
   const faults = new Map<string, Fault>()
   for (const error of errors) {
-    if (error.keyword === 'propertyNames' || inUnion(error)) continue
+    if (error.keyword === 'propertyNames' || unions.some((path) => error.schemaPath.startsWith(path)))
+      continue
     const path = pathOf(error)
     if (!faults.has(path))
       faults.set(path, { ...(part ? { in: part } : {}), path, message: messageOf(error) })
   }
   return [...faults.values()]
 }
+
+const isUnion = ({ keyword }: ErrorObject) => keyword === 'anyOf' || keyword === 'oneOf'
 
 function messageOf({ keyword, params, parentSchema = {}, propertyName, message }: ErrorObject): string {
   const own = parentSchema['x-fault']

@@ -6,12 +6,15 @@ const MAX_FAULTS = 20
 /**
  * Finds text that JSON allows and Postgres cannot store (U+0000, lone surrogates), in keys and values, and
  * nesting that recursive code could not survive. Walks with a list of its own, so that depth cannot hurt it.
+ * Also says how many values there are.
  */
-export function textFaults(root: unknown): Fault[] {
+export function inspectText(root: unknown): { faults: Fault[]; values: number } {
   const faults: Fault[] = []
+  let values = 0
   const open: { value: unknown; path: string; depth: number }[] = [{ value: root, path: '', depth: 0 }]
   for (let next = open.pop(); next !== undefined && faults.length < MAX_FAULTS; next = open.pop()) {
     const { value, path, depth } = next
+    values++
     if (typeof value === 'string') {
       if (!isStorable(value)) faults.push({ path, message: UNSTORABLE })
     } else if (value !== null && typeof value === 'object') {
@@ -25,7 +28,7 @@ export function textFaults(root: unknown): Fault[] {
       }
     }
   }
-  return faults
+  return { faults, values }
 }
 
 const UNSTORABLE = 'must not contain U+0000 or lone surrogates'

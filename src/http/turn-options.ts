@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify'
+import type { RunStarted } from '../schemas/run.ts'
 import type { StartedRun, TurnOptions } from '../services/turns.ts'
 
 /** What start, sync and stream take from the headers of a request. */
@@ -22,4 +23,9 @@ export function startedHeaders({ runId, replayed }: StartedRun): Record<string, 
     location: `/api/agent/chat/${runId}`,
     ...(replayed ? { 'idempotency-replayed': 'true' } : {}),
   }
+}
+
+/** The body of every answer that tells of a started run. */
+export function startedBody({ runId, conversationId }: StartedRun): RunStarted {
+  return { runId, status: 'queued', ...(conversationId === undefined ? {} : { conversationId }) }
 }

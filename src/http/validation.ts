@@ -3,15 +3,9 @@ import addFormats from 'ajv-formats'
 import type { FastifySchemaCompiler } from 'fastify'
 import { type Fault, problem } from '../errors.ts'
 import { toFaults } from './faults.ts'
-import { textFaults } from './text-faults.ts'
+import { inspectText } from './text-faults.ts'
 
-const COMMON: Options = { allErrors: true, verbose: true, strictTypes: false, strictRequired: false }
-
-/** Bodies say what they mean: nothing is coerced, dropped or added. The rest of a request is all text. */
-const OPTIONS: Record<string, Options> = {
-  body: { ...COMMON },
-  text: { ...COMMON, coerceTypes: true, useDefaults: true },
-}
+const STRICT: Options = { verbose: true, strictTypes: false, strictRequired: false }
 
 const PARTS: Record<string, NonNullable<Fault['in']>> = {
   params: 'path',
@@ -19,19 +13,33 @@ const PARTS: Record<string, NonNullable<Fault['in']>> = {
   headers: 'header',
 }
 
-/** Validators that throw one Problem with every fault of the part, instead of stopping at the first. */
+/** Beyond this many values only the first fault is sought: every one of them could be a fault. */
+const MANY_VALUES = 10_000
+
+/**
+ * Validators that make one Problem of all faults of a part. Bodies say what they mean: nothing is coerced,
+ * dropped or added. The rest of a request is text and is read as what the schema wants.
+ */
 export function buildValidator(shared: Record<string, object>): FastifySchemaCompiler<object> {
-  const body = ajv(OPTIONS.body, shared)
-  const text = ajv(OPTIONS.text, shared)
+  const body = ajv({ ...STRICT, allErrors: true }, shared)
+  const largeBody = ajv(STRICT, shared)
+  const text = ajv({ ...STRICT, allErrors: true, coerceTypes: true, useDefaults: true }, shared)
+
   return ({ schema, httpPart }) => {
     const part = PARTS[httpPart ?? '']
-    const validate = (part === undefined ? body : text).compile(schema)
+    const everyFault = (part === undefined ? body : text).compile(schema)
+    const firstFault = part === undefined ? largeBody.compile(schema) : everyFault
     return (data: unknown) => {
-      // Undefined: there was no body at all, which the schema would call "must be object".
+      // Without a body the schema would only say "must be an object".
       if (data === undefined || data === null)
         return refusal([{ path: '', message: 'a JSON body is required' }])
-      const found = part === 'header' ? [] : textFaults(data).map((fault) => located(fault, part))
-      if (!validate(data)) found.push(...toFaults(validate.errors ?? [], part))
+      const { faults, values } = inspectText(part === 'header' ? undefined : data)
+      const validate = values > MANY_VALUES ? firstFault : everyFault
+      const valid = validate(data)
+      const found = [
+        ...faults.map((fault) => (part ? { in: part, ...fault } : fault)),
+        ...(valid ? [] : toFaults(validate.errors ?? [], part)),
+      ]
       return found.length === 0 ? { value: data } : refusal(found)
     }
   }
@@ -55,9 +63,7 @@ function sentence([first, ...others]: Fault[]): string {
 
 const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1)
 
-const located = (fault: Fault, part: Fault['in']): Fault => (part ? { in: part, ...fault } : fault)
-
-function ajv(options: Options | undefined, shared: Record<string, object>): Ajv {
+function ajv(options: Options, shared: Record<string, object>): Ajv {
   const instance = new Ajv({ ...options, keywords: ['x-fault', 'style', 'explode'] })
   addFormats.default(instance)
   for (const schema of Object.values(shared)) instance.addSchema(schema)

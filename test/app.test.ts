@@ -1,0 +1,502 @@
+import { request as httpRequest } from 'node:http'
+import { type AddressInfo, connect } from 'node:net'
+import { Type } from '@sinclair/typebox'
+import root, { type Test, test } from 'tap'
+import { PROBLEMS, problem } from '../src/errors.ts'
+import { logSink, testApp } from './support/app.ts'
+import { bearer } from './support/tokens.ts'
+
+const Turn = Type.Object(
+  {
+    message: Type.String({ minLength: 1, maxLength: 10, pattern: '\\S' }),
+    kind: Type.Optional(Type.Union([Type.Literal('a'), Type.Literal('b')])),
+    count: Type.Optional(Type.Integer({ minimum: 1 })),
+    note: Type.Optional(Type.Union([Type.String(), Type.Null()])),
+    metadata: Type.Optional(
+      Type.Record(Type.String(), Type.String({ maxLength: 5 }), {
+        propertyNames: { maxLength: 5 },
+        maxProperties: 2,
+      }),
+    ),
+    history: Type.Optional(
+      Type.Array(Type.Object({ content: Type.String() }, { additionalProperties: false }), { maxItems: 200 }),
+    ),
+    id: Type.Optional(Type.String({ pattern: '^[a-z]+$', 'x-fault': 'must be an id' })),
+  },
+  { additionalProperties: false },
+)
+
+/** The service with routes that take anything, echo it, or fail. */
+function plainApp(t: Test, options: Parameters<typeof testApp>[1] = {}) {
+  return testApp(t, {
+    ...options,
+    routes: async (app) => {
+      const open = { config: { access: 'public' } } as const
+      app.post('/turns', { ...open, schema: { body: Turn } }, async ({ body }) => body)
+      app.post('/any', { ...open, schema: { body: Type.Unknown() } }, async ({ body }) => ({ body }))
+      app.post('/bare', open, async ({ body }) => ({ body: body ?? null }))
+      app.patch('/merge', { ...open, schema: { body: Type.Object({}) } }, async ({ body }) => body)
+      const querystring = Type.Object(
+        {
+          limit: Type.Integer({ minimum: 1, maximum: 100, default: 20 }),
+          deep: Type.Optional(Type.Boolean()),
+          word: Type.Optional(Type.String()),
+        },
+        { additionalProperties: false },
+      )
+      app.get('/list', { ...open, schema: { querystring } }, async ({ query }) => query)
+      app.get(
+        '/things/:id',
+        { ...open, schema: { params: Type.Object({ id: Type.String({ pattern: '^run_' }) }) } },
+        async ({ params }) => params,
+      )
+      app.get('/throw/:what', open, async ({ params }) => {
+        throw FAILURES[(params as { what: string }).what]
+      })
+      app.get(
+        '/wrong-answer',
+        { ...open, schema: { response: { 200: Type.Object({ name: Type.String() }) } } },
+        async (_request, reply) => reply.send({ secret: 'internal detail' } as never),
+      )
+    },
+  })
+}
+
+const FAILURES: Record<string, unknown> = {
+  error: new Error('connect to postgres://user:password@db failed'),
+  string: 'a string with a secret',
+  nothing: undefined,
+  status: Object.assign(new Error('a secret'), { statusCode: 418 }),
+  busy: problem('conversation_busy', { members: { activeRunId: null } }),
+  away: problem('database_unavailable', { retryAfter: 7, cause: new Error('a secret') }),
+}
+
+/** One for all tests that change nothing about it. */
+const app = plainApp(root)
+
+const post = (payload: string | Buffer, url = '/turns', type = 'application/json') =>
+  app.inject({ method: 'POST', url, payload, headers: { 'content-type': type } })
+
+async function faultsOf(body: unknown) {
+  const answer = await post(JSON.stringify(body))
+  return answer.statusCode === 200 ? undefined : answer.json().errors
+}
+
+test('every refusal has the same shape', async (t) => {
+  const answer = await app.inject({ url: '/nowhere?token=secret', headers: { 'x-request-id': 'my.id-1' } })
+  t.equal(answer.statusCode, 404)
+  t.match(answer.headers, {
+    'content-type': /^application\/problem\+json/,
+    'x-request-id': 'my.id-1',
+    'x-content-type-options': 'nosniff',
+    'cache-control': 'no-store',
+  })
+  t.same(answer.json(), {
+    type: '/problems/not_found',
+    title: 'Not found',
+    status: 404,
+    detail: 'There is no such address.',
+    instance: '/nowhere',
+    code: 'not_found',
+    error: 'Not found',
+    retryable: false,
+    requestId: 'my.id-1',
+  })
+})
+
+test('a failure of the service is 500 and tells nothing', async (t) => {
+  const { lines, logger } = logSink()
+  const app = plainApp(t, { config: { logLevel: 'info' }, logger })
+  for (const what of ['error', 'string', 'nothing', 'status']) {
+    const answer = await app.inject(`/throw/${what}`)
+    t.equal(answer.statusCode, 500, what)
+    t.match(answer.json(), { code: 'internal', retryable: true, detail: PROBLEMS.internal.what })
+    t.notMatch(answer.body, /secret|password/, what)
+  }
+  t.match(
+    lines.find((line) => line.level === 50),
+    { err: { message: /^connect to postgres/ }, requestId: String },
+    'the cause is in the log',
+  )
+  const answer = await app.inject('/wrong-answer')
+  t.equal(answer.statusCode, 500, 'an answer that does not fit its own schema')
+  t.equal(answer.json().code, 'internal')
+  t.notMatch(answer.body, /detail"?:"?internal|name/)
+})
+
+test('retryAfter and Retry-After come together', async (t) => {
+  const away = await app.inject('/throw/away')
+  t.equal(away.statusCode, 503)
+  t.equal(away.json().retryAfter, 7)
+  t.equal(away.headers['retry-after'], '7')
+  t.notMatch(away.body, /secret/)
+  const busy = await app.inject('/throw/busy')
+  t.match(busy.json(), { code: 'conversation_busy', activeRunId: null, retryAfter: 1 })
+  t.equal(busy.headers['retry-after'], '1')
+  const missing = await app.inject('/nowhere')
+  t.notOk('retryAfter' in missing.json())
+  t.notOk('retry-after' in missing.headers)
+})
+
+test('a body lists every fault with its path and in plain words', async (t) => {
+  t.equal(await faultsOf({ message: 'hello', note: null, kind: 'b', count: 2 }), undefined)
+
+  t.same(await faultsOf({ message: '', kind: 'c', count: 0, extra: 1, note: 1, id: 'A' }), [
+    { path: '/extra', message: 'is not known here' },
+    { path: '/message', message: 'must not be empty' },
+    { path: '/kind', message: 'must be one of a, b' },
+    { path: '/count', message: 'must be at least 1' },
+    { path: '/note', message: 'has none of the allowed forms' },
+    { path: '/id', message: 'must be an id' },
+  ])
+  t.same(await faultsOf({}), [{ path: '/message', message: 'is required' }])
+  t.same(await faultsOf({ message: ' \n' }), [{ path: '/message', message: 'must not be blank' }])
+  t.same(await faultsOf({ message: 'x'.repeat(11) }), [
+    { path: '/message', message: 'must have at most 10 characters' },
+  ])
+  t.same(await faultsOf({ message: 'm', metadata: { toolong: 'x', 'a/~': 'toolong', c: 'c' } }), [
+    { path: '/metadata', message: 'must have at most 2 fields' },
+    { path: '/metadata/toolong', message: 'as a name must have at most 5 characters' },
+    { path: '/metadata/a~1~0', message: 'must have at most 5 characters' },
+  ])
+  t.same(await faultsOf([]), [{ path: '', message: 'must be an object' }])
+  const answer = await post(JSON.stringify({ message: '', count: 0 }))
+  t.match(answer.json(), {
+    code: 'invalid_request',
+    detail: '`message` must not be empty (and 1 more: see `errors`).',
+  })
+})
+
+test('nothing in a body is coerced or dropped', async (t) => {
+  for (const message of [1, true, null, ['hello'], { text: 'hello' }]) {
+    t.same(await faultsOf({ message }), [{ path: '/message', message: 'must be a string' }])
+  }
+  t.same(await faultsOf({ message: 'm', count: '2' }), [{ path: '/count', message: 'must be an integer' }])
+  t.same(await faultsOf({ message: 'm', count: null }), [{ path: '/count', message: 'must be an integer' }])
+  t.same((await post('{"message":"m"}')).json(), { message: 'm' }, 'and nothing is added')
+})
+
+test('query parameters are read as what they mean, and unknown ones refused', async (t) => {
+  t.same((await app.inject('/list?limit=5&deep=true')).json(), { limit: 5, deep: true })
+  t.same((await app.inject('/list')).json(), { limit: 20 })
+  for (const [query, errors] of Object.entries({
+    'limit=0': [{ in: 'query', path: '/limit', message: 'must be at least 1' }],
+    'limit=': [{ in: 'query', path: '/limit', message: 'must be an integer' }],
+    'limit=1.5': [{ in: 'query', path: '/limit', message: 'must be an integer' }],
+    'limit=1&limit=2': [{ in: 'query', path: '/limit', message: 'must be an integer' }],
+    'limt=5&deep=maybe': [
+      { in: 'query', path: '/limt', message: 'is not known here' },
+      { in: 'query', path: '/deep', message: 'must be a boolean' },
+    ],
+    'word=a%00b': [{ in: 'query', path: '/word', message: 'must not contain U+0000 or lone surrogates' }],
+  })) {
+    const answer = await app.inject(`/list?${query}`)
+    t.equal(answer.statusCode, 400, query)
+    t.same(answer.json().errors, errors, query)
+  }
+})
+
+test('text that Postgres cannot store is refused wherever it hides', async (t) => {
+  const message = 'must not contain U+0000 or lone surrogates'
+  for (const [body, path] of [
+    ['"a\\u0000b"', ''],
+    ['{"a":{"b":["x","\\ud800"]}}', '/a/b/1'],
+    ['{"a":"\\udc00\\ud800"}', '/a'],
+    ['{"deep":[[["\\u0000"]]]}', '/deep/0/0/0'],
+  ] as const) {
+    const answer = await post(body, '/any')
+    t.equal(answer.statusCode, 400, body)
+    t.same(answer.json().errors, [{ path, message }], body)
+  }
+  const key = await post('{"a":{"k\\u0000":1}}', '/any')
+  t.same(key.json().errors, [{ path: '/a', message: `has a key that ${message}` }])
+  t.equal((await post('"\\ud83e\\udd89"', '/any')).statusCode, 200, 'a pair is fine')
+  const path = await app.inject('/things/run_%00')
+  t.match(path.json(), { code: 'invalid_request', errors: [{ in: 'path', path: '/id' }] })
+})
+
+test('nesting and sheer number cannot hurt', async (t) => {
+  const deep = await post('['.repeat(200_000) + ']'.repeat(200_000), '/any')
+  t.equal(deep.statusCode, 400)
+  t.match(deep.json().errors, [{ message: 'must not be nested deeper than 100 levels' }])
+  const wide = await post(`{"message":"m","history":[${Array(500_000).fill('0').join()}]}`)
+  t.equal(wide.statusCode, 400)
+  t.ok(wide.json().errors.length <= 100)
+  t.equal(wide.json().errors[0].path, '/history')
+})
+
+test('what is not JSON is malformed, whatever it is', async (t) => {
+  for (const body of ['{"message":', 'hello', '{"message":"m"}}', "{'message':'m'}", '', 'NaN', '{"a":1,}']) {
+    const answer = await post(body)
+    t.equal(answer.statusCode, 400, body)
+    t.match(answer.json().code, body === '' ? 'invalid_request' : 'malformed_json', body)
+    t.notMatch(answer.body, /hello/, 'the body is not quoted')
+  }
+  const latin1 = await post(Buffer.from('{"message":"\xe4"}', 'latin1'))
+  t.match(latin1.json(), { code: 'malformed_json', detail: 'The body is not UTF-8.' })
+  for (const body of [
+    '{"__proto__":{"admin":true}}',
+    '{"a":{"__proto__":1}}',
+    '{"constructor":{"prototype":{}}}',
+  ]) {
+    const answer = await post(body, '/any')
+    t.equal(answer.statusCode, 400, body)
+    t.equal(answer.json().code, 'malformed_json', body)
+  }
+  t.same((await post('\ufeff{"message":"m"}')).json(), { message: 'm' }, 'a byte order mark is no fault')
+})
+
+test('an empty body is fine where none is needed, and required where one is', async (t) => {
+  const headers = { 'content-type': 'application/json' }
+  t.same((await app.inject({ method: 'POST', url: '/bare', headers })).json(), { body: null })
+  t.same((await app.inject({ method: 'POST', url: '/bare' })).json(), { body: null })
+  t.same((await post('{"a":1}', '/bare')).json(), { body: { a: 1 } })
+  t.equal((await post('{', '/bare')).json().code, 'malformed_json')
+  for (const answer of [
+    await app.inject({ method: 'POST', url: '/turns', headers }),
+    await app.inject({ method: 'POST', url: '/turns' }),
+    await post('null'),
+  ]) {
+    t.equal(answer.statusCode, 400)
+    t.match(answer.json().errors, [{ path: '' }])
+  }
+})
+
+test('only JSON is accepted, up to 2 MiB', async (t) => {
+  for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'application/xml', 'rubbish']) {
+    const answer = await post('message=m', '/turns', type)
+    t.equal(answer.statusCode, 415, type)
+    t.equal(answer.json().code, 'unsupported_media_type')
+  }
+  const merge = { 'content-type': 'application/merge-patch+json' }
+  t.equal(
+    (await app.inject({ method: 'PATCH', url: '/merge', payload: '{"a":1}', headers: merge })).statusCode,
+    200,
+  )
+  const large = await post(JSON.stringify('x'.repeat(2 * 1024 * 1024)), '/any')
+  t.equal(large.statusCode, 413)
+  t.match(large.json(), { code: 'payload_too_large', retryable: false })
+  t.equal((await post(JSON.stringify('x'.repeat(2 * 1024 * 1024 - 2)), '/any')).statusCode, 200)
+})
+
+test('a body that is announced too large is refused before it is sent', async (t) => {
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = app.server.address() as AddressInfo
+  const raw = async (text: string) => {
+    const socket = connect(port, '127.0.0.1')
+    socket.end(text)
+    return (await socket.toArray()).join('')
+  }
+  const head =
+    'POST /any HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n'
+  t.match(await raw(`${head}Content-Length: 3\r\n\r\n[1]`), /^HTTP\/1\.1 200 /)
+  t.match(await raw(`${head}Content-Length: 99999999\r\n\r\n[1]`), /^HTTP\/1\.1 413 .*payload_too_large/s)
+})
+
+test('ids of any length and any bytes are 400 or 404', async (t) => {
+  for (const id of ['x', 'run', `no_${'x'.repeat(14_000)}`, '%F0%9F%A6%89', '..%2F..%2Fetc']) {
+    const answer = await app.inject(`/things/${id}`)
+    t.equal(answer.statusCode, 400, id.slice(0, 20))
+    t.equal(answer.json().code, 'invalid_request')
+  }
+  t.equal((await app.inject(`/things/run_${'x'.repeat(14_000)}`)).statusCode, 200)
+  const { lines, logger } = logSink()
+  const logged = plainApp(t, { config: { logLevel: 'info' }, logger })
+  for (const path of ['/things/%', '/things/%zz', '/things/%ED%A0%80']) {
+    const answer = await logged.inject({ url: path, headers: { 'x-request-id': 'bad-url' } })
+    t.equal(answer.statusCode, 400, path)
+    t.match(answer.json(), {
+      code: 'invalid_request',
+      requestId: 'bad-url',
+      instance: path,
+      errors: [{ in: 'path' }],
+    })
+    t.equal(answer.headers['x-request-id'], 'bad-url', 'though no hook has run')
+  }
+  t.ok(lines.some((line) => line.requestId === 'bad-url'))
+})
+
+test('every address answers OPTIONS, and other methods with 405, before any token', async (t) => {
+  const app = testApp(t)
+  const cases: Record<string, string> = {
+    '/livez': 'GET, HEAD, OPTIONS',
+    '/problems/whatever': 'GET, HEAD, OPTIONS',
+    '/api/agent/chat': 'GET, HEAD, POST, OPTIONS',
+    '/docs/static/index.css': 'GET, HEAD, OPTIONS',
+  }
+  for (const [url, allow] of Object.entries(cases)) {
+    const sorted = (text: unknown) => String(text).split(', ').sort().join(', ')
+    const options = await app.inject({ method: 'OPTIONS', url })
+    t.equal(options.statusCode, 204, url)
+    t.equal(sorted(options.headers.allow), sorted(allow), url)
+    t.equal(options.body, '')
+    for (const method of ['PUT', 'DELETE', 'TRACE'] as const) {
+      const answer = await app.inject({
+        method: method as 'PUT',
+        url,
+        ...(method === 'PUT' ? { payload: '{', headers: { 'content-type': 'text/plain' } } : {}),
+      })
+      t.equal(answer.statusCode, 405, `${method} ${url}`)
+      t.match(answer.json(), { code: 'method_not_allowed', status: 405, retryable: false })
+      t.equal(sorted(answer.headers.allow), sorted(allow))
+    }
+  }
+  t.equal((await app.inject({ method: 'OPTIONS', url: '/nowhere' })).statusCode, 404)
+})
+
+test('HEAD answers like GET, without the body', async (t) => {
+  const app = testApp(t)
+  const head = await app.inject({ method: 'HEAD', url: '/livez' })
+  t.equal(head.statusCode, 200)
+  t.equal(head.body, '')
+  t.equal((await app.inject({ method: 'HEAD', url: '/nowhere' })).statusCode, 404)
+})
+
+test('a harmless request id is kept, any other replaced', async (t) => {
+  for (const id of ['a', 'A.b-c_9', 'x'.repeat(128)]) {
+    t.equal(
+      (await app.inject({ url: '/livez', headers: { 'x-request-id': id } })).headers['x-request-id'],
+      id,
+    )
+  }
+  for (const id of ['', 'x'.repeat(129), 'a b', 'a;b', '<b>', 'ä', '../x']) {
+    const answer = await app.inject({ url: '/nowhere', headers: { 'x-request-id': id } })
+    t.match(answer.headers['x-request-id'], /^[0-9a-f]{8}-[0-9a-f]{4}-7/, JSON.stringify(id))
+    t.equal(answer.json().requestId, answer.headers['x-request-id'])
+  }
+})
+
+test('the log has a line per request, without query, headers and bodies', async (t) => {
+  const { lines, logger } = logSink()
+  const app = plainApp(t, { config: { logLevel: 'trace' }, logger })
+  await app.inject({
+    method: 'POST',
+    url: '/any?key=sesame',
+    payload: { message: 'my secret' },
+    headers: { 'x-request-id': 'r1', 'x-api-key': 'sesame', ...bearer() },
+  })
+  t.match(
+    lines.filter((line) => line.requestId === 'r1'),
+    [{ method: 'POST', path: '/any', status: 200, ms: Number, msg: 'answered' }],
+  )
+  t.notMatch(JSON.stringify(lines), /sesame|secret|eyJ/)
+})
+
+test('a client that leaves before the answer is in the log', async (t) => {
+  const { lines, logger } = logSink()
+  const left = Promise.withResolvers<void>()
+  const app = testApp(t, {
+    config: { logLevel: 'info' },
+    logger,
+    routes: async (scope) => {
+      scope.get('/slow', { config: { access: 'public' } }, async () => left.promise)
+      scope.addHook('onRequestAbort', async (_request) => left.resolve())
+    },
+  })
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const request = httpRequest({ port: (app.server.address() as AddressInfo).port, path: '/slow' })
+  request.on('error', () => {})
+  request.end(() => setImmediate(() => request.destroy()))
+  await left.promise
+  t.match(
+    lines.find((line) => line.path === '/slow'),
+    { msg: 'the client went away', requestId: String },
+  )
+})
+
+test('while the server closes, what still arrives is told to go elsewhere', async (t) => {
+  const entered = Promise.withResolvers<void>()
+  const release = Promise.withResolvers<string>()
+  const app = testApp(t, {
+    routes: async (scope) => {
+      scope.get('/slow', { config: { access: 'public' } }, async () => {
+        entered.resolve()
+        return release.promise
+      })
+    },
+  })
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1')
+  socket.write('GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  await entered.promise
+  const closed = app.close()
+  socket.write('GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  setImmediate(() => release.resolve('done'))
+  const answers = (await socket.toArray()).join('')
+  await closed
+  t.match(answers, /^HTTP\/1\.1 200 .*done/s, 'what had begun is finished')
+  t.match(answers, /HTTP\/1\.1 503 .*"code":"shutting_down".*"retryAfter":1/s)
+})
+
+test('without origins there is no CORS', async (t) => {
+  const app = testApp(t)
+  const answer = await app.inject({ url: '/livez', headers: { origin: 'https://app.example' } })
+  t.notOk(answer.headers['access-control-allow-origin'])
+  t.notOk(answer.headers.vary)
+})
+
+test('browsers of configured origins may call, others may not', async (t) => {
+  const app = testApp(t, { config: { corsOrigins: ['https://app.example', 'http://localhost:5173'] } })
+  const preflight = await app.inject({
+    method: 'OPTIONS',
+    url: '/api/agent/chat',
+    headers: {
+      origin: 'https://app.example',
+      'access-control-request-method': 'POST',
+      'access-control-request-headers': 'authorization,content-type',
+    },
+  })
+  t.equal(preflight.statusCode, 204)
+  t.match(preflight.headers, {
+    'access-control-allow-origin': 'https://app.example',
+    'access-control-allow-methods': /POST/,
+    'access-control-allow-headers': /authorization.*content-type.*idempotency-key.*last-event-id/,
+    'access-control-max-age': '600',
+    vary: 'Origin',
+  })
+  const refusal = await app.inject({ url: '/api/agent/chat', headers: { origin: 'http://localhost:5173' } })
+  t.equal(refusal.statusCode, 401)
+  t.equal(refusal.headers['access-control-allow-origin'], 'http://localhost:5173', 'refusals can be read too')
+  t.match(refusal.headers['access-control-expose-headers'], /x-run-id/)
+  const foreign = await app.inject({ url: '/livez', headers: { origin: 'https://evil.example' } })
+  t.notOk(foreign.headers['access-control-allow-origin'])
+  t.equal(foreign.headers.vary, 'Origin')
+  const page = await app.inject({ url: '/problems/internal', headers: { origin: 'https://app.example' } })
+  t.equal(page.headers.vary, 'Accept, Origin')
+})
+
+test('hops of proxies are counted from this end', async (t) => {
+  const routes: Parameters<typeof testApp>[1] = {
+    routes: async (scope) => {
+      scope.get('/ip', { config: { access: 'public' } }, async ({ ip }) => ip)
+    },
+  }
+  const headers = { 'x-forwarded-for': '6.6.6.6, 2.2.2.2, 3.3.3.3' }
+  for (const [trustProxy, ip] of [
+    [false, '127.0.0.1'],
+    [1, '3.3.3.3'],
+    [2, '2.2.2.2'],
+    [['127.0.0.1', '3.3.3.3'], '2.2.2.2'],
+    [true, '6.6.6.6'],
+  ] as const) {
+    const app = testApp(t, { ...routes, config: { trustProxy: trustProxy as boolean } })
+    t.equal((await app.inject({ url: '/ip', headers })).body, ip, JSON.stringify(trustProxy))
+  }
+})
+
+test('a problem explains itself, as JSON and as a page', async (t) => {
+  const app = testApp(t)
+  for (const [code, definition] of Object.entries(PROBLEMS)) {
+    const answer = await app.inject(`/problems/${code}`)
+    t.equal(answer.statusCode, 200)
+    t.same(answer.json(), { type: `/problems/${code}`, code, ...definition })
+  }
+  const page = await app.inject({ url: '/problems/rate_limited', headers: { accept: 'text/html,*/*;q=0.8' } })
+  t.match(page.headers, { 'content-type': /^text\/html/, vary: 'Accept' })
+  t.match(page.body, /<h1>429 Rate limit exceeded<\/h1>/)
+  for (const code of ['nothing', 'toString', '__proto__', '<script>']) {
+    const answer = await app.inject(`/problems/${encodeURIComponent(code)}`)
+    t.equal(answer.statusCode, 404, code)
+    t.equal(answer.json().code, 'not_found')
+  }
+})
