@@ -10,6 +10,8 @@ export interface Waiters {
   nudge(runId: string): void
   /** Lets all waiters go, for the drain. */
   release(): void
+  /** Whether `release` was called: nobody waits any more. */
+  released(): boolean
   /** How many wait, for metrics and tests. */
   count(): number
 }
@@ -30,6 +32,7 @@ export function waiters(runs: RunStore): Waiters {
 
   async function look(): Promise<void> {
     const ids = [...new Set([...waiting].map((waiter) => waiter.runId))]
+    if (ids.length === 0) return
     const versions = await runs.versions(ids).catch(() => [])
     const current = new Map(versions.map(({ runId, version }) => [runId, version]))
     for (const waiter of waiting) {
@@ -74,6 +77,7 @@ export function waiters(runs: RunStore): Waiters {
       released = true
       for (const waiter of waiting) waiter.done()
     },
+    released: () => released,
     count: () => waiting.size,
   }
 }
