@@ -1,6 +1,6 @@
 import type { Caller } from '../caller.ts'
 import { isFinished, type PublicStatus } from '../engine/run-status.ts'
-import { problem } from '../errors.ts'
+import { Problem, problem } from '../errors.ts'
 import type { RunRecord } from '../stores/runs.ts'
 import type { Metadata } from '../stores/schema.ts'
 import type { Canceller } from './canceller.ts'
@@ -23,8 +23,16 @@ export interface RunService {
   poll(caller: Caller, runId: string): Promise<RunView>
   /** Waits for the next change of an unfinished run, at most `milliseconds`, and reads it again. */
   waitForChange(caller: Caller, runId: string, milliseconds: number, signal: AbortSignal): Promise<RunView>
-  /** Waits until the run has ended, at most `milliseconds`. */
-  waitForEnd(caller: Caller, runId: string, milliseconds: number, signal: AbortSignal): Promise<RunView>
+  /**
+   * Waits until the run has ended, at most `milliseconds`; less when the service drains.
+   * @returns undefined when it goes on, or cannot be seen (the database is away): nothing is lost
+   */
+  endWithin(
+    caller: Caller,
+    runId: string,
+    milliseconds: number,
+    signal: AbortSignal,
+  ): Promise<RunView | undefined>
   list(caller: Caller, query: RunQuery): Promise<Page<RunSummaryView>>
   /** Idempotent. The wish is stored first: it survives the engine being away (503) and this process. */
   cancel(caller: Caller, runId: string): Promise<RunView>
@@ -49,13 +57,19 @@ export function runService({ stores }: ServiceContext, waiters: Waiters, cancell
       return runView(await find(caller, runId))
     },
 
-    async waitForEnd(caller, runId, milliseconds, signal) {
+    async endWithin(caller, runId, milliseconds, signal) {
       const until = performance.now() + milliseconds
-      for (;;) {
-        const run = await find(caller, runId)
-        const left = until - performance.now()
-        if (isFinished(run.status) || left <= 0 || signal.aborted) return runView(run)
-        await waiters.changed(runId, versionOf(run), left, signal)
+      try {
+        for (;;) {
+          const run = await find(caller, runId)
+          if (isFinished(run.status)) return await runView(run)
+          const left = until - performance.now()
+          if (left <= 0 || signal.aborted || waiters.released()) return undefined
+          await waiters.changed(runId, versionOf(run), left, signal)
+        }
+      } catch (error) {
+        if (error instanceof Problem) return undefined
+        throw error
       }
     },
 

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { startedHeaders, turnOptions } from '../../../../src/http/turn-options.ts'
+import { startedBody, startedHeaders, turnOptions } from '../../../../src/http/turn-options.ts'
 import { problems } from '../../../../src/schemas/problem.ts'
 import { RunStarted } from '../../../../src/schemas/run.ts'
 import { ref } from '../../../../src/schemas/shared.ts'
@@ -32,11 +32,7 @@ const start: FastifyPluginAsyncTypebox = async (app) => {
     },
     handler: async (request, reply) => {
       const started = await app.services.turns.start(request.caller, request.body, turnOptions(request))
-      const { runId, conversationId } = started
-      return reply
-        .code(202)
-        .headers(startedHeaders(started))
-        .send({ runId, status: 'queued', ...(conversationId === undefined ? {} : { conversationId }) })
+      return reply.code(202).headers(startedHeaders(started)).send(startedBody(started))
     },
   })
 }
