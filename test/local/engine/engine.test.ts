@@ -1,26 +1,151 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { configure, runs, streams, tasks } from '@trigger.dev/sdk'
+import { runs } from '@trigger.dev/sdk'
 import t from 'tap'
 import { startLocalEngine } from '../../../src/local/engine/engine.ts'
+import { began, ended, eventually, reaches, runToEnd, start } from './conformance/suite.ts'
+import { isAlive, openEngine, request, SECRET, TASKS } from './helper.ts'
 
-const log = { info() {}, warn() {}, error() {} }
-const engine = await startLocalEngine({
-  taskModules: [fileURLToPath(new URL('./tasks/basic.ts', import.meta.url))],
-  secretKey: 'tr_dev_engine_test',
-  log,
+/** tap adds these to the environment of every process that a test starts. */
+const TAP_VARIABLES = /^(_TAPJS_|NODE_OPTIONS$)/
+
+t.test('one engine', async (t) => {
+  const engine = await openEngine(t, { maxChildren: 2, childEnv: { GIVEN: 'yes' } })
+
+  t.test('children see the allowed variables and no other', async (t) => {
+    const { env } = (await runToEnd('witness', {})).output as unknown as { env: string[] }
+    const allowed = ['GIVEN', 'LANG', 'NODE_CHANNEL_FD', 'NODE_EXTRA_CA_CERTS', 'PATH', 'TRIGGER_API_URL']
+    allowed.push('NODE_CHANNEL_SERIALIZATION_MODE', 'TRIGGER_SECRET_KEY', 'TZ')
+    t.same(
+      env.filter((name) => !allowed.includes(name) && !TAP_VARIABLES.test(name)),
+      [],
+    )
+    t.ok(env.includes('GIVEN') && env.includes('TRIGGER_API_URL'))
+  })
+
+  t.test('what a task prints is logged with its run', async (t) => {
+    const { id } = await runToEnd('talker', {})
+    const lines = await eventually(
+      async () => engine.lines.filter(({ fields }) => fields.runId === id),
+      (found) => found.length >= 3,
+    )
+    t.match(lines, [
+      { level: 'info', message: 'to the console { n: 1 }' },
+      { level: 'error', message: 'to the error console' },
+      { level: 'info', message: /to the logger .*"n":2/ },
+    ])
+    await eventually(
+      async () => engine.lines,
+      (all) => all.some(({ message }) => message === 'to stdout'),
+    )
+  })
+
+  t.test('a child that blocks its event loop is killed when its run is cancelled', async (t) => {
+    const id = await start('deaf', { ms: 120_000 })
+    await began(id)
+    await runs.cancel(id)
+    t.equal((await ended(id)).status, 'CANCELED')
+    t.equal((await runToEnd('echo', 1)).status, 'COMPLETED')
+  })
+
+  t.test('a spare is warm again after a crash, and no more children live than allowed', async (t) => {
+    const ids = await Promise.all(Array.from({ length: 4 }, () => start('exits')))
+    for (const id of ids) t.equal((await ended(id)).status, 'CRASHED')
+    await eventually(
+      async () => engine.stats().children,
+      ({ idle, starting, busy }) => idle >= 1 && starting === 0 && busy === 0,
+    )
+    t.ok(engine.stats().pids.length <= 2)
+  })
+
+  t.test('another one on the same port is an error', async (t) => {
+    const log = { info() {}, warn() {}, error() {} }
+    const port = Number(new URL(engine.url).port)
+    await t.rejects(startLocalEngine({ taskModules: [TASKS], secretKey: SECRET, port, log }), {
+      code: 'EADDRINUSE',
+    })
+  })
+
+  t.test('the runs of a former engine are known to be lost', async (t) => {
+    const { id } = await runToEnd('echo', 1)
+    t.ok(id.startsWith(`run_${engine.bootId}`))
+    t.match(id, /^run_c[a-z0-9]{24}$/)
+    const foreign = `run_c${'0'.repeat(24)}`
+    const get = await request(`${engine.url}/api/v3/runs/${foreign}`)
+    t.match(get, { status: 404, body: { error: 'Not found' } })
+    t.equal(get.headers.get('x-run-lost'), 'true')
+    t.equal(get.headers.get('x-should-retry'), 'true')
+    const cancel = await request(`${engine.url}/api/v2/runs/${foreign}/cancel`, { method: 'POST' })
+    t.match(cancel, { status: 404, body: { error: 'Resource not found' } })
+    t.equal(cancel.headers.get('x-run-lost'), 'true')
+    const never = await request(`${engine.url}/api/v3/runs/run_doesnotexist`)
+    t.equal(never.headers.get('x-run-lost'), null)
+  })
+
+  t.test('that stops leaves no process behind, not even a busy one', async (t) => {
+    await began(await start('deaf', { ms: 120_000 }))
+    const { pids } = engine.stats()
+    t.ok(pids.length >= 1)
+    await engine.stop()
+    t.same(pids.filter(isAlive), [])
+  })
 })
-t.teardown(() => engine.stop())
-configure({ baseURL: engine.url, accessToken: engine.secretKey })
 
-t.test('a task that the SDK triggers runs in a child and returns its output', async (t) => {
-  const { id } = await tasks.trigger('echo', { a: 1 })
-  for await (const run of runs.subscribeToRun(id)) if (run.isCompleted) break
-  t.match(await runs.retrieve(id), { status: 'COMPLETED', output: { echoed: { a: 1 } }, attemptCount: 1 })
+t.test('children end when the process of the engine is killed', async (t) => {
+  const script = fileURLToPath(new URL('./engine-process.ts', import.meta.url))
+  const parent = spawn(process.execPath, [script, SECRET, TASKS], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const [line] = await once(createInterface({ input: parent.stdout }), 'line')
+  const { pids } = JSON.parse(line)
+  t.ok(pids.length >= 1 && pids.every(isAlive))
+  parent.kill('SIGKILL')
+  t.same(
+    await eventually(
+      async () => pids.filter(isAlive),
+      (alive) => alive.length === 0,
+    ),
+    [],
+  )
 })
 
-t.test('what a task pipes arrives at a reader in order, and the stream ends with the run', async (t) => {
-  const { id } = await tasks.trigger('writer', { count: 5, gapMs: 20 })
-  const parts = []
-  for await (const part of await streams.read(id, 'words')) parts.push(part)
-  t.same(parts, [{ n: 0 }, { n: 1 }, { n: 2 }, { n: 3 }, { n: 4 }])
+t.test('task files', async (t) => {
+  const folder = t.testdir({ tasks: {} })
+  const file = join(folder, 'tasks', 'greeting.ts')
+  const sdk = import.meta.resolve('@trigger.dev/sdk')
+  const write = (body: string) =>
+    writeFileSync(
+      file,
+      `import { task } from '${sdk}'\nexport const greet = task({ id: 'greet', run: ${body} })`,
+    )
+
+  t.test('that cannot be loaded keep the engine from starting, and it says why', async (t) => {
+    writeFileSync(file, 'this is no code')
+    const log = { info() {}, warn() {}, error() {} }
+    await t.rejects(startLocalEngine({ taskModules: [file], secretKey: SECRET, log }), {
+      message: /could not be loaded.*SyntaxError/s,
+    })
+  })
+
+  t.test('that change are loaded anew; broken ones are taken up when they are mended', async (t) => {
+    write("async () => 'hello'")
+    await openEngine(t, { taskModules: [file], watch: true })
+    t.equal((await runToEnd('greet')).output, 'hello')
+    const waiting = await start('part')
+    await reaches(waiting, 'PENDING_VERSION')
+
+    const outputBecomes = (expected: string) =>
+      eventually(
+        async () => (await runToEnd('greet')).output as unknown,
+        (output) => output === expected,
+      )
+    write("async () => 'good day'")
+    await outputBecomes('good day')
+    writeFileSync(file, 'broken {')
+    write("async () => 'good evening' })\nexport const part = task({ id: 'part', run: async () => 'bye'")
+    await outputBecomes('good evening')
+    t.equal((await ended(waiting)).output, 'bye', 'a run that waited for its task gets it')
+  })
 })
