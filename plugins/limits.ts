@@ -37,6 +37,7 @@ const limits: FastifyPluginAsync<{ config: Pick<AppConfig, 'auth' | 'rateLimit'>
     ...(redis === undefined ? {} : { redis }),
   })
 
+  const lastMs = redis === undefined ? 0 : 1
   const max: Record<Bucket, number> = { start: startMax, read: readMax }
   const perUser = perBucket((bucket) =>
     createLimit(app, {
@@ -45,6 +46,7 @@ const limits: FastifyPluginAsync<{ config: Pick<AppConfig, 'auth' | 'rateLimit'>
       windowSeconds,
       noun: `${bucket}s`,
       key: ({ caller }) => caller.userId,
+      lastMs,
     }),
   )
   const perActor = perBucket((bucket) =>
@@ -54,6 +56,7 @@ const limits: FastifyPluginAsync<{ config: Pick<AppConfig, 'auth' | 'rateLimit'>
       windowSeconds,
       noun: `${bucket}s by one actor`,
       key: ({ caller }) => caller.actor ?? '',
+      lastMs,
     }),
   )
   const perAddress = createLimit(app, {
@@ -62,6 +65,7 @@ const limits: FastifyPluginAsync<{ config: Pick<AppConfig, 'auth' | 'rateLimit'>
     windowSeconds: 60,
     noun: 'bad tokens from one address',
     key: ({ ip }) => normalizeIP(ip),
+    lastMs,
   })
 
   let uncounted = 0

@@ -26,6 +26,8 @@ export interface Budget {
 
 export interface LimitOptions extends Pick<Limit, 'name' | 'max' | 'windowSeconds' | 'noun'> {
   key: (request: FastifyRequest) => string
+  /** Redis keeps a key through the last millisecond of its window; memory does not. */
+  lastMs: 0 | 1
 }
 
 /**
@@ -36,7 +38,7 @@ export interface LimitOptions extends Pick<Limit, 'name' | 'max' | 'windowSecond
 const KEYS_IN_MEMORY = 50_000
 
 /** A limit counted by @fastify/rate-limit, in memory or in Redis. */
-export function createLimit(app: FastifyInstance, { key, ...limit }: LimitOptions): Limit {
+export function createLimit(app: FastifyInstance, { key, lastMs, ...limit }: LimitOptions): Limit {
   const options = {
     max: limit.max,
     timeWindow: limit.windowSeconds * 1000,
@@ -49,8 +51,8 @@ export function createLimit(app: FastifyInstance, { key, ...limit }: LimitOption
   async function ask(request: FastifyRequest, increment: boolean): Promise<Budget> {
     const state = await count(request, { increment })
     if (state.isAllowed) throw new Error('no key is on a list of exceptions')
-    // Redis keeps a key through the last millisecond of its window: one more, so that the wait is enough.
-    const seconds = Math.max(1, Math.ceil((Math.min(state.ttl, state.timeWindow - 1) + 1) / 1000))
+    const ms = Math.min(state.ttl + lastMs, state.timeWindow)
+    const seconds = Math.max(1, Math.ceil(ms / 1000))
     return { limit: self, remaining: state.remaining, seconds, exceeded: state.isExceeded }
   }
   const self: Limit = {

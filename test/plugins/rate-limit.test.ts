@@ -1,0 +1,365 @@
+import { randomUUID } from 'node:crypto'
+import { connect, createServer, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import fc from 'fast-check'
+import { type FastifyReply, type FastifyRequest, fastify } from 'fastify'
+import { type Test, test } from 'tap'
+import limits from '../../plugins/limits.ts'
+import type { AppConfig } from '../../src/config.ts'
+import { Problem } from '../../src/errors.ts'
+import { logSink, testApp, testConfig } from '../support/app.ts'
+import { bearer, token } from '../support/tokens.ts'
+
+type RateLimit = Partial<AppConfig['rateLimit']>
+
+/** The service with a route per bucket, and one that decides for itself. */
+function limitedApp(t: Test, rateLimit: RateLimit, more: Parameters<typeof testApp>[1] = {}) {
+  return testApp(t, {
+    ...more,
+    config: { ...more.config, rateLimit },
+    routes: async (app) => {
+      app.post('/start', { config: { scope: 'agent:write', bucket: 'start' } }, async () => 'started')
+      app.get('/read', { config: { scope: 'agent:read', bucket: 'read' } }, async () => 'read')
+      app.post(
+        '/either/:replay',
+        { config: { scope: 'agent:write', bucket: 'handler' } },
+        async (request) => {
+          await request.charge((request.params as { replay: string }).replay === 'yes' ? 'read' : 'start')
+          return 'done'
+        },
+      )
+    },
+  })
+}
+
+type App = ReturnType<typeof limitedApp>
+const scope = 'agent:read agent:write agent:delegate'
+const start = (app: App, own: object = {}, as?: string) =>
+  app.inject({
+    method: 'POST',
+    url: '/start',
+    headers: { ...bearer({ scope, ...own }), ...(as ? { 'x-effective-user': as } : {}) },
+  })
+const read = (app: App, own: object = {}) => app.inject({ url: '/read', headers: bearer({ scope, ...own }) })
+
+/** A clock that stands still between steps. The limiter reads `Date.now`. */
+function frozenClock(t: Test) {
+  const real = Date.now
+  let now = real()
+  Date.now = () => now
+  t.teardown(() => {
+    Date.now = real
+  })
+  return {
+    advance(ms: number) {
+      now += ms
+    },
+  }
+}
+
+test('a used up bucket is 429 with everything needed to act on it', async (t) => {
+  const clock = frozenClock(t)
+  const app = limitedApp(t, { startMax: 2 })
+  const first = await start(app)
+  t.equal(first.statusCode, 200)
+  t.equal(first.headers['ratelimit-policy'], '"start";q=2;w=60')
+  t.equal(first.headers.ratelimit, '"start";r=1;t=60')
+  clock.advance(48_000)
+  t.equal((await start(app)).headers.ratelimit, '"start";r=0;t=12')
+
+  const refused = await start(app)
+  t.equal(refused.statusCode, 429)
+  const { requestId, ...body } = refused.json()
+  t.same(body, {
+    type: '/problems/rate_limited',
+    title: 'Rate limit exceeded',
+    status: 429,
+    detail: '2 starts per minute; next allowed in 12 s.',
+    instance: '/start',
+    code: 'rate_limited',
+    error: 'Rate limit exceeded',
+    retryable: true,
+    retryAfter: 12,
+  })
+  t.match(refused.headers, {
+    'retry-after': '12',
+    'ratelimit-policy': '"start";q=2;w=60',
+    ratelimit: '"start";r=0;t=12',
+    'x-request-id': requestId,
+  })
+  t.equal((await read(app)).statusCode, 200, 'reads are another bucket')
+  t.equal((await start(app, { sub: 'bob' })).statusCode, 200, 'bob is another user')
+  clock.advance(12_000)
+  t.equal((await start(app)).statusCode, 200)
+})
+
+test('limits go by the effective user, whoever asks for them', async (t) => {
+  const app = limitedApp(t, { startMax: 2 })
+  t.equal((await start(app, { sub: 'alice' })).statusCode, 200)
+  t.equal((await start(app, { sub: 'gateway' }, 'alice')).statusCode, 200)
+  const refused = await start(app, { sub: 'another-gateway' }, 'alice')
+  t.equal(refused.statusCode, 429)
+  t.equal((await start(app, { sub: 'gateway' }, 'bob')).statusCode, 200)
+})
+
+test('an actor has a limit of its own over all its users', async (t) => {
+  const app = limitedApp(t, { startMax: 5, actorMax: 3 })
+  for (const user of ['a', 'b', 'c']) {
+    const answer = await start(app, { sub: 'gateway' }, user)
+    t.equal(answer.statusCode, 200)
+    t.match(answer.headers['ratelimit-policy'], '"start";q=5;w=60, "start-actor";q=3;w=60')
+  }
+  const refused = await start(app, { sub: 'gateway' }, 'd')
+  t.equal(refused.statusCode, 429)
+  t.match(refused.json().detail, /^3 starts by one actor per minute; next allowed in \d+ s\.$/)
+  t.equal(
+    (await start(app, { sub: 'd' })).headers.ratelimit,
+    '"start";r=4;t=60',
+    'the refusal cost d nothing',
+  )
+
+  const byDefault = limitedApp(t, { startMax: 2, readMax: 7 })
+  t.match((await start(byDefault, { sub: 'g' }, 'a')).headers['ratelimit-policy'], '"start-actor";q=40;w=60')
+})
+
+test('a route may decide late what it costs', async (t) => {
+  const app = limitedApp(t, { startMax: 1 })
+  const turn = (replay: string) => app.inject({ method: 'POST', url: `/either/${replay}`, headers: bearer() })
+  t.equal((await turn('no')).headers.ratelimit, '"start";r=0;t=60')
+  t.equal((await turn('no')).statusCode, 429)
+  const replay = await turn('yes')
+  t.equal(replay.statusCode, 200)
+  t.match(replay.headers.ratelimit, /^"read";r=599;/)
+})
+
+test('refusals that come before the caller is known cost nothing', async (t) => {
+  const app = limitedApp(t, { startMax: 1 })
+  for (let i = 0; i < 3; i++) {
+    t.equal((await start(app, { exp: 1 })).statusCode, 401)
+    t.equal((await start(app, { scope: 'agent:read' })).statusCode, 403)
+    t.equal((await app.inject('/nowhere')).statusCode, 404)
+  }
+  t.equal((await start(app)).statusCode, 200)
+})
+
+test('bad tokens are counted by address, good ones never refused for it', async (t) => {
+  const app = limitedApp(t, {}, { config: { auth: { failureMax: 3 }, trustProxy: true } })
+  const bad = (ip: string) =>
+    app.inject({ url: '/read', headers: { authorization: 'Bearer bad', 'x-forwarded-for': ip } })
+  for (let i = 0; i < 3; i++) t.equal((await bad('1.1.1.1')).statusCode, 401)
+  const refused = await bad('1.1.1.1')
+  t.equal(refused.statusCode, 429)
+  t.match(refused.json(), {
+    code: 'rate_limited',
+    detail: /^3 bad tokens from one address per minute; next allowed in \d+ s\.$/,
+  })
+  t.equal(refused.headers['retry-after'], String(refused.json().retryAfter))
+  t.equal((await bad('2.2.2.2')).statusCode, 401, 'another address')
+  const good = { authorization: `Bearer ${token()}`, 'x-forwarded-for': '1.1.1.1' }
+  t.equal((await app.inject({ url: '/read', headers: good })).statusCode, 200)
+  const none = await app.inject({ url: '/read', headers: { 'x-forwarded-for': '1.1.1.1' } })
+  t.equal(none.statusCode, 401, 'no token is not a bad one')
+
+  for (let i = 0; i < 3; i++) await bad(`2001:db8:1:2::${i}`)
+  t.equal((await bad('2001:db8:1:2:ffff::1')).statusCode, 429, 'a /64 is one address')
+  t.equal((await bad('2001:db8:1:3::1')).statusCode, 401)
+})
+
+test('waiting exactly retryAfter is enough, in many random histories', async (t) => {
+  const clock = frozenClock(t)
+  const step = fc.record({
+    wait: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 1500 }), fc.integer({ min: 0, max: 70_000 })),
+    user: fc.constantFrom('a', 'b', 'c'),
+    actor: fc.constantFrom(undefined, 'x', 'y'),
+  })
+  let refusals = 0
+  await fc.assert(
+    fc.asyncProperty(
+      fc.record({
+        startMax: fc.integer({ min: 1, max: 4 }),
+        actorMax: fc.integer({ min: 1, max: 8 }),
+        windowSeconds: fc.constantFrom(1, 7, 60),
+      }),
+      fc.array(step, { minLength: 5, maxLength: 60 }),
+      async (rateLimit, steps) => {
+        const { charge, close } = await bareLimits(rateLimit)
+        for (const { wait, user, actor } of steps) {
+          clock.advance(wait)
+          const refusal = await charge(user, actor)
+          if (refusal === undefined) continue
+          refusals++
+          const { retryAfter = 0 } = refusal.details
+          if (retryAfter < 1 || retryAfter > rateLimit.windowSeconds) throw new Error(`waits ${retryAfter} s`)
+          clock.advance(retryAfter * 1000)
+          const again = await charge(user, actor)
+          if (again !== undefined) throw new Error(`refused again: ${again.message}`)
+        }
+        await close()
+      },
+    ),
+    { numRuns: 300 },
+  )
+  t.ok(refusals > 200, `${refusals} refusals waited for`)
+})
+
+test('never more than the limit passes in one window', async (t) => {
+  const clock = frozenClock(t)
+  const { charge, close } = await bareLimits({ startMax: 5, windowSeconds: 10 })
+  let passed = 0
+  for (let i = 0; i < 100; i++) {
+    if ((await charge('a')) === undefined) passed++
+    clock.advance(99)
+  }
+  t.equal(passed, 5)
+  await close()
+})
+
+/** The budgets alone: no HTTP between them and the clock. */
+async function bareLimits(rateLimit: RateLimit) {
+  const app = fastify()
+  await app.register(limits, { config: testConfig({ rateLimit }) })
+  const reply = { headers: () => reply } as unknown as FastifyReply
+  return {
+    close: () => app.close(),
+    async charge(userId: string, actor?: string): Promise<Problem | undefined> {
+      const caller = actor === undefined ? { userId } : { userId, actor }
+      const request = { caller, routeOptions: { config: {} } } as unknown as FastifyRequest
+      try {
+        await app.limits.charge(request, reply, 'start')
+      } catch (error) {
+        if (error instanceof Problem) return error
+        throw error
+      }
+    },
+  }
+}
+
+/** Waits, by the real clock, as long as the service says, and finds that it was right. */
+async function waitsOnce(t: Test, app: App, user: string) {
+  t.equal((await start(app, { sub: user })).statusCode, 200)
+  t.equal((await start(app, { sub: user })).statusCode, 200)
+  const refused = await start(app, { sub: user })
+  t.equal(refused.statusCode, 429)
+  const { retryAfter, detail } = refused.json()
+  t.ok(retryAfter === 1 || retryAfter === 2, `${retryAfter} s`)
+  t.match(detail, /^2 starts per 2 seconds; next allowed in [12] s\.$/)
+  await sleep(retryAfter * 1000)
+  t.equal((await start(app, { sub: user })).statusCode, 200)
+}
+
+test('the same by the real clock', async (t) => {
+  await waitsOnce(t, limitedApp(t, { startMax: 2, windowSeconds: 2 }), 'alice')
+})
+
+test('a Redis that refuses or hangs lets requests pass, uncounted and soon', async (t) => {
+  const sockets = new Set<Socket>()
+  const silent = createServer((socket) => sockets.add(socket.on('error', () => {})))
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
+  const { port } = silent.address() as { port: number }
+  t.teardown(() => {
+    silent.close()
+    for (const socket of sockets) socket.destroy()
+  })
+  for (const redisUrl of ['redis://127.0.0.1:1', `redis://127.0.0.1:${port}`]) {
+    const { lines, logger } = logSink()
+    const app = limitedApp(t, { startMax: 1, redisUrl }, { config: { logLevel: 'warn' }, logger })
+    await app.ready()
+    const began = performance.now()
+    for (let i = 0; i < 5; i++) t.equal((await start(app)).statusCode, 200, redisUrl)
+    const delegated = await start(app, { sub: 'gateway' }, 'alice')
+    t.equal(delegated.statusCode, 200)
+    t.notOk(delegated.headers.ratelimit, 'nothing is known about what is left')
+    const bad = await app.inject({ url: '/read', headers: { authorization: 'Bearer bad' } })
+    t.equal(bad.statusCode, 401)
+    t.equal(app.limits.uncounted, 7)
+    const seconds = Math.ceil((performance.now() - began) / 1000)
+    const warnings = lines.filter((line) => /Redis is away/.test(String(line.msg)))
+    t.ok(warnings.length >= 1 && warnings.length <= seconds + 1, `${warnings.length} lines in ${seconds} s`)
+  }
+})
+
+const realRedis = process.env.TEST_REDIS_URL
+
+test('instances share their buckets over Redis', {
+  skip: realRedis === undefined && 'TEST_REDIS_URL is not set',
+}, async (t) => {
+  const redisUrl = realRedis ?? ''
+  const user = randomUUID()
+  const [one, two] = [0, 1].map(() => limitedApp(t, { startMax: 2, windowSeconds: 2, redisUrl })) as [
+    App,
+    App,
+  ]
+  await Promise.all([one.ready(), two.ready()])
+  // The connection is dialled in the background; until it is there requests pass uncounted.
+  while (
+    (await read(one)).headers.ratelimit === undefined ||
+    (await read(two)).headers.ratelimit === undefined
+  ) {
+    await sleep(10)
+  }
+  t.equal((await start(one, { sub: user })).headers.ratelimit, '"start";r=1;t=2')
+  t.equal((await start(two, { sub: user })).headers.ratelimit, '"start";r=0;t=2')
+  t.equal((await start(one, { sub: user })).statusCode, 429)
+  t.equal((await read(two, { sub: user })).statusCode, 200, 'reads are another bucket')
+  await waitsOnce(t, two, randomUUID())
+
+  const gateway = { sub: randomUUID() }
+  const delegating = limitedApp(t, { startMax: 2, actorMax: 3, windowSeconds: 2, redisUrl })
+  while ((await start(delegating, gateway, randomUUID())).headers.ratelimit === undefined) await sleep(10)
+  t.equal((await start(delegating, gateway, randomUUID())).statusCode, 200)
+  t.equal((await start(delegating, gateway, randomUUID())).statusCode, 200)
+  const refused = await start(delegating, gateway, randomUUID())
+  t.match(refused.json().detail, /^3 starts by one actor per 2 seconds/)
+  await sleep(refused.json().retryAfter * 1000)
+  t.equal((await start(delegating, gateway, user)).statusCode, 200)
+})
+
+test('a Redis that goes away and comes back', {
+  skip: realRedis === undefined && 'TEST_REDIS_URL is not set',
+}, async (t) => {
+  const { hostname, port } = new URL(realRedis ?? 'redis://127.0.0.1')
+  const proxy = await breakableProxy(t, hostname, Number(port || 6379))
+  const app = limitedApp(t, { startMax: 3, redisUrl: `redis://127.0.0.1:${proxy.port}` })
+  const sub = randomUUID()
+  while ((await start(app, { sub })).headers.ratelimit === undefined) await sleep(10)
+  proxy.cut()
+  for (let i = 0; i < 5; i++) t.equal((await start(app, { sub })).statusCode, 200)
+  t.ok(app.limits.uncounted >= 5)
+  proxy.mend()
+  let last = await start(app, { sub })
+  while (last.headers.ratelimit === undefined) {
+    await sleep(20)
+    last = await start(app, { sub })
+  }
+  t.match(last.headers.ratelimit, /^"start";r=[01];/, 'what was counted before still counts')
+})
+
+/** A proxy in front of Redis whose cable can be cut. */
+async function breakableProxy(t: Test, host: string, port: number) {
+  const open = new Set<Socket>()
+  let cut = false
+  const server = createServer((client) => {
+    if (cut) return void client.destroy()
+    const upstream = connect(port, host)
+    for (const socket of [client, upstream]) open.add(socket.on('error', () => {}))
+    client.pipe(upstream).pipe(client)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const drop = () => {
+    for (const socket of open) socket.destroy()
+  }
+  t.teardown(() => {
+    server.close()
+    drop()
+  })
+  return {
+    port: (server.address() as { port: number }).port,
+    cut() {
+      cut = true
+      drop()
+    },
+    mend() {
+      cut = false
+    },
+  }
+}
