@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import { Value } from '@sinclair/typebox/value'
 import { Settings } from './settings.ts'
 
@@ -39,6 +40,8 @@ export interface AppConfig {
   retentionDays: number
   run: { ttlSeconds: number; maxDurationSeconds: number }
   shutdownTimeoutSeconds: number
+  /** Readiness says no this long before anything else ends: balancers need time to notice. */
+  shutdownDelaySeconds: number
   /** Present when the signing secret is the embedded one: Swagger UI may then open authorised on localhost. */
   embeddedSecret?: string
 }
@@ -64,6 +67,7 @@ export class ConfigError extends Error {
 }
 
 const SECRET_BYTES = 32
+const ORIGIN = /^(\*|[a-z][a-z\d+.-]*:\/\/[^/\s?#]+)$/
 
 /**
  * Parses the environment into one frozen object. An empty variable counts as unset.
@@ -71,14 +75,22 @@ const SECRET_BYTES = 32
  */
 export function loadConfig(environment: Record<string, string | undefined>): Config {
   const given = Object.fromEntries(
-    Object.keys(Settings.properties)
-      .map((name) => [name, environment[name]?.trim()] as const)
+    Object.entries(Settings.properties)
+      .map(([name, schema]) => [name, read(environment[name]?.trim(), schema)] as const)
       .filter(([, value]) => value !== undefined && value !== ''),
   )
-  const converted = Value.Convert(Settings, Value.Default(Settings, given)) as Settings
+  const converted = Value.Default(Settings, given) as Settings
   const faults = [...schemaFaults(converted), ...relationFaults(converted)]
   if (faults.length > 0) throw new ConfigError(faults)
   return deepFreeze(toConfig(converted))
+}
+
+/** Only what is plainly a number or a flag becomes one: "80.5" or "0x50" stay text, and so a fault. */
+function read(text: string | undefined, { type }: { type?: unknown }): unknown {
+  if (text === undefined) return undefined
+  if (type === 'integer' && /^-?\d+$/.test(text)) return Number(text)
+  if (type === 'boolean') return { true: true, '1': true, false: false, '0': false }[text] ?? text
+  return text
 }
 
 function schemaFaults(settings: Settings): string[] {
@@ -114,6 +126,15 @@ function relationFaults(settings: Settings): string[] {
   if (settings.AUTH_JWKS_URL !== undefined) {
     need('AUTH_ISSUER', 'is required with AUTH_JWKS_URL')
     need('AUTH_AUDIENCE', 'is required with AUTH_JWKS_URL')
+  }
+  if (shutdownDelay(settings) >= settings.SHUTDOWN_TIMEOUT_SECONDS) {
+    faults.push('SHUTDOWN_DELAY_SECONDS: must be less than SHUTDOWN_TIMEOUT_SECONDS')
+  }
+  if (!isTrustProxy(settings.TRUST_PROXY)) {
+    faults.push('TRUST_PROXY: must be true, false, a number of hops, or a list of addresses and networks')
+  }
+  if (!list(settings.CORS_ORIGINS).every((origin) => ORIGIN.test(origin))) {
+    faults.push('CORS_ORIGINS: must be a list like https://app.example (no path, no slash at the end), or *')
   }
   if (settings.NODE_ENV === 'production') {
     need('DATABASE_URL', 'is required with NODE_ENV=production')
@@ -159,6 +180,7 @@ function toConfig(settings: Settings): Config {
     retentionDays: settings.RETENTION_DAYS,
     run: { ttlSeconds: settings.RUN_TTL_SECONDS, maxDurationSeconds: settings.RUN_MAX_DURATION_SECONDS },
     shutdownTimeoutSeconds: settings.SHUTDOWN_TIMEOUT_SECONDS,
+    shutdownDelaySeconds: shutdownDelay(settings),
     localDataDir: settings.LOCAL_DATA_DIR,
     agentEnvironment: {
       ...given('AGENT_MODEL', settings.AGENT_MODEL),
@@ -169,10 +191,32 @@ function toConfig(settings: Settings): Config {
   }
 }
 
+/** A laptop's Ctrl-C does not wait; in production there is somebody to notice. */
+function shutdownDelay({ SHUTDOWN_DELAY_SECONDS, SHUTDOWN_TIMEOUT_SECONDS, NODE_ENV }: Settings): number {
+  if (SHUTDOWN_DELAY_SECONDS !== undefined) return SHUTDOWN_DELAY_SECONDS
+  return NODE_ENV === 'production' ? Math.min(5, Math.floor(SHUTDOWN_TIMEOUT_SECONDS / 5)) : 0
+}
+
 function keySource(settings: Settings): KeySource | undefined {
   if (settings.AUTH_JWKS_URL !== undefined) return { kind: 'jwks', url: settings.AUTH_JWKS_URL }
   if (settings.AUTH_JWT_SECRET === undefined) return undefined
   return { kind: 'secrets', secrets: list(settings.AUTH_JWT_SECRET) }
+}
+
+function isTrustProxy(value: string | undefined): boolean {
+  return [trustProxy(value)].flat().every((item) => typeof item !== 'string' || isNetwork(item))
+}
+
+/** An address, a network such as 10.0.0.0/8, or one of the names that stand for several. */
+function isNetwork(value: string): boolean {
+  if (['loopback', 'linklocal', 'uniquelocal'].includes(value)) return true
+  const [address = '', prefix, ...rest] = value.split('/')
+  const bits = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1
+  return (
+    bits > 0 &&
+    rest.length === 0 &&
+    (prefix === undefined || (/^\d+$/.test(prefix) && Number(prefix) <= bits))
+  )
 }
 
 function trustProxy(value: string | undefined): boolean | number | string[] {

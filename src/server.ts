@@ -1,27 +1,37 @@
 import { pino } from 'pino'
 import { buildApp } from './app.ts'
 import { type Config, ConfigError, loadConfig } from './config.ts'
+import { runProcess } from './lifecycle/run-process.ts'
+import { schemaCheck } from './lifecycle/schema-check.ts'
+import { drain, serve } from './lifecycle/serve.ts'
 import type { Embedded } from './local/embedded.ts'
-import { schemaState } from './stores/migrations.ts'
 
 const config = readConfig()
 const log = pino({ level: config.logLevel })
-await main().catch((error: unknown) => fail(error))
 
-async function main(): Promise<void> {
-  const { startEmbedded } = await import('./local/embedded.ts')
-  const embedded = await startEmbedded(config, log)
-  try {
-    await checkSchema(embedded.config.database.url)
+await runProcess(
+  async ({ onEnd, fail }) => {
+    const { startEmbedded } = await import('./local/embedded.ts')
+    const embedded = await startEmbedded(config, log)
+    onEnd(embedded.stop)
+
+    const schema = schemaCheck(embedded.config.database.url, log)
+    const isThere = await schema.look()
+
     const app = buildApp(embedded.config)
-    endOn(['SIGTERM', 'SIGINT'], app, embedded)
-    await app.listen({ host: config.host, port: config.port })
-    announce(app.listeningOrigin, embedded)
-  } catch (error) {
-    await embedded.stop()
-    throw error
-  }
-}
+    onEnd((signal) => drain(app, signal === 'SIGTERM' ? config.shutdownDelaySeconds * 1000 : 0))
+    await app.ready()
+    app.health.add('migrations', schema.passed)
+    const address = await serve(app, config)
+    announce(address, embedded)
+
+    if (isThere) return
+    const leaving = new AbortController()
+    onEnd(async () => leaving.abort())
+    schema.untilKnown(leaving.signal).catch(fail)
+  },
+  { log, timeoutSeconds: config.shutdownTimeoutSeconds },
+)
 
 function readConfig(): Config {
   try {
@@ -30,42 +40,6 @@ function readConfig(): Config {
     console.error(error instanceof ConfigError ? error.message : error)
     process.exit(1)
   }
-}
-
-/** A schema of another version stops the start; a database that is away does not: readiness waits for it. */
-async function checkSchema(databaseUrl: string): Promise<void> {
-  const schema = await schemaState(databaseUrl).catch((error: unknown) => {
-    log.warn({ err: error }, 'the database cannot be reached yet')
-    return { state: 'current' as const }
-  })
-  if (schema.state === 'current') return
-  const names = schema.migrations.join(', ')
-  throw new Error(
-    schema.state === 'behind'
-      ? `The database lacks migrations (${names}). Run: npm run migrate`
-      : `The database has migrations that this version does not know (${names}). Deploy the newer version.`,
-  )
-}
-
-/** First signal: drain, then end the embedded parts. Second signal, or no end in time: out at once. */
-function endOn(signals: NodeJS.Signals[], app: ReturnType<typeof buildApp>, embedded: Embedded): void {
-  let ending = false
-  const end = async (signal: string) => {
-    if (ending) process.exit(1)
-    ending = true
-    log.info({ signal }, 'draining')
-    setTimeout(() => {
-      log.error('not drained in time')
-      process.exit(1)
-    }, config.shutdownTimeoutSeconds * 1000).unref()
-    app.health.drain()
-    await app.close()
-    await embedded.stop()
-    process.exit(0)
-  }
-  for (const signal of signals) process.on(signal, () => void end(signal).catch(fail))
-  process.on('unhandledRejection', fail)
-  process.on('uncaughtException', fail)
 }
 
 function announce(origin: string, { parts }: Embedded): void {
@@ -81,9 +55,4 @@ function announce(origin: string, { parts }: Embedded): void {
   ]
   if (config.production) log.info({ address: origin }, 'ready')
   else console.log(`\n${lines.map((line) => `  ${line}`).join('\n')}\n`)
-}
-
-function fail(error: unknown): never {
-  log.fatal({ err: error }, error instanceof Error ? error.message : 'the process cannot go on')
-  process.exit(1)
 }

@@ -56,6 +56,13 @@ export const Settings = Type.Object({
   RUN_TTL_SECONDS: integer('Seconds that a run may wait for its execution', 10, 1_209_600, 3600),
   RUN_MAX_DURATION_SECONDS: integer('Seconds that a run may execute', 5, 86_400, 300),
   SHUTDOWN_TIMEOUT_SECONDS: integer('Seconds between SIGTERM and a forced end', 1, 3600, 25),
+  SHUTDOWN_DELAY_SECONDS: optional(
+    integer(
+      'Seconds after SIGTERM in which only readiness says no; 5 in production, else 0 when unset',
+      0,
+      3600,
+    ),
+  ),
   LOCAL_DATA_DIR: text('Folder of the embedded database and secrets', '.data'),
   AGENT_MODEL: optional(text("Model of the agent; the offline model when unset (worker's setting)")),
   AGENT_MODEL_API_KEY: optional(text("Key of the model's provider (worker's setting)")),

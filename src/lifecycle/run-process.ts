@@ -1,0 +1,75 @@
+import { StartError } from './start-error.ts'
+
+/** Ends one part of the process; `signal` is what asked for it, undefined when the start failed. */
+export type End = (signal: NodeJS.Signals | undefined) => Promise<unknown>
+
+export interface Parts {
+  /** Registers how a part ends that has just been started. */
+  onEnd(end: End): void
+  /** Ends everything: something that runs beside the start found that the process cannot go on. */
+  fail(error: unknown): void
+}
+
+export interface ProcessOptions {
+  log: {
+    info(object: object, message: string): void
+    error(message: string): void
+    fatal(object: object, message: string): void
+  }
+  /** Between the first signal and a forced end. */
+  timeoutSeconds: number
+}
+
+/** npm passes a terminal's Ctrl-C on to a process that the terminal has already told. */
+const ECHO_MS = 300
+
+/**
+ * Runs a process from its start to its end. The first SIGTERM or SIGINT ends the parts, latest first, and exits
+ * with 0; a start that fails ends what had started and exits with 1. A second signal, the timeout, and whatever
+ * nobody caught exit at once with 1: what was started then ends by `exit` listeners of its own.
+ */
+export async function runProcess(
+  start: (parts: Parts) => Promise<void>,
+  { log, timeoutSeconds }: ProcessOptions,
+): Promise<void> {
+  const ends: End[] = []
+  let endingSince: number | undefined
+
+  function die(error: unknown): never {
+    const message = error instanceof Error ? error.message : 'the process cannot go on'
+    log.fatal(error instanceof StartError ? {} : { err: error }, message)
+    process.exit(1)
+  }
+
+  async function end(signal?: NodeJS.Signals): Promise<void> {
+    endingSince = performance.now()
+    setTimeout(() => {
+      log.error('not ended in time')
+      process.exit(1)
+    }, timeoutSeconds * 1000).unref()
+    // What a start in progress has begun can only be ended once it is there.
+    await Promise.allSettled([starting])
+    for (const one of ends.splice(0).reverse()) await one(signal)
+  }
+
+  function fail(error: unknown): void {
+    if (endingSince === undefined) void end().then(() => die(error), die)
+  }
+
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      if (endingSince === undefined) {
+        log.info({ signal }, 'ending')
+        void end(signal).then(() => process.exit(0), die)
+      } else if (performance.now() - endingSince > ECHO_MS) {
+        log.error('told twice: ending at once')
+        process.exit(1)
+      }
+    })
+  }
+  process.on('unhandledRejection', die)
+  process.on('uncaughtException', die)
+
+  const starting = start({ onEnd: (one) => void ends.push(one), fail })
+  await starting.catch(fail)
+}

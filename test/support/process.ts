@@ -1,0 +1,91 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import type { Teardown } from './service.ts'
+
+export interface Running {
+  child: ChildProcess
+  /** Everything that it wrote so far. */
+  output(): string
+  /** The first line that matches; rejects when the process ends without it. */
+  line(pattern: RegExp): Promise<RegExpMatchArray>
+  /** How the process ended. */
+  ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
+  /** Sends a signal to the process, or to its whole group as a terminal does. */
+  signal(signal: NodeJS.Signals, to?: 'process' | 'group'): void
+}
+
+export interface SpawnOptions {
+  environment?: Record<string, string>
+  uid?: number
+}
+
+/** Starts a program of the repository with nothing of this process's environment but PATH; killed in the teardown. */
+export function startProcess(
+  t: Teardown,
+  [program = process.execPath, ...args]: string[],
+  { environment = {}, uid }: SpawnOptions = {},
+): Running {
+  const settings = Object.entries({ PATH: process.env.PATH, ...environment }).map((pair) => pair.join('='))
+  // `env -i`: the test runner adds what it likes to every process that a test starts.
+  const child = spawn('env', ['-i', ...settings, program, ...args], {
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    ...(uid === undefined ? {} : { uid, gid: uid }),
+  })
+  const lines: string[] = []
+  const watchers = new Set<() => void>()
+  for (const stream of [child.stdout, child.stderr]) {
+    createInterface({ input: stream }).on('line', (line) => {
+      lines.push(line)
+      for (const look of watchers) look()
+    })
+  }
+  const ended = once(child, 'close').then(() => ({ code: child.exitCode, signal: child.signalCode }))
+  const kill = (signal: NodeJS.Signals, to: 'process' | 'group') => {
+    const pid = child.pid ?? 0
+    try {
+      process.kill(to === 'group' ? -pid : pid, signal)
+    } catch {
+      // ESRCH: it has ended already.
+    }
+  }
+  t.teardown(async () => {
+    kill('SIGKILL', 'group')
+    await ended
+  })
+
+  return {
+    child,
+    ended,
+    output: () => lines.join('\n'),
+    signal: (signal, to = 'process') => kill(signal, to),
+    line(pattern) {
+      return new Promise((resolve, reject) => {
+        const look = () => {
+          const found = lines.map((line) => line.match(pattern)).find((match) => match !== null)
+          if (found) resolve(found)
+          return found !== undefined
+        }
+        if (look()) return
+        watchers.add(look)
+        ended.then(() => reject(new Error(`ended without ${pattern}:\n${lines.join('\n')}`)))
+      })
+    },
+  }
+}
+
+/** Processes whose command line or environment contains the text: what a start has left behind. */
+export function processesWith(text: string): string[] {
+  return readdirSync('/proc').filter((pid) => {
+    if (!/^\d+$/.test(pid) || Number(pid) === process.pid) return false
+    return ['cmdline', 'environ'].some((file) => {
+      try {
+        return readFileSync(`/proc/${pid}/${file}`, 'utf8').includes(text)
+      } catch {
+        return false // It has ended meanwhile.
+      }
+    })
+  })
+}
