@@ -68,14 +68,14 @@ export function streamRoutes(app: FastifyInstance, context: RouteContext): void 
 
   app.head<Writing>('/realtime/v1/streams/:id/:target/:key', async (request, reply) => {
     const run = findRun(context, request, request.params.id, 'write')
-    const client = String(request.headers['x-client-id'] ?? 'default')
+    const client = String(request.headers['x-client-id'] ?? '')
     const last = run.streams.get(request.params.key)?.lastChunk(client) ?? -1
     return reply.header('x-last-chunk-index', String(last)).send()
   })
 
   app.post<Writing>('/realtime/v1/streams/:id/:target/:key', async (request, reply) => {
     const stream = writable(request, request.params)
-    const client = String(request.headers['x-client-id'] ?? 'default')
+    const client = String(request.headers['x-client-id'] ?? '')
     stream.open()
     try {
       await ingest(request, stream, client, Number(request.headers['x-resume-from-chunk'] ?? 0))
@@ -116,7 +116,7 @@ function write(stream: RunStream, lines: string[], client: string, from: number)
   try {
     stream.write(values, client, from)
   } catch (error) {
-    if (error instanceof StreamFullError) throw new HttpError(413, { error: 'The stream is full' })
+    if (error instanceof StreamFullError) throw new HttpError(413, { error: error.message })
     throw error
   }
   return values.length

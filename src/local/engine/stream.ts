@@ -15,7 +15,9 @@ export interface StreamLimits {
 }
 
 /** Thrown at a writer whose run has filled its streams. */
-export class StreamFullError extends Error {}
+export class StreamFullError extends Error {
+  override message = 'The stream is full'
+}
 
 /**
  * An append-only log of JSON values that one run writes and any number of readers follow. Emits `change` when
@@ -51,7 +53,7 @@ export class RunStream extends EventEmitter {
 
   /**
    * Appends the lines of one write. `from` is the writer's index of the first line; lines that it had already
-   * delivered are skipped.
+   * delivered are skipped. A writer without a name delivers each line once.
    */
   write(lines: string[], client: string, from: number): void {
     const fresh = lines.slice(Math.max(0, this.lastChunk(client) + 1 - from))
