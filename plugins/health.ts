@@ -10,8 +10,8 @@ declare module 'fastify' {
 }
 
 /** Gathers what readiness depends on, and refuses what still arrives once the server is closing. */
-const health: FastifyPluginAsync = async (app) => {
-  app.decorate('health', createHealth())
+const health: FastifyPluginAsync<{ now?: () => number }> = async (app, { now }) => {
+  app.decorate('health', createHealth(now))
   let closing = false
   app.addHook('preClose', async () => {
     closing = true
