@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import type { TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { Settings } from './settings.ts'
 
@@ -86,7 +87,7 @@ export function loadConfig(environment: Record<string, string | undefined>): Con
 }
 
 /** Only what is plainly a number or a flag becomes one: "80.5" or "0x50" stay text, and so a fault. */
-function read(text: string | undefined, { type }: { type?: unknown }): unknown {
+function read(text: string | undefined, { type }: TSchema): unknown {
   if (text === undefined) return undefined
   if (type === 'integer' && /^-?\d+$/.test(text)) return Number(text)
   if (type === 'boolean') return { true: true, '1': true, false: false, '0': false }[text] ?? text

@@ -1,0 +1,160 @@
+import { spawnSync } from 'node:child_process'
+import { test } from 'tap'
+import { ConfigError, loadConfig } from '../src/config.ts'
+
+const SECRET = 'x'.repeat(32)
+const PRODUCTION = {
+  NODE_ENV: 'production',
+  DATABASE_URL: 'postgres://db/agent',
+  TRIGGER_SECRET_KEY: 'tr_prod_1',
+  AUTH_JWT_SECRET: SECRET,
+}
+
+function faultsOf(environment: Record<string, string>): string[] {
+  try {
+    loadConfig(environment)
+    return []
+  } catch (error) {
+    if (error instanceof ConfigError) return error.faults
+    throw error
+  }
+}
+
+test('an empty environment has a default for everything that can have one', async (t) => {
+  const config = loadConfig({})
+  t.match(config, {
+    production: false,
+    host: '127.0.0.1',
+    port: 3000,
+    logLevel: 'info',
+    trigger: { apiUrl: 'https://api.trigger.dev', largePayloads: false },
+    auth: { failureMax: 100 },
+    rateLimit: { startMax: 30, readMax: 600, windowSeconds: 60 },
+    trustProxy: false,
+    corsOrigins: [],
+    retentionDays: 30,
+    run: { ttlSeconds: 3600, maxDurationSeconds: 300 },
+    localDataDir: '.data',
+  })
+  for (const absent of ['metricsPort', 'otlpEndpoint']) t.notOk(absent in config, absent)
+  t.notOk('url' in config.database)
+  t.notOk('keys' in config.auth)
+  t.ok(Object.isFrozen(config) && Object.isFrozen(config.run))
+  t.same(loadConfig({ PORT: '', HOST: ' ', UNKNOWN: '1' }), config, 'empty is unset, unknown is no business')
+})
+
+test('what is set is read as what it means', async (t) => {
+  const config = loadConfig({
+    PORT: '0',
+    TRIGGER_LARGE_PAYLOADS: 'true',
+    AUTH_JWT_SECRET: ` ${SECRET} , ${'y'.repeat(40)},`,
+    CORS_ORIGINS: 'https://a.example, https://b.example',
+    RATE_LIMIT_ACTOR_MAX: '7',
+    METRICS_PORT: '9464',
+  })
+  t.match(config, {
+    port: 0,
+    trigger: { largePayloads: true },
+    auth: { keys: { kind: 'secrets', secrets: [SECRET, 'y'.repeat(40)] } },
+    corsOrigins: ['https://a.example', 'https://b.example'],
+    rateLimit: { actorMax: 7 },
+    metricsPort: 9464,
+  })
+  const jwks = loadConfig({
+    AUTH_JWKS_URL: 'https://issuer.example/jwks',
+    AUTH_ISSUER: 'https://issuer.example',
+    AUTH_AUDIENCE: 'agents',
+  })
+  t.match(jwks.auth, { keys: { kind: 'jwks', url: 'https://issuer.example/jwks' }, audience: 'agents' })
+})
+
+test('proxies are trusted by number, by address, or all', async (t) => {
+  for (const [value, parsed] of [
+    ['true', true],
+    ['false', false],
+    ['2', 2],
+    ['10.0.0.0/8, ::1', ['10.0.0.0/8', '::1']],
+    ['loopback,uniquelocal', ['loopback', 'uniquelocal']],
+  ] as const) {
+    t.same(loadConfig({ TRUST_PROXY: value }).trustProxy, parsed, value)
+  }
+  for (const value of ['yes', '10.0.0.0/99', '10.0.0.0/8, nonsense', '-1']) {
+    t.match(faultsOf({ TRUST_PROXY: value }), [/^TRUST_PROXY: /], value)
+  }
+})
+
+test('every fault is named at once, and no value is shown', async (t) => {
+  const faults = faultsOf({
+    PORT: '70000',
+    LOG_LEVEL: 'loud',
+    DATABASE_URL: 'mysql://user:hunter2@db/agent',
+    RATE_LIMIT_START_MAX: 'many',
+    TRIGGER_LARGE_PAYLOADS: 'perhaps',
+    AUTH_JWT_SECRET: 'hunter2',
+    AUTH_JWKS_URL: 'https://issuer.example/jwks',
+    CORS_ORIGINS: 'https://app.example/, app.example',
+  })
+  const names = faults.map((fault) => fault.split(':')[0])
+  t.same(
+    names.sort(),
+    [
+      'PORT',
+      'LOG_LEVEL',
+      'DATABASE_URL',
+      'RATE_LIMIT_START_MAX',
+      'TRIGGER_LARGE_PAYLOADS',
+      'AUTH_JWT_SECRET, AUTH_JWKS_URL',
+      'AUTH_JWT_SECRET',
+      'AUTH_ISSUER',
+      'AUTH_AUDIENCE',
+      'CORS_ORIGINS',
+    ].sort(),
+  )
+  t.notMatch(faults.join(), /hunter2/)
+  t.match(
+    faults.find((fault) => fault.startsWith('LOG_LEVEL')),
+    /must be one of fatal, error, warn, info/,
+  )
+})
+
+test('numbers have sensible bounds', async (t) => {
+  for (const [name, values] of Object.entries({
+    PORT: ['-1', '65536', '80.5', 'http', '0x50', 'Infinity'],
+    RATE_LIMIT_WINDOW_SECONDS: ['0', '86401'],
+    RETENTION_DAYS: ['0'],
+    SHUTDOWN_TIMEOUT_SECONDS: ['0', '1e9'],
+  })) {
+    for (const value of values)
+      t.match(faultsOf({ [name]: value }), [new RegExp(`^${name}: `)], `${name}=${value}`)
+  }
+})
+
+test('secrets have at least 32 bytes each', async (t) => {
+  t.same(faultsOf({ AUTH_JWT_SECRET: 'ä'.repeat(16) }), [])
+  t.match(faultsOf({ AUTH_JWT_SECRET: `${SECRET},short` }), [
+    /AUTH_JWT_SECRET: every secret needs at least 32 bytes/,
+  ])
+  t.match(faultsOf({ AUTH_JWT_SECRET: ' , ' }), [/AUTH_JWT_SECRET: holds no secret/])
+})
+
+test('production supplies nothing by itself', async (t) => {
+  t.same(faultsOf(PRODUCTION), [])
+  t.equal(loadConfig(PRODUCTION).production, true)
+  t.same(faultsOf({ NODE_ENV: 'production' }), [
+    'DATABASE_URL: is required with NODE_ENV=production',
+    'TRIGGER_SECRET_KEY: is required with NODE_ENV=production',
+    'AUTH_JWT_SECRET or AUTH_JWKS_URL: one is required with NODE_ENV=production',
+  ])
+  t.same(faultsOf({ NODE_ENV: 'test' }), [])
+})
+
+test('a faulty environment ends the process with code 1 and says why', async (t) => {
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['src/server.ts'], {
+    env: { PATH: process.env.PATH, NODE_ENV: 'production', PORT: 'x' },
+    encoding: 'utf8',
+    timeout: 30_000,
+  })
+  t.equal(status, 1)
+  t.match(stdout + stderr, /PORT: [\s\S]*DATABASE_URL: is required/)
+  t.notMatch(stdout + stderr, /at loadConfig/, 'a message, no stack')
+})
