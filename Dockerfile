@@ -1,0 +1,35 @@
+# Image of the service; the same image migrates (`node src/migrate.ts`) and runs the local engine
+# (`node src/local/engine/main.ts`).
+FROM node:24-bookworm-slim AS dependencies
+WORKDIR /app
+COPY package.json package-lock.json ./
+# Without optional packages: the image has Node, and neither a database nor its binaries belong into it.
+RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund \
+  # Nothing reads these at run time, and they are a third of the folder.
+  && find node_modules -type f \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' \) -delete
+
+FROM node:24-bookworm-slim
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="agent-chat-service" \
+  org.opencontainers.image.description="HTTP service in front of an AI agent: durable runs on Trigger.dev, conversations in Postgres." \
+  org.opencontainers.image.licenses="MIT" \
+  org.opencontainers.image.version="$VERSION" \
+  org.opencontainers.image.revision="$REVISION"
+ENV NODE_ENV=production HOST=0.0.0.0 PORT=3000 LOCAL_DATA_DIR=/data
+WORKDIR /app
+COPY --from=dependencies /app/node_modules ./node_modules
+COPY package.json LICENSE* ./
+COPY migrations ./migrations
+COPY plugins ./plugins
+COPY routes ./routes
+COPY src ./src
+# Written to by the development default alone (its signing secret); everything else may be read-only.
+RUN mkdir /data && chown node:node /data
+USER node
+EXPOSE 3000
+STOPSIGNAL SIGTERM
+# Alive, not ready: an orchestrator that restarts instances because the database is away makes it worse.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
+  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/livez`).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
+CMD ["node", "src/server.ts"]
