@@ -196,6 +196,25 @@ test('query parameters are read as what they mean, and unknown ones refused', as
   }
 })
 
+test('a route that knows no query parameters refuses all', async (t) => {
+  const answer = await app.inject({
+    method: 'POST',
+    url: '/api/agent/chat?dry=1',
+    headers: bearer(),
+    payload: {},
+  })
+  t.equal(answer.statusCode, 400)
+  t.match(answer.json().errors, [{ path: '/message', message: 'is required' }])
+  const query = await app.inject({
+    method: 'POST',
+    url: '/api/agent/chat?dry=1',
+    headers: bearer(),
+    payload: { message: 'hello' },
+  })
+  t.same(query.json().errors, [{ in: 'query', path: '/dry', message: 'is not known here' }])
+  t.equal((await app.inject('/livez?probe=1')).statusCode, 200, 'probes may say what they like')
+})
+
 test('text that Postgres cannot store is refused wherever it hides', async (t) => {
   const message = 'must not contain U+0000 or lone surrogates'
   for (const [body, path] of [

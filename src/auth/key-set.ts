@@ -23,7 +23,7 @@ const FIRST_COOLDOWN_MS = 1000
  * A remote key set (RFC 7517). Keys once fetched stay valid while the endpoint is away; a key that is not
  * among them causes one fetch per cooldown, shared by all who wait for it.
  */
-export function createKeySet(url: string, cooldownMs = COOLDOWN_MS): KeySet {
+export function createKeySet(url: string, now = () => performance.now()): KeySet {
   // When to fetch is decided here: jose would fetch for every unknown key while the endpoint is away.
   const remote = createRemoteJWKSet(new URL(url), {
     timeoutDuration: FETCH_TIMEOUT_MS,
@@ -35,8 +35,8 @@ export function createKeySet(url: string, cooldownMs = COOLDOWN_MS): KeySet {
   let reachable = false
 
   function refresh(): Promise<void> {
-    const cooldown = remote.jwks() === undefined ? Math.min(FIRST_COOLDOWN_MS, cooldownMs) : cooldownMs
-    if (performance.now() - last.at >= cooldown) last = { at: performance.now(), done: reload() }
+    const cooldown = remote.jwks() === undefined ? FIRST_COOLDOWN_MS : COOLDOWN_MS
+    if (now() - last.at >= cooldown) last = { at: now(), done: reload() }
     return last.done
   }
 

@@ -1,6 +1,7 @@
 import { type AddressInfo, connect } from 'node:net'
 import { CompactEncrypt, exportSPKI, importJWK, UnsecuredJWT } from 'jose'
 import { type Test, test } from 'tap'
+import { createKeySet } from '../../src/auth/key-set.ts'
 import type { AppConfig } from '../../src/config.ts'
 import { logSink, testApp } from '../support/app.ts'
 import {
@@ -345,6 +346,34 @@ test('cached keys stay valid while the endpoint is away', async (t) => {
   await away()
   t.equal((await ask(app, `Bearer ${await signer.sign({ ...ISSUED, sub: 'bob' })}`)).statusCode, 200)
   t.equal((await ask(app, `Bearer ${await unknown.sign(ISSUED)}`)).statusCode, 401)
+})
+
+test('a new key is found once the cooldown is over, a withdrawn one is forgotten', async (t) => {
+  const [old, next] = await Promise.all([createSigner('ES256', 'old'), createSigner('ES256', 'next')])
+  const { url, state } = await serveKeySet(t, [old.jwk])
+  let now = 0
+  const keys = createKeySet(url, () => now)
+  t.match(await keys.find({ alg: 'ES256', kid: 'old' }), /BEGIN PUBLIC KEY/)
+  state.keys = [next.jwk]
+  now += 9_999
+  await t.rejects(keys.find({ alg: 'ES256', kid: 'next' }), 'not asked for again so soon')
+  t.equal(state.fetches, 1)
+  now += 1
+  t.match(await keys.find({ alg: 'ES256', kid: 'next' }), /BEGIN PUBLIC KEY/)
+  await t.rejects(keys.find({ alg: 'ES256', kid: 'old' }))
+  t.equal(state.fetches, 2)
+
+  state.answer = 500
+  now += 10_000
+  await t.rejects(keys.refresh())
+  t.match(await keys.find({ alg: 'ES256', kid: 'next' }), /BEGIN PUBLIC KEY/, 'an outage forgets nothing')
+  await t.rejects(keys.check())
+  state.answer = undefined
+  now += 10_000
+  await keys.check()
+  const { fetches } = state
+  await keys.check()
+  t.equal(state.fetches, fetches, 'what is known to be there is not asked')
 })
 
 test('a route that does not say who may call it stops the start', async (t) => {
