@@ -11,11 +11,16 @@ import { observer } from '../src/services/observer.ts'
 import { type RunService, runService } from '../src/services/runs.ts'
 import { sweeper } from '../src/services/sweeper.ts'
 import { type TurnService, turnService } from '../src/services/turns.ts'
-import { waiters } from '../src/services/waiters.ts'
+import { type Waiters, waiters } from '../src/services/waiters.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    services: { turns: TurnService; runs: RunService; conversations: ConversationService }
+    services: {
+      turns: TurnService
+      runs: RunService
+      conversations: ConversationService
+      waiters: Waiters
+    }
   }
 }
 
@@ -44,6 +49,7 @@ const services: FastifyPluginAsync<{ config: AppConfig }> = async (app, { config
     turns: turnService(context, dispatches, cancels),
     runs: runService(context, waiting, cancels),
     conversations: conversationService(context, cancels),
+    waiters: waiting,
   })
 
   const stop = new AbortController()

@@ -22,6 +22,7 @@ import persistence from '../plugins/persistence.ts'
 import rateLimit from '../plugins/rate-limit.ts'
 import requestId, { requestIdOf } from '../plugins/request-id.ts'
 import services from '../plugins/services.ts'
+import streams from '../plugins/streams.ts'
 import chatRoutes from '../routes/api/agent/chat/index.ts'
 import conversationRoutes from '../routes/api/agent/conversations/index.ts'
 import healthRoutes from '../routes/health.ts'
@@ -88,6 +89,7 @@ export function buildApp(config: AppConfig, options: AppOptions = {}): App {
   app.register(persistence, { config })
   app.register(engine, { config })
   app.register(services, { config })
+  app.register(streams)
 
   // The addresses.
   app.register(chatRoutes)

@@ -1,5 +1,5 @@
 import { head } from './clean.ts'
-import type { AgentOutput, TurnMessage } from './turn.ts'
+import type { TurnMessage, TurnOutput } from './turn.ts'
 
 const LIMIT_BYTES = 120 * 1024
 const KB = 1024
@@ -24,7 +24,7 @@ const LEVELS: Limits[] = [
 ]
 
 /** Cuts what a run returns until it fits into 120 KiB as JSON; from 128 KiB on the engine needs an object store. */
-export function fitOutput(output: AgentOutput): AgentOutput {
+export function fitOutput(output: TurnOutput): TurnOutput {
   for (const limits of LEVELS) {
     const fitted = withParts(
       output,
@@ -35,7 +35,7 @@ export function fitOutput(output: AgentOutput): AgentOutput {
   return withParts(output, [{ type: 'text', text: CUT_TEXT.trim() }])
 }
 
-function withParts(output: AgentOutput, parts: Part[]): AgentOutput {
+function withParts(output: TurnOutput, parts: Part[]): TurnOutput {
   return { ...output, uiMessage: { ...output.uiMessage, parts } }
 }
 

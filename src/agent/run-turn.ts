@@ -7,7 +7,7 @@ import { toModelMessages, windowHistory } from './history.ts'
 import { fitOutput } from './output.ts'
 import type { AgentSettings } from './settings.ts'
 import { ToolError } from './tools/tool-error.ts'
-import type { AgentOutput, AgentTurn, TurnMessage } from './turn.ts'
+import type { AgentTurn, TurnMessage, TurnOutput } from './turn.ts'
 import { createUsageMeter, type UsageMeter } from './usage.ts'
 import { createVerdict, type Verdict, type VerdictResult } from './verdict.ts'
 
@@ -23,7 +23,7 @@ export interface TurnContext {
 
 /** How a turn ended. What a stopped or failed one had said until then is in its chunks. */
 export type TurnResult =
-  | { status: 'completed'; output: AgentOutput }
+  | { status: 'completed'; output: TurnOutput }
   | { status: 'cancelled' }
   | { status: 'failed'; errorCode: FailureCode }
 

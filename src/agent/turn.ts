@@ -50,13 +50,17 @@ export interface TurnUsage {
   estimated?: boolean
 }
 
-/** What the run returns. `uiMessage.id` is the turn's `assistantMessageId`. At most 120 KiB serialized. */
-export interface AgentOutput {
+/** What a turn of the agent comes to. `uiMessage.id` is the turn's `assistantMessageId`. */
+export interface TurnOutput {
   uiMessage: TurnMessage
   usage: TurnUsage
   finishReason: string
+}
+
+/** What the run returns, at most 120 KiB serialized. */
+export interface AgentOutput extends TurnOutput {
   /** Records that the stream holds: a reader that has seen as many is done. */
-  chunkCount?: number
+  chunkCount: number
 }
 
 /**

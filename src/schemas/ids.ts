@@ -18,5 +18,13 @@ export const RunId = Type.String({
   examples: ['run_cmwrkineh0003z47dikyv7w07'],
 })
 
+/** A stream is asked for by its run or by its conversation. */
+const StreamId = Type.String({
+  pattern: `^run_|${UUID}`,
+  'x-fault': 'must be the id of a run or of a conversation',
+  description: 'Id of a run, or of a conversation for its newest unfinished run',
+})
+
+export const StreamParams = Type.Object({ id: StreamId })
 export const RunParams = Type.Object({ runId: RunId })
 export const ConversationParams = Type.Object({ id: ConversationId })

@@ -33,6 +33,12 @@ export interface RunService {
     milliseconds: number,
     signal: AbortSignal,
   ): Promise<RunView | undefined>
+  /**
+   * The run whose stream `id` stands for: the run itself, or the newest unfinished one of the conversation;
+   * undefined when the conversation has none.
+   * @throws Problem `run_not_found`, `conversation_not_found`
+   */
+  streamed(caller: Caller, id: string): Promise<{ runId: string; conversationId: string | null } | undefined>
   list(caller: Caller, query: RunQuery): Promise<Page<RunSummaryView>>
   /** Idempotent. The wish is stored first: it survives the engine being away (503) and this process. */
   cancel(caller: Caller, runId: string): Promise<RunView>
@@ -71,6 +77,18 @@ export function runService({ stores }: ServiceContext, waiters: Waiters, cancell
         if (error instanceof Problem) return undefined
         throw error
       }
+    },
+
+    async streamed(caller, id) {
+      if (id.startsWith('run_')) {
+        const { runId, conversationId } = await find(caller, id)
+        return { runId, conversationId }
+      }
+      const conversationId = id.toLowerCase()
+      if ((await stores.conversations.find(caller.userId, conversationId)) === undefined)
+        throw problem('conversation_not_found')
+      const runId = await stores.runs.newestUnfinished(caller.userId, conversationId)
+      return runId === undefined ? undefined : { runId, conversationId }
     },
 
     async list(caller, { cursor, limit, ...filters }) {

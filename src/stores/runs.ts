@@ -28,6 +28,15 @@ export interface RunRecord {
 
 export type RunSummaryRecord = Omit<RunRecord, 'input' | 'output' | 'frameCount' | 'truncated' | 'ahead'>
 
+/** What a run's row says about its stream. */
+export interface RunProgress {
+  status: PublicStatus
+  cancelRequestedAt: Date | null
+  /** Records that the stream holds, once the run is over; null when nobody could count them. */
+  frameCount: number | null
+  error: string | null
+}
+
 export interface RunFilter {
   conversationId?: string
   status?: PublicStatus[]
@@ -73,6 +82,18 @@ export function runStore(database: Database) {
         from runs where run_id = any($1)`,
         [runIds],
       )
+    },
+
+    /** What the viewers of a run's stream need to know; ownership was checked when they came. */
+    async progress(runId: string): Promise<RunProgress | undefined> {
+      const [row] = await database.named<RunProgress>(
+        'progress',
+        `select case when status in ('dispatching', 'abandoned') then 'queued' else status end as status,
+           cancel_requested_at as "cancelRequestedAt", frame_count as "frameCount", error
+         from runs where run_id = $1`,
+        [runId],
+      )
+      return row
     },
 
     /** The newest unfinished run of a conversation; undefined when there is none (or no such conversation). */

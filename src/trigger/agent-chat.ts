@@ -38,14 +38,18 @@ export const agentChat = task({
   },
   run: async (turn: AgentTurn, { ctx, signal }): Promise<AgentOutput> => {
     if (turn.version > PAYLOAD_VERSION) throw new AbortTaskRunError(failureMessage('payload_too_new'))
-    const result = await streamTurn(turn, ctx.run.id, signal)
+    const { result, chunkCount } = await streamTurn(turn, ctx.run.id, signal)
     if (result.status === 'failed') throw new AbortTaskRunError(failureMessage(result.errorCode))
     if (result.status === 'cancelled') throw new AbortTaskRunError('The run was stopped.')
-    return result.output
+    return { ...result.output, chunkCount }
   },
 })
 
-async function streamTurn(turn: AgentTurn, runId: string, signal: AbortSignal): Promise<TurnResult> {
+async function streamTurn(
+  turn: AgentTurn,
+  runId: string,
+  signal: AbortSignal,
+): Promise<{ result: TurnResult; chunkCount: number }> {
   const ahead = await readAhead(turn.ahead, aheadEngine, signal)
   const writer = createChunkWriter()
   // Not `streams.pipe()`: when the stream cannot be written, SDK 4.8.3 leaves a rejection unhandled, which fails the
@@ -53,8 +57,9 @@ async function streamTurn(turn: AgentTurn, runId: string, signal: AbortSignal): 
   const piped = realtimeStreams.pipe(AGENT_STREAM, writer.records).wait()
   // Judged at the end; until then a break must not count as unhandled.
   piped.catch(() => {})
+  let result: TurnResult
   try {
-    return await runTurn(
+    result = await runTurn(
       { ...turn, history: [...turn.history, ...ahead.messages] },
       {
         settings: readAgentSettings(process.env),
@@ -73,4 +78,5 @@ async function streamTurn(turn: AgentTurn, runId: string, signal: AbortSignal): 
     // It costs the live view, not the answer, which is the run's output.
     if (problem) logger.warn('The stream of the run is incomplete', { reason: problem.message })
   }
+  return { result, chunkCount: writer.count }
 }

@@ -9,6 +9,8 @@ const DOUBLING_EVERY = 100
 
 export interface ChunkWriter {
   records: ReadableStream<IndexedChunk<UIMessageChunk>>
+  /** Records written so far: all of them once it is closed. */
+  readonly count: number
   write(chunk: UIMessageChunk): void
   close(): void
 }
@@ -51,6 +53,9 @@ export function createChunkWriter(): ChunkWriter {
 
   return {
     records,
+    get count() {
+      return index
+    },
     write(chunk) {
       merge(waiting, chunk)
       if (timer) return

@@ -1,16 +1,19 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { Run, RunStarted, RunSummary, ToolCall } from '../../../../src/schemas/run.ts'
+import { StreamBody } from '../../../../src/schemas/stream.ts'
 import { TurnBody } from '../../../../src/schemas/turn.ts'
 import cancel from './cancel.ts'
 import list from './list.ts'
 import poll from './poll.ts'
+import resume from './resume.ts'
 import start from './start.ts'
+import stream from './stream.ts'
 import sync from './sync.ts'
 
 /** /api/agent/chat: turns and their runs. */
 const chat: FastifyPluginAsync = async (app) => {
-  for (const schema of [Run, RunStarted, RunSummary, ToolCall, TurnBody]) app.addSchema(schema)
-  for (const route of [start, sync, list, poll, cancel]) app.register(route)
+  for (const schema of [Run, RunStarted, RunSummary, StreamBody, ToolCall, TurnBody]) app.addSchema(schema)
+  for (const route of [start, sync, stream, resume, list, poll, cancel]) app.register(route)
 }
 
 export default chat

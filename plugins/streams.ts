@@ -1,0 +1,26 @@
+import type { FastifyPluginAsync } from 'fastify'
+import fp from 'fastify-plugin'
+import { type Streams, streams } from '../src/streams/streams.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    streams: Streams
+  }
+}
+
+/** The streams of this instance. Draining destroys their connections before the server waits for them. */
+const plugin: FastifyPluginAsync = async (app) => {
+  app.decorate(
+    'streams',
+    streams({
+      engine: app.engine,
+      waiters: app.services.waiters,
+      progress: app.stores.runs.progress,
+      log: app.log,
+    }),
+  )
+  app.addHook('preClose', async () => app.streams.drain())
+  app.addHook('onClose', () => app.streams.close())
+}
+
+export default fp(plugin, { name: 'streams', fastify: '5.x', dependencies: ['services'] })

@@ -1,0 +1,69 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { sendStream } from '../../../../src/http/stream-answer.ts'
+import { startedHeaders, turnOptions } from '../../../../src/http/turn-options.ts'
+import { turnOf } from '../../../../src/http/ui-turn.ts'
+import { problems } from '../../../../src/schemas/problem.ts'
+import { ref } from '../../../../src/schemas/shared.ts'
+import { STREAM_ANSWER, StreamBody, StreamQuery } from '../../../../src/schemas/stream.ts'
+import { IdempotencyHeaders } from '../../../../src/schemas/turn.ts'
+import { uiVersion } from '../../../../src/streams/vocabulary.ts'
+
+const DESCRIPTION = `The same durable run as that of a start, and its stream in one: made for \`useChat\` of the AI SDK with
+\`new DefaultChatTransport({ api: '/api/agent/chat/stream' })\`. Closing the connection leaves the run going; the message
+is answered again with the same stream when an \`Idempotency-Key\` is repeated.
+
+Name the conversation in \`body: { conversationId }\` of the transport. A page that shall resume after a reload creates
+the conversation first, uses its id as the id of the chat too, and says \`resume: true\`: the address that the transport
+asks then exists here. A page that lets the first message create the conversation finds its id in the metadata of the
+answer (\`message.metadata.conversationId\`) and sends it along with the next one, for example in
+\`prepareSendMessagesRequest\`; without it every message begins a new conversation, seeded with the texts that the page
+sends.`
+
+const stream: FastifyPluginAsyncTypebox = async (app) => {
+  app.post('/api/agent/chat/stream', {
+    config: { scope: 'agent:write', bucket: 'handler' },
+    schema: {
+      operationId: 'streamAgentChat',
+      summary: 'Start a turn and stream its answer',
+      description: DESCRIPTION,
+      tags: ['chat'],
+      headers: IdempotencyHeaders,
+      querystring: StreamQuery,
+      body: ref(StreamBody),
+      response: {
+        200: STREAM_ANSWER,
+        ...problems(
+          'regenerate_unsupported',
+          'conversation_not_found',
+          'conversation_busy',
+          'conversation_queue_full',
+          'idempotency_in_progress',
+          'stream_expired',
+          'engine_payload_too_large',
+          'idempotency_key_mismatch',
+          'engine_unavailable',
+          'database_unavailable',
+        ),
+      },
+    },
+    handler: async (request, reply) => {
+      const turn = turnOf(request.body)
+      app.streams.assertOpen()
+      const started = await app.services.turns.start(request.caller, turn, turnOptions(request))
+      reply.headers(startedHeaders(started))
+      const viewer = await app.streams.view(
+        started.runId,
+        {
+          from: 0,
+          ui: uiVersion(request.query.ui),
+          expiresAt: request.tokenExpiresAt.getTime(),
+          fresh: !started.replayed,
+        },
+        request.signal,
+      )
+      return sendStream(reply, viewer, started)
+    },
+  })
+}
+
+export default stream

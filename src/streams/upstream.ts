@@ -1,0 +1,59 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { RunEngine } from '../engine/run-engine.ts'
+import { frameOf } from './frame.ts'
+import type { FrameLog } from './frame-log.ts'
+
+const FIRST_PAUSE_MS = 100
+const LONGEST_PAUSE_MS = 2_000
+/** How long a log that is full waits for its readers; stalled ones are cut before. */
+const ROOM_MS = 120_000
+
+/** A worker's stream ends with one of these, whatever happens to the turn. */
+export const isLast = (type: string | undefined): boolean =>
+  type === 'finish' || type === 'error' || type === 'abort'
+
+/**
+ * Copies a run's stream into the log until its last chunk. Every record has to be the next one: after a gap, a
+ * break or a silence the stream is read again from its start, whatever the backend's own ids say.
+ * @param onRead called for every read that is opened
+ * @returns false when the engine no longer keeps what comes next; true at the end, or when `signal` aborts
+ */
+export async function readUpstream(
+  engine: Pick<RunEngine, 'chunks'>,
+  runId: string,
+  log: FrameLog,
+  signal: AbortSignal,
+  onRead: () => void,
+): Promise<boolean> {
+  let gapAt: number | undefined
+  for (let pause = FIRST_PAUSE_MS; !signal.aborted; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
+    const before = log.end
+    onRead()
+    // A read that breaks is repeated; whether it matters is for whoever knows how the run is doing.
+    const outcome = await readOnce(engine, runId, log, signal).catch(() => 'silence')
+    if (outcome === 'end') return true
+    if (outcome === 'trimmed' || (outcome === 'gap' && gapAt === log.end)) return false
+    if (outcome === 'gap') gapAt = log.end
+    if (log.end > before) pause = FIRST_PAUSE_MS
+    await sleep(pause, undefined, { signal }).catch(() => {})
+  }
+  return true
+}
+
+async function readOnce(
+  engine: Pick<RunEngine, 'chunks'>,
+  runId: string,
+  log: FrameLog,
+  signal: AbortSignal,
+): Promise<'end' | 'silence' | 'trimmed' | 'gap'> {
+  let isFirst = true
+  for await (const record of engine.chunks(runId, signal)) {
+    if (record.index > log.end) return isFirst ? 'trimmed' : 'gap'
+    isFirst = false
+    if (record.index < log.end) continue
+    log.append(frameOf(record))
+    if (isLast(record.chunk.type)) return 'end'
+    if (log.full) await log.until(() => !log.full, ROOM_MS, signal)
+  }
+  return 'silence'
+}
