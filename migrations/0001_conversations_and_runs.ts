@@ -8,12 +8,16 @@ import { type Kysely, sql } from 'kysely'
  *
  * `runs.status` has two values that callers never see: `dispatching` (written, not yet known to the engine)
  * and `abandoned` (the engine's answer never came; without messages until somebody revives it).
+ *
+ * `service_identity.adopted_to`: runs of the engine created before that are known to have their rows.
  */
 export async function up(db: Kysely<unknown>): Promise<void> {
   await sql`
     create table service_identity (
       singleton boolean primary key default true check (singleton),
-      id uuid not null
+      id uuid not null,
+      adoption_claimed_at timestamptz(3),
+      adopted_to timestamptz(3) not null default now()
     )`.execute(db)
 
   await sql`

@@ -57,8 +57,10 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       v_oldest text;
     begin
       if v_key is not null then
+        -- Comes before every other lock, and only here and in adopt_turn; the row itself is locked after its
+        -- conversation.
         perform pg_advisory_xact_lock(hashtextextended(jsonb_build_array(v_user_id, v_key)::text, 0));
-        select * into v_known from runs where user_id = v_user_id and idempotency_key = v_key for no key update;
+        select * into v_known from runs where user_id = v_user_id and idempotency_key = v_key;
         if found then
           if v_known.request_hash is distinct from p->>'requestHash' then
             return jsonb_build_object('outcome', 'mismatch');
@@ -69,7 +71,6 @@ export async function up(db: Kysely<unknown>): Promise<void> {
           -- The first dispatch had no answer: the same turn goes on, at a place of its own behind the others.
           v_revived := true;
           v_turn_id := v_known.id;
-          v_attempt := v_known.dispatch_attempt;
           v_message := v_known.input->'message';
           if v_is_new then
             v_conversation_id := (v_known.input->>'conversationId')::uuid;
@@ -112,7 +113,8 @@ export async function up(db: Kysely<unknown>): Promise<void> {
           cancel_requested_at = null, missed_at = null,
           check_at = now() + (p->>'checkSeconds')::integer * interval '1 second',
           deadline_at = now() + (p->>'deadlineSeconds')::integer * interval '1 second'
-        where id = v_turn_id;
+        where id = v_turn_id
+        returning dispatch_attempt into v_attempt;
       else
         insert into runs (id, conversation_id, user_id, actor, status, position, input, metadata,
                           idempotency_key, request_hash, check_at, deadline_at)
@@ -133,33 +135,40 @@ export async function up(db: Kysely<unknown>): Promise<void> {
         || turn_context(v_conversation_id, v_position, (p->>'maxMessages')::integer, (p->>'maxBytes')::integer);
     end $$`.execute(db)
 
-  // Ends a turn once: false when somebody else was first. A run that the database does not know under
-  // `p_turn_id` is looked up by its engine id.
+  // Ends a turn once: false when somebody else was first. The tags of a run may name another turn than the row
+  // that holds it (its first start could not be stored, and the retry found the run by its key), so a turn that
+  // does not exist is looked up by the engine's id.
   await sql`
     create function finalize_turn(p_turn_id uuid, p_run_id text, p_status text, p_output jsonb, p_text text,
       p_usage jsonb, p_error_code text, p_error text, p_frame_count integer, p_truncated boolean,
       p_started_at timestamptz, p_finished_at timestamptz)
     returns boolean language plpgsql as $$
     declare
+      v_turn_id uuid;
       v_conversation_id uuid;
       v_position integer;
+      v_message_id text;
     begin
-      select conversation_id into v_conversation_id from runs where id = p_turn_id;
+      select id, conversation_id into v_turn_id, v_conversation_id from runs
+      where id = p_turn_id or run_id = p_run_id order by run_id = p_run_id desc nulls last limit 1;
       perform from conversations where id = v_conversation_id for no key update;
-      update runs set status = p_status, run_id = coalesce(run_id, p_run_id), output = case when deleted_at is null then p_output end,
+      update runs set status = p_status, run_id = coalesce(run_id, p_run_id),
+        input = case when deleted_at is null then input end, output = case when deleted_at is null then p_output end,
         usage = p_usage, error_code = p_error_code, error = p_error, frame_count = p_frame_count,
         truncated = p_truncated, started_at = coalesce(started_at, p_started_at),
         finished_at = coalesce(p_finished_at, now()), check_at = null
-      where id = p_turn_id and status in ('dispatching', 'queued', 'running')
-      returning conversation_id, position into v_conversation_id, v_position;
+      where id = v_turn_id and status in ('dispatching', 'queued', 'running') and (run_id is null or run_id = p_run_id)
+      returning conversation_id, position, coalesce(p_output->>'id', '') into v_conversation_id, v_position, v_message_id;
       if not found then
         return false;
       end if;
       if p_output is not null and v_conversation_id is not null then
+        if v_message_id !~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
+          select input->>'assistantMessageId' into v_message_id from runs where id = v_turn_id;
+        end if;
         insert into messages (id, conversation_id, run_id, position, seq, role, text, parts, status)
-        values ((p_output->>'id')::uuid, v_conversation_id, p_turn_id, v_position, 1, 'assistant', p_text,
-          p_output->'parts', case p_status when 'completed' then 'complete' else p_status end)
-        on conflict do nothing;
+        values (v_message_id::uuid, v_conversation_id, v_turn_id, v_position, 1, 'assistant', p_text,
+          p_output->'parts', case p_status when 'completed' then 'complete' else p_status end);
       end if;
       update conversations set last_activity_at = greatest(last_activity_at, now()), updated_at = now()
       where id = v_conversation_id;
@@ -208,17 +217,46 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       select coalesce(jsonb_agg(jsonb_build_object('turnId', id, 'runId', run_id)), '[]') into v_active from runs
       where conversation_id = p_conversation_id and status in ('dispatching', 'queued', 'running');
       update runs set deleted_at = now(), output = null, metadata = '{}', error = null,
-        input = case when status = 'dispatching' then input end, idempotency_key = null, request_hash = null,
+        input = case when status = 'dispatching' then input end,
+        -- The key of a turn that ran goes on answering with it; one of a turn that did not is free again.
+        idempotency_key = case when status <> 'abandoned' then idempotency_key end,
         cancel_requested_at = case when finished_at is null then now() end,
         check_at = case when finished_at is null then now() + interval '5 seconds' end
       where conversation_id = p_conversation_id;
       delete from conversations where id = p_conversation_id;
       return v_active;
     end $$`.execute(db)
+
+  // Gives a run that was started while the database was away its row. `superseded`: its key has got another run.
+  await sql`
+    create function adopt_turn(p jsonb) returns text language plpgsql as $$
+    declare
+      v_key text := p->>'idempotencyKey';
+    begin
+      if v_key is not null then
+        perform pg_advisory_xact_lock(hashtextextended(jsonb_build_array(p->>'userId', v_key)::text, 0));
+      end if;
+      insert into runs (id, run_id, user_id, actor, status, input, metadata, idempotency_key, request_hash,
+                        check_at, deadline_at, created_at)
+      values ((p->>'turnId')::uuid, p->>'runId', p->>'userId', p->>'actor', 'queued', p->'input', p->'metadata',
+        v_key, p->>'requestHash', now(),
+        (p->>'createdAt')::timestamptz + (p->>'deadlineSeconds')::integer * interval '1 second',
+        (p->>'createdAt')::timestamptz)
+      on conflict do nothing;
+      if found then
+        return 'adopted';
+      elsif exists (select from runs where run_id = p->>'runId' or id = (p->>'turnId')::uuid) then
+        return 'known';
+      elsif exists (select from runs where user_id = p->>'userId' and idempotency_key = v_key and run_id is not null) then
+        return 'superseded';
+      end if;
+      -- The key's row has no run yet: its own dispatch finds this one.
+      return 'known';
+    end $$`.execute(db)
 }
 
 export async function down(db: Kysely<unknown>): Promise<void> {
-  await sql`drop function delete_conversation, withdraw_turn, finalize_turn, start_turn, turn_context`.execute(
+  await sql`drop function adopt_turn, delete_conversation, withdraw_turn, finalize_turn, start_turn, turn_context`.execute(
     db,
   )
 }

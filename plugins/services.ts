@@ -2,6 +2,7 @@ import type { FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import { v7 as uuid } from 'uuid'
 import type { AppConfig } from '../src/config.ts'
+import { adoption } from '../src/services/adoption.ts'
 import { canceller } from '../src/services/canceller.ts'
 import type { ServiceContext } from '../src/services/context.ts'
 import { type ConversationService, conversationService } from '../src/services/conversations.ts'
@@ -11,6 +12,7 @@ import { observer } from '../src/services/observer.ts'
 import { type RunService, runService } from '../src/services/runs.ts'
 import { sweeper } from '../src/services/sweeper.ts'
 import { type TurnService, turnService } from '../src/services/turns.ts'
+import { type Lag, upkeep } from '../src/services/upkeep.ts'
 import { type Waiters, waiters } from '../src/services/waiters.ts'
 
 declare module 'fastify' {
@@ -21,6 +23,8 @@ declare module 'fastify' {
       conversations: ConversationService
       waiters: Waiters
     }
+    /** How far the sweeper is behind, read every few seconds; undefined before the first time. */
+    sweeperLag(): Lag | undefined
   }
 }
 
@@ -42,20 +46,27 @@ const services: FastifyPluginAsync<{ config: AppConfig }> = async (app, { config
   const cancels = canceller(context, ended)
   const dispatches = dispatcher(context)
   const observes = observer(context, ended)
-  const sweeps = sweeper(context, dispatches, ended)
+  const adopts = adoption(context)
+  const keeper = upkeep(context, sweeper(context, dispatches, ended), adopts)
+  app.database.onRecovery(keeper.recovered)
   ended.onSettled(waiting.nudge)
   observes.onRunning(waiting.nudge)
   app.decorate('services', {
-    turns: turnService(context, dispatches, cancels),
+    turns: turnService(context, dispatches, cancels, adopts),
     runs: runService(context, waiting, cancels),
     conversations: conversationService(context, cancels),
     waiters: waiting,
   })
 
+  app.decorate('sweeperLag', keeper.lag)
+  app.health.detail('runs', () => keeper.lag())
+
   const stop = new AbortController()
   let background: Promise<unknown> = Promise.resolve()
   app.addHook('onListen', async () => {
-    background = Promise.all([observes.watch(stop.signal), sweeps.run(stop.signal)])
+    background = Promise.all([observes.watch(stop.signal), keeper.run(stop.signal)])
+    // Needed by starts while the database is away.
+    context.tags.service().catch(() => {})
     // Whatever was unfinished when the last process ended is looked at now.
     await app.stores.sweeps.checkAllNow().catch(() => {})
   })

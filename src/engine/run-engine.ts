@@ -14,6 +14,8 @@ export interface StartOptions {
   maxDurationSeconds: number
   /** Seconds that the engine remembers `engineKey`. */
   keySeconds: number
+  /** Milliseconds that the start may take with its repetitions; 10 s when absent. */
+  deadlineMs?: number
 }
 
 /** What lists and subscriptions tell about a run. Times are the engine's. */
@@ -38,10 +40,15 @@ export interface RunSnapshot extends RunSummary {
  * register (`src/errors.ts`): `engine_unavailable` when Trigger.dev is away, refuses or stays silent.
  */
 export interface RunEngine {
+  /**
+   * Rejects while the engine is away, after `deadlineMs` (5 s) at the latest. What other calls saw within the
+   * last seconds counts as an answer.
+   */
+  ping(deadlineMs?: number): Promise<void>
   /** Idempotent on `options.engineKey`. A rejection is a `DispatchError` that says whether a run may exist. */
   start(turn: AgentTurn, options: StartOptions): Promise<string>
   /** Runs with the tag, newest first, 100 a page. Lags behind by seconds. */
-  list(filter: { tag: string; createdFrom?: Date }): AsyncIterable<RunSummary>
+  list(filter: { tag: string; createdFrom?: Date }, kind?: 'look' | 'sweep'): AsyncIterable<RunSummary>
   /** `undefined`: unknown to the engine, which may be lag; a run that is certainly lost is a failed snapshot. */
   get(runId: string, kind?: 'look' | 'sweep'): Promise<RunSnapshot | undefined>
   /** Idempotent; a finished run is left as it is. */

@@ -36,7 +36,7 @@ type Sdk = typeof import('@trigger.dev/sdk')
  * Trigger.dev through its SDK, with what the SDK lacks: deadlines, bounded retries, one budget of calls and
  * errors of our register. The SDK takes most of a second to load, so it is loaded on first use.
  */
-export function triggerRunEngine(options: EngineOptions): RunEngine & { ping(): Promise<void> } {
+export function triggerRunEngine(options: EngineOptions): RunEngine {
   const { secretKey, apiUrl, log } = options
   const budget: CallBudget = callBudget(options.callsPerMinute)
   let sdk: Promise<Sdk> | undefined
@@ -63,8 +63,7 @@ export function triggerRunEngine(options: EngineOptions): RunEngine & { ping(): 
         options.onCall?.({ kind: name, outcome, seconds: (performance.now() - startedAt) / 1000 })
       try {
         await budget.take(kind, deadline)
-        const result = await within(
-          AbortSignal.any([deadline, AbortSignal.timeout(ATTEMPT_MS)]),
+        const result = await within(AbortSignal.any([deadline, AbortSignal.timeout(ATTEMPT_MS)]), () =>
           scoped(work),
         )
         told('ok')
@@ -88,30 +87,37 @@ export function triggerRunEngine(options: EngineOptions): RunEngine & { ping(): 
     return problem('engine_unavailable', { retryAfter: 2, cause: error })
   }
 
-  async function lookUp<T>(name: string, kind: CallKind, work: (sdk: Sdk) => Promise<T>): Promise<T> {
+  async function lookUp<T>(
+    name: string,
+    kind: CallKind,
+    work: (sdk: Sdk) => Promise<T>,
+    deadlineMs = CALL_DEADLINE_MS,
+  ): Promise<T> {
     try {
-      return await call(name, kind, CALL_DEADLINE_MS, work)
+      return await call(name, kind, deadlineMs, work)
     } catch (error) {
       throw unavailable(error)
     }
   }
 
   return {
-    /** Rejects while the engine is away. What other calls saw within the last seconds counts as an answer. */
-    async ping() {
+    async ping(deadlineMs = CALL_DEADLINE_MS) {
       if (Date.now() - answeredAt < PING_MS) return
-      await lookUp('ping', 'look', ({ runs }) => runs.list({ limit: 1 }, NO_SDK_RETRY))
+      await lookUp('ping', 'look', ({ runs }) => runs.list({ limit: 1 }, NO_SDK_RETRY), deadlineMs)
     },
 
-    async start(turn, { engineKey, concurrencyKey, tags, ttlSeconds, maxDurationSeconds, keySeconds }) {
+    async start(turn, options) {
+      const { engineKey, concurrencyKey, tags, ttlSeconds, maxDurationSeconds, keySeconds } = options
+      let sent = false
       let mayExist = false
       try {
         const handle = await call(
           'start',
           'act',
-          START_DEADLINE_MS,
-          ({ tasks }) =>
-            tasks.trigger(
+          options.deadlineMs ?? START_DEADLINE_MS,
+          ({ tasks }) => {
+            sent = true
+            return tasks.trigger(
               AGENT_TASK_ID,
               turn,
               {
@@ -124,10 +130,11 @@ export function triggerRunEngine(options: EngineOptions): RunEngine & { ping(): 
                 maxAttempts: 1,
               },
               NO_SDK_RETRY,
-            ),
+            )
+          },
           (error) => {
             const failure = readFailure(error)
-            mayExist ||= !failure.connectionRefused && isRetryable(failure) && failure.status !== 429
+            mayExist ||= sent && !failure.connectionRefused && isRetryable(failure) && failure.status !== 429
           },
         )
         return handle.id
@@ -152,14 +159,14 @@ export function triggerRunEngine(options: EngineOptions): RunEngine & { ping(): 
       }
     },
 
-    async *list({ tag, createdFrom }) {
+    async *list({ tag, createdFrom }, kind = 'sweep') {
       const query = { tag, limit: PAGE, ...(createdFrom === undefined ? {} : { from: createdFrom }) }
-      let page = await lookUp('list', 'sweep', ({ runs }) => runs.list(query, NO_SDK_RETRY))
+      let page = await lookUp('list', kind, ({ runs }) => runs.list(query, NO_SDK_RETRY))
       for (;;) {
         yield* page.data.map(toSummary)
         if (!page.hasNextPage()) return
         const current = page
-        page = await lookUp('list', 'sweep', () => current.getNextPage())
+        page = await lookUp('list', kind, () => current.getNextPage())
       }
     },
 
@@ -243,7 +250,7 @@ function isIndexed(value: unknown): value is IndexedChunk {
   )
 }
 
-async function within<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+async function within<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
   signal.throwIfAborted()
   let abort = () => {}
   const deadline = new Promise<never>((_, reject) => {
@@ -251,7 +258,7 @@ async function within<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
     signal.addEventListener('abort', abort, { once: true })
   })
   try {
-    return await Promise.race([work, deadline])
+    return await Promise.race([work(), deadline])
   } finally {
     signal.removeEventListener('abort', abort)
   }

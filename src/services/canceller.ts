@@ -8,17 +8,25 @@ export interface Canceller {
 }
 
 const WAIT_MS = 3_000
+const LOOK_MS = 100
 
 /** The wish to cancel is stored before this is called: what does not happen here, the sweeper does. */
 export function canceller({ engine, log }: ServiceContext, finalizer: Finalizer): Canceller {
+  async function settled(turnId: string, runId: string, until: number): Promise<void> {
+    // The first look may be one that somebody else had begun before the cancel.
+    while (!(await finalizer.settle(turnId, runId)) && performance.now() < until) await sleep(LOOK_MS)
+  }
+
   return {
     async end(turnId, runId) {
+      const until = performance.now() + WAIT_MS
       await engine.cancel(runId)
-      const settled = finalizer.settle(turnId, runId).catch((error: unknown) => {
+      const settling = settled(turnId, runId, until).catch((error: unknown) => {
         log.warn({ err: error, turnId, runId }, 'the sweeper will end the cancelled turn')
       })
       const done = new AbortController()
-      await Promise.race([settled, sleep(WAIT_MS, undefined, { signal: done.signal }).catch(() => {})])
+      const late = sleep(Math.max(0, until - performance.now()), undefined, { signal: done.signal })
+      await Promise.race([settling, late.catch(() => {})])
       done.abort()
     },
   }

@@ -1,4 +1,4 @@
-import type { RunEngine } from '../engine/run-engine.ts'
+import type { RunEngine, RunSummary } from '../engine/run-engine.ts'
 import type { ConversationStore } from '../stores/conversations.ts'
 import type { RunStore } from '../stores/runs.ts'
 import type { SweepStore } from '../stores/sweeps.ts'
@@ -37,3 +37,16 @@ export const turnTag = (turnId: string): string => `turn_${turnId}`
 /** The turn that a run belongs to, by its tags. */
 export const turnOf = (tags: string[]): string | undefined =>
   tags.find((tag) => tag.startsWith('turn_'))?.slice('turn_'.length)
+
+/** The runs that the engine has for a turn, newest first; its lists lag behind by seconds. */
+export async function runsOfTurn(
+  engine: RunEngine,
+  turnId: string,
+  kind: 'look' | 'sweep',
+): Promise<RunSummary[]> {
+  const runs: RunSummary[] = []
+  for await (const run of engine.list({ tag: turnTag(turnId) }, kind)) {
+    if (turnOf(run.tags) === turnId) runs.push(run)
+  }
+  return runs
+}

@@ -2,16 +2,20 @@ import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AGENT_TASK_ID } from '../agent/turn.ts'
 import { DispatchError } from '../engine/engine-error.ts'
-import { problem } from '../errors.ts'
+import { isFinished } from '../engine/run-status.ts'
 import type { PendingDispatch, RunAhead, StartedTurn } from '../stores/turns.ts'
-import { type ServiceContext, turnTag } from './context.ts'
+import { runsOfTurn, type ServiceContext, turnTag } from './context.ts'
 import { buildPayload, type PayloadParts } from './engine-payload.ts'
 
-/** How long a run ahead may stay without its engine id before whoever waits dispatches it. */
+/** How long a run ahead may stay without its engine id before whoever waits behind it dispatches it. */
 const PREDECESSOR_MS = 1_000
+/** Those further behind leave the takeover to the one in front of them for this much longer. */
+const STAGGER_MS = 500
 /** How long a start waits for the runs ahead of it in all. */
 const GIVE_UP_MS = 8_000
 const LOOK_MS = 40
+/** What is left for the engine at least, however long the runs ahead took. */
+const MIN_SEND_MS = 2_000
 const SECONDS_PER_DAY = 86_400
 
 export interface Dispatcher {
@@ -20,17 +24,25 @@ export interface Dispatcher {
    * the turn then is nothing, or an `abandoned` row.
    * @returns the engine's run id
    */
-  dispatch(
-    turn: StartedTurn & { userId: string; idempotencyKey: string | null },
-    traceparent?: string,
-  ): Promise<string>
-  /** Hands a turn over whose dispatcher died. Safe to repeat: the engine key is the same. */
-  redispatch(pending: PendingDispatch): Promise<string>
+  dispatch(turn: StoredTurn, options: DispatchOptions): Promise<string>
+  /**
+   * Finishes the dispatch of a turn whose dispatcher died, after those ahead of it with the same fate. A run that
+   * the engine has for it is recorded; otherwise the turn is sent, or withdrawn when `send` is false or a
+   * cancel was asked for.
+   * @returns the engine's run id; undefined when the turn was taken back
+   */
+  redispatch(pending: PendingDispatch, options?: { send: boolean }): Promise<string | undefined>
   /** Hands a turn over that has no row, because the database is away. */
-  send(parts: PayloadParts, key: EngineKeyParts): Promise<string>
+  send(parts: PayloadParts, key: EngineKeyParts, deadline: number): Promise<string>
 }
 
 export type StoredTurn = StartedTurn & { userId: string; idempotencyKey: string | null }
+
+export interface DispatchOptions {
+  traceparent?: string | undefined
+  /** When the start must be over, by `performance.now()`. */
+  deadline: number
+}
 
 export interface EngineKeyParts {
   userId: string
@@ -41,7 +53,7 @@ export interface EngineKeyParts {
 export function dispatcher(context: ServiceContext): Dispatcher {
   const { stores, engine, log, tags, settings } = context
 
-  async function send(parts: PayloadParts, key: EngineKeyParts): Promise<string> {
+  async function send(parts: PayloadParts, key: EngineKeyParts, deadline?: number): Promise<string> {
     const payload = buildPayload(parts, settings)
     return engine.start(payload, {
       engineKey: engineKey(parts.turnId, key),
@@ -50,17 +62,34 @@ export function dispatcher(context: ServiceContext): Dispatcher {
       ttlSeconds: settings.ttlSeconds,
       maxDurationSeconds: settings.maxDurationSeconds,
       keySeconds: settings.retentionDays * SECONDS_PER_DAY,
+      ...(deadline === undefined
+        ? {}
+        : { deadlineMs: Math.max(MIN_SEND_MS, Math.round(deadline - performance.now())) }),
     })
   }
 
   /**
-   * The engine keeps the order in which it is told, so a turn goes out only when all ahead of it have. One
-   * whose process died is sent by whoever waits behind it.
+   * Sends a turn that somebody may have sent before. The engine forgets the key of a failed run and keeps that
+   * of a cancelled one, so its runs are looked up first. From the second attempt on a live run is either of
+   * this attempt, then the key finds it, or of an earlier one, which is being cancelled.
    */
-  async function predecessors(ahead: RunAhead[]): Promise<string[]> {
+  async function sendAgain(parts: PayloadParts, key: EngineKeyParts, deadline?: number): Promise<string> {
+    const runs = await runsOfTurn(engine, parts.turnId, 'look')
+    const earlier = runs.filter(({ status }) => status !== 'cancelled')
+    const usable = earlier.find(({ status }) => key.attempt === 0 || isFinished(status))
+    if (usable !== undefined) return usable.runId
+    const attempt = Math.max(key.attempt, runs.length - earlier.length)
+    return send(parts, { ...key, attempt }, deadline)
+  }
+
+  /**
+   * The engine keeps the order in which it is told, so a turn goes out only when all ahead of it have. One
+   * whose process died is sent by the turn behind it.
+   */
+  async function predecessors(ahead: RunAhead[], deadline: number): Promise<string[]> {
     const known = new Map(ahead.map((run) => [run.turnId, run.runId]))
-    const givesUpAt = performance.now() + GIVE_UP_MS
-    let takesOverAt = performance.now() + PREDECESSOR_MS
+    const givesUpAt = Math.min(performance.now() + GIVE_UP_MS, deadline - MIN_SEND_MS)
+    let first: { turnId: string; since: number } | undefined
     for (;;) {
       const waiting = [...known].filter(([, runId]) => runId === null).map(([turnId]) => turnId)
       if (waiting.length === 0) return [...known.values()].filter((runId) => runId !== null)
@@ -73,59 +102,102 @@ export function dispatcher(context: ServiceContext): Dispatcher {
         else known.set(turnId, run.runId)
       }
       const stuck = pending.find((run) => run.runId === null && run.status === 'dispatching')
-      if (stuck !== undefined && performance.now() > takesOverAt) {
-        log.warn({ turnId: stuck.turnId }, 'dispatching a turn whose dispatcher is silent')
-        known.set(stuck.turnId, await redispatch(stuck))
-        takesOverAt = performance.now() + PREDECESSOR_MS
-      }
+      if (stuck === undefined) continue
+      if (stuck.turnId !== first?.turnId) first = { turnId: stuck.turnId, since: performance.now() }
+      if (performance.now() - first.since < PREDECESSOR_MS + STAGGER_MS * (waiting.length - 1)) continue
+      log.warn({ turnId: stuck.turnId }, 'dispatching a turn whose dispatcher is silent')
+      await redispatch(stuck).catch((error: unknown) => {
+        log.warn({ err: error, turnId: stuck.turnId }, 'it could not be dispatched either')
+      })
+      first.since = performance.now()
     }
   }
 
-  async function record(turnId: string, runId: string): Promise<void> {
-    try {
-      const recorded = await stores.turns.record(turnId, runId)
-      if (recorded?.cancelRequested) await engine.cancel(runId)
-    } catch (error) {
+  /** @returns the run that the turn has; undefined when the turn was taken back meanwhile */
+  async function record(turnId: string, runId: string): Promise<string | undefined> {
+    const recorded = await stores.turns.record(turnId, runId).catch((error: unknown) => {
       // The run goes ahead; the observer or the sweeper records it by its turn tag.
       log.warn({ err: error, turnId, runId }, 'the run id could not be recorded')
+      return { state: 'recorded', cancelRequested: false } as const
+    })
+    switch (recorded.state) {
+      case 'recorded':
+        if (recorded.cancelRequested) await stop(runId)
+        return runId
+      case 'other':
+        await stop(runId)
+        return recorded.runId
+      case 'gone':
+        await stop(runId)
+        return undefined
+      case 'abandoned':
+        // The sweeper stops it, once the turn's key leads elsewhere.
+        return undefined
     }
   }
 
-  async function redispatch(pending: PendingDispatch): Promise<string> {
+  async function stop(runId: string): Promise<void> {
+    await engine.cancel(runId).catch((error: unknown) => {
+      log.warn({ err: error, runId }, 'the sweeper will cancel the run')
+    })
+  }
+
+  async function redispatch(pending: PendingDispatch, { send: mayBeSent } = { send: true }) {
     const { turnId, input, conversationId, position } = pending
-    if (input === null) throw problem('internal', { cause: new Error(`turn ${turnId} has no input`) })
+    if (!mayBeSent || input === null || pending.cancelRequestedAt !== null) return drop(turnId)
     const behind =
       conversationId === null || position === null
         ? { history: [], ahead: [] }
         : await stores.turns.context(conversationId, position)
-    const ahead = behind.ahead.map((run) => run.runId).filter((runId) => runId !== null)
-    const runId = await send({ ...input, turnId, conversationId, history: behind.history, ahead }, pending)
-    await record(turnId, runId)
-    return runId
+    const ahead: string[] = []
+    for (const run of behind.ahead) {
+      const runId = run.runId ?? (await redispatchIfPending(run.turnId))
+      if (runId !== undefined) ahead.push(runId)
+    }
+    const parts = { ...input, turnId, conversationId, history: behind.history, ahead }
+    return record(turnId, await sendAgain(parts, pending))
+  }
+
+  async function redispatchIfPending(turnId: string): Promise<string | undefined> {
+    const [pending] = await stores.turns.pending([turnId])
+    if (pending === undefined || pending.runId !== null) return pending?.runId ?? undefined
+    return pending.status === 'dispatching' ? redispatch(pending) : undefined
+  }
+
+  /** A turn that is not to be sent: it keeps the run that it has, or goes. */
+  async function drop(turnId: string): Promise<string | undefined> {
+    const [run] = await runsOfTurn(engine, turnId, 'look')
+    if (run !== undefined) return record(turnId, run.runId)
+    await stores.turns.withdraw(turnId, 'gone')
+    return undefined
+  }
+
+  async function handOver(turn: StoredTurn, { traceparent, deadline }: DispatchOptions): Promise<string> {
+    let sending = false
+    try {
+      const ahead = await predecessors(turn.ahead, deadline)
+      sending = true
+      const parts = { ...turn, ahead, traceparent }
+      return turn.revived ? await sendAgain(parts, turn, deadline) : await send(parts, turn, deadline)
+    } catch (error) {
+      const unknown = sending && error instanceof DispatchError && error.outcome === 'unknown'
+      // A revived turn may have a run from its first dispatch, whatever became of this one.
+      await stores.turns
+        .withdraw(turn.turnId, unknown || turn.revived ? 'abandoned' : 'gone')
+        .catch((cause) => log.warn({ err: cause, turnId: turn.turnId }, 'the sweeper will withdraw the turn'))
+      throw error
+    }
   }
 
   return {
     send,
     redispatch,
-    async dispatch(turn, traceparent) {
-      const runId = await handOver(turn, traceparent)
-      await record(turn.turnId, runId)
+    async dispatch(turn, options) {
+      const runId = await record(turn.turnId, await handOver(turn, options))
+      // Somebody took this dispatcher for dead and the turn back.
+      if (runId === undefined) throw new DispatchError('engine_unavailable', 'refused')
       return runId
     },
-  }
-
-  async function handOver(turn: StoredTurn, traceparent: string | undefined): Promise<string> {
-    try {
-      const ahead = await predecessors(turn.ahead)
-      return await send({ ...turn, ahead, traceparent }, turn)
-    } catch (error) {
-      // A revived turn may have a run from its first dispatch, whatever became of this one.
-      const certain = !(error instanceof DispatchError && error.outcome === 'unknown') && !turn.revived
-      await stores.turns
-        .withdraw(turn.turnId, certain ? 'gone' : 'abandoned')
-        .catch((cause) => log.warn({ err: cause, turnId: turn.turnId }, 'the sweeper will withdraw the turn'))
-      throw error
-    }
   }
 }
 

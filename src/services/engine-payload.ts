@@ -44,14 +44,21 @@ export function buildPayload(parts: PayloadParts, { largePayloads }: { largePayl
   return turn
 }
 
+/**
+ * A turn begins with a message of the user; seeded history (position 0) may begin with an assistant's. What is
+ * left of a turn whose beginning the window has cut off is not one.
+ */
 function turnsOf(history: PayloadParts['history']): TurnMessage[][] {
-  const groups = new Map<number, TurnMessage[]>()
+  const turns: TurnMessage[][] = []
+  let position = 0
   for (const message of history) {
-    const group = groups.get(message.position) ?? []
-    group.push(bare(message))
-    groups.set(message.position, group)
+    const begins = message.role === 'user' || message.position !== position
+    position = message.position
+    if (begins || turns.length === 0) turns.push([])
+    turns.at(-1)?.push(bare(message))
   }
-  return [...groups.values()]
+  const isCut = history[0]?.role === 'assistant' && history[0].position > 0
+  return isCut ? turns.slice(1) : turns
 }
 
 const bare = ({ id, role, parts }: TurnMessage): TurnMessage => ({ id, role, parts })

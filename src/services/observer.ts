@@ -3,6 +3,7 @@ import type { RunSummary } from '../engine/run-engine.ts'
 import { isFinished } from '../engine/run-status.ts'
 import { type ServiceContext, turnOf } from './context.ts'
 import type { Finalizer } from './finalizer.ts'
+import { limited } from './lanes.ts'
 
 export interface Observer {
   /** Follows this instance's runs until `signal` aborts. */
@@ -13,7 +14,10 @@ export interface Observer {
 
 /** The SDK keeps every row that a subscription ever saw, so it is opened anew. */
 const REOPEN_MS = 10 * 60_000
+/** A subscription reports runs of this age when it is opened. */
+const REPORTED_MS = 2 * 60 * 60_000
 const PAUSE_MS = 1_000
+const LANES = 16
 
 /**
  * Makes it fast: one realtime subscription per instance to its own tag. What it misses, `check_at` and the
@@ -36,15 +40,19 @@ export function observer({ stores, engine, log, tags }: ServiceContext, finalize
     }
   }
 
+  /** Rows that an earlier subscription reported come again; only what changed is worth a statement. */
+  const seen = new Map<string, { status: string; createdAt: number }>()
+  const inLine = limited(LANES)
+
   async function follow(signal: AbortSignal): Promise<void> {
     const reopen = AbortSignal.any([signal, AbortSignal.timeout(REOPEN_MS)])
-    // Rows that an earlier subscription reported come again; only what changed is worth a statement.
-    const seen = new Map<string, string>()
+    const oldest = Date.now() - REPORTED_MS
+    for (const [runId, { createdAt }] of seen) if (createdAt < oldest) seen.delete(runId)
     try {
       for await (const run of engine.changes(tags.instance, reopen)) {
-        if (seen.get(run.runId) === run.status) continue
-        seen.set(run.runId, run.status)
-        void notice(run)
+        if (seen.get(run.runId)?.status === run.status) continue
+        seen.set(run.runId, { status: run.status, createdAt: run.createdAt.getTime() })
+        void inLine(() => notice(run))
       }
     } catch (error) {
       if (reopen.aborted) return
@@ -56,9 +64,8 @@ export function observer({ stores, engine, log, tags }: ServiceContext, finalize
     async watch(signal) {
       while (!signal.aborted) {
         await follow(signal)
+        // The next subscription begins with what changed meanwhile.
         await sleep(PAUSE_MS, undefined, { signal }).catch(() => {})
-        // Events may have been missed meanwhile.
-        if (!signal.aborted) await stores.sweeps.checkAllNow().catch(() => {})
       }
     },
     onRunning: (listener) => listeners.push(listener),

@@ -14,6 +14,8 @@ export interface PartialAnswer {
 const LAST = new Set(['finish', 'abort', 'error'])
 /** A stopped worker writes its last chunk within half a second; a killed one never does. */
 const SILENCE_MS = 1_000
+/** The first record comes when the stream is open, which takes a slow network a while. */
+const FIRST_MS = 2_000
 const DEADLINE_MS = 5_000
 
 /**
@@ -39,11 +41,12 @@ async function collect(
 ): Promise<{ chunks: IndexedChunk[]; truncated: boolean }> {
   const stop = new AbortController()
   const deadline = setTimeout(() => stop.abort(), DEADLINE_MS)
-  const silence = setTimeout(() => stop.abort(), SILENCE_MS)
+  let silence = setTimeout(() => stop.abort(), FIRST_MS)
   const chunks: IndexedChunk[] = []
   try {
     for await (const record of engine.chunks(runId, stop.signal)) {
-      silence.refresh()
+      clearTimeout(silence)
+      silence = setTimeout(() => stop.abort(), SILENCE_MS)
       if (record.index < chunks.length) continue
       // Trimmed at its head, or a gap: what follows cannot be placed.
       if (record.index > chunks.length) return { chunks, truncated: true }

@@ -1,25 +1,27 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { RunSnapshot, RunSummary } from '../engine/run-engine.ts'
 import { isFinished } from '../engine/run-status.ts'
+import { Problem } from '../errors.ts'
 import type { DueRun } from '../stores/sweeps.ts'
-import { type ServiceContext, turnOf, turnTag } from './context.ts'
+import { runsOfTurn, type ServiceContext } from './context.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Finalizer } from './finalizer.ts'
+import { inLanes } from './lanes.ts'
 
 export interface Sweeper {
-  /** Looks at due runs until `signal` aborts. */
-  run(signal: AbortSignal): Promise<void>
-  /** One round. @returns how many runs were due */
+  /** Looks at the due runs. @returns how many there were */
   sweep(): Promise<number>
 }
 
-const INTERVAL_MS = 2_000
-const BATCH = 100
+export const SWEEP_BATCH = 500
 /** From this many due runs on, pages of the engine's list are cheaper than single questions. */
 const LIST_FROM = 20
-const PARALLEL = 5
+/** A page holds a hundred runs; it is worth asking for while it may answer for this many due ones. */
+const DUE_PER_PAGE = 4
+const PAGE = 100
+const LANES = 8
 /** A run counts as unknown to the engine after two misses this far apart: its lists lag. */
 const MISS_MS = 60_000
+const PING_MS = 500
 
 /**
  * Makes it certain: every unfinished row has a `check_at`, and whoever finds it due asks the engine and acts.
@@ -27,72 +29,68 @@ const MISS_MS = 60_000
  */
 export function sweeper(context: ServiceContext, dispatcher: Dispatcher, finalizer: Finalizer): Sweeper {
   const { stores, engine, log, tags } = context
+  /** The engine did not answer: until it does, only what is overdue is seen to. */
+  let away = false
 
   async function look(due: DueRun, listed: Map<string, RunSummary> | undefined): Promise<void> {
     try {
-      if (due.status === 'abandoned') await settleAbandoned(due)
+      if (away) await giveUp(due)
+      else if (due.status === 'abandoned') await settleAbandoned(due)
       else if (due.runId === null) await findDispatch(due)
       else await check(due, due.runId, listed?.get(due.runId))
     } catch (error) {
       log.warn({ err: error, turnId: due.turnId, runId: due.runId }, 'sweeping a run failed; it stays due')
+      if (!isEngineAway(error)) return
+      away = true
+      await giveUp(due)
     }
   }
 
-  /** A dispatch that nobody finished: look it up before anything is sent, a blind second one could run twice. */
+  /** The engine is away: a turn whose time is over ends all the same. */
+  async function giveUp(due: DueRun): Promise<void> {
+    if (due.overdue && due.status !== 'abandoned') await finalizer.fail(due.turnId, due.runId, 'timed_out')
+  }
+
+  /** A dispatch that nobody finished: with a key its caller will ask for it; without, nobody knows of it. */
   async function findDispatch(due: DueRun): Promise<void> {
-    const found = await findByTurn(due.turnId)
-    if (found !== undefined) {
-      const recorded = await stores.turns.record(due.turnId, found.runId)
-      if (recorded?.cancelRequested) await engine.cancel(found.runId)
-      if (isFinished(found.status)) await finalizer.settle(due.turnId, found.runId)
-      return
-    }
     const [pending] = await stores.turns.pending([due.turnId])
     if (pending === undefined || pending.runId !== null || pending.status !== 'dispatching') return
-    if (due.keyed && !due.overdue && !due.cancelRequested) await dispatcher.redispatch(pending)
-    else await stores.turns.withdraw(due.turnId, 'gone')
+    const runId = await dispatcher.redispatch(pending, { send: due.keyed && !due.overdue })
+    if (runId !== undefined) await finalizer.settle(due.turnId, runId)
   }
 
-  /** The caller was told 503: whatever the engine made of it is stopped, and only a key's row is kept. */
+  /**
+   * The caller was told 503. A run that goes on all the same is stopped, and only a key's row is kept. One that
+   * has ended by itself is left for the key: it must not run twice.
+   */
   async function settleAbandoned(due: DueRun): Promise<void> {
-    const found = await findByTurn(due.turnId)
-    if (found !== undefined) {
+    const runs = await runsOfTurn(engine, due.turnId, 'sweep')
+    const live = runs.filter(({ status }) => !isFinished(status))
+    if (live.length > 0) {
       // First the key, then the run: a retry that comes in between must not find the cancelled run.
-      if (!(await stores.sweeps.settleAbandoned(due.turnId))) return
-      await engine.cancel(found.runId)
+      if (!(await stores.sweeps.giveUpRun(due.turnId))) return
+      for (const { runId } of live) await engine.cancel(runId)
     }
     if (!due.keyed) await stores.turns.withdraw(due.turnId, 'gone')
   }
 
   async function check(due: DueRun, runId: string, listed: RunSummary | undefined): Promise<void> {
     if (due.cancelRequested) await engine.cancel(runId)
-    if (listed !== undefined && !isFinished(listed.status) && !due.cancelRequested && !due.overdue) {
-      if (listed.status === 'running')
-        await stores.turns.markRunning(due.turnId, runId, listed.startedAt ?? null)
-      return
-    }
-    const run = await ask(due, runId)
-    if (run === 'away') {
-      if (due.overdue) await finalizer.fail(due.turnId, runId, 'timed_out')
-      return
-    }
+    const goesOn = listed !== undefined && !isFinished(listed.status)
+    if (goesOn && !due.cancelRequested && !due.overdue) return observe(due, runId, listed)
+    const run = await engine.get(runId, 'sweep')
     if (run === undefined) return missed(due, runId)
+    // The engine has lost its runs: no need to find that out one by one.
+    if (run.failureCode === 'worker_lost') await stores.sweeps.checkAllNow()
     if (await finalizer.settle(due.turnId, runId, run)) return
-    if (due.overdue) {
-      await engine.cancel(runId)
-      await finalizer.fail(due.turnId, runId, 'timed_out')
-    } else if (run.status === 'running' && due.status !== 'running') {
-      await stores.turns.markRunning(due.turnId, runId, run.startedAt ?? null)
-    }
+    if (!due.overdue) return observe(due, runId, run)
+    await engine.cancel(runId)
+    await finalizer.fail(due.turnId, runId, 'timed_out', { readable: true })
   }
 
-  async function ask(due: DueRun, runId: string): Promise<RunSnapshot | undefined | 'away'> {
-    try {
-      return await engine.get(runId, 'sweep')
-    } catch (error) {
-      if (!due.overdue) throw error
-      return 'away'
-    }
+  async function observe(due: DueRun, runId: string, run: RunSummary | RunSnapshot): Promise<void> {
+    if (run.status === 'running' && due.status !== 'running')
+      await stores.turns.markRunning(due.turnId, runId, run.startedAt ?? null)
   }
 
   async function missed(due: DueRun, runId: string): Promise<void> {
@@ -101,43 +99,45 @@ export function sweeper(context: ServiceContext, dispatcher: Dispatcher, finaliz
     else await stores.sweeps.noteMissed(due.turnId)
   }
 
-  async function findByTurn(turnId: string): Promise<RunSummary | undefined> {
-    for await (const run of engine.list({ tag: turnTag(turnId) })) {
-      if (turnOf(run.tags) === turnId) return run
-    }
-    return undefined
-  }
-
-  /** Many due runs: one pass over the engine's list instead of a question each. */
+  /** Many due runs: pages of the engine's list, newest first, instead of a question each. */
   async function list(due: DueRun[]): Promise<Map<string, RunSummary> | undefined> {
-    if (due.length < LIST_FROM) return undefined
+    if (due.length < LIST_FROM || away) return undefined
     const createdFrom = new Date(Math.min(...due.map((run) => run.createdAt.getTime())) - MISS_MS)
     const runs = new Map<string, RunSummary>()
-    for await (const run of engine.list({ tag: await tags.service(), createdFrom })) runs.set(run.runId, run)
+    for await (const run of engine.list({ tag: await tags.service(), createdFrom })) {
+      runs.set(run.runId, run)
+      if (runs.size >= (due.length / DUE_PER_PAGE) * PAGE) break
+    }
     return runs
   }
 
-  async function sweep(): Promise<number> {
-    const due = await stores.sweeps.claim(BATCH)
-    const listed = await list(due)
-    const queue = [...due]
-    const work = async () => {
-      for (let run = queue.shift(); run !== undefined; run = queue.shift()) await look(run, listed)
+  async function isBack(): Promise<boolean> {
+    try {
+      await engine.ping(PING_MS)
+      return true
+    } catch {
+      return false // Why is logged by those who need it.
     }
-    await Promise.all(Array.from({ length: PARALLEL }, work))
-    return due.length
   }
 
   return {
-    sweep,
-    async run(signal) {
-      while (!signal.aborted) {
-        const count = await sweep().catch((error: unknown) => {
-          log.warn({ err: error }, 'the sweep failed')
-          return 0
-        })
-        if (count < BATCH) await sleep(INTERVAL_MS, undefined, { signal }).catch(() => {})
+    async sweep() {
+      if (away && (await isBack())) {
+        away = false
+        // Its events were missed.
+        await stores.sweeps.checkAllNow()
       }
+      const due = await stores.sweeps.claim(SWEEP_BATCH)
+      const listed = await list(due).catch((error: unknown) => {
+        log.warn({ err: error }, 'the runs could not be listed')
+        away ||= isEngineAway(error)
+        return undefined
+      })
+      await inLanes(LANES, due, (run) => look(run, listed))
+      return due.length
     },
   }
 }
+
+const isEngineAway = (error: unknown): boolean =>
+  error instanceof Problem && error.code === 'engine_unavailable'

@@ -7,10 +7,12 @@ import { problem } from '../errors.ts'
 import { isAway } from '../stores/database.ts'
 import type { Metadata } from '../stores/schema.ts'
 import type { NewTurn, StartedTurn } from '../stores/turns.ts'
+import type { Adoption } from './adoption.ts'
 import type { Canceller } from './canceller.ts'
 import type { ServiceContext } from './context.ts'
-import type { Dispatcher } from './dispatcher.ts'
+import type { Dispatcher, DispatchOptions } from './dispatcher.ts'
 import { buildPayload } from './engine-payload.ts'
+import { interrupt } from './interruption.ts'
 
 /** What a caller asks for: the body of start, sync and stream (contract §3). */
 export interface TurnRequest {
@@ -42,6 +44,8 @@ export interface TurnService {
 }
 
 const TITLE_CODE_POINTS = 100
+/** How long a start may take in all, whatever is slow: the database, the runs ahead, the engine. */
+const START_MS = 10_000
 const REPLAY_WAIT_MS = 10_000
 const REPLAY_LOOK_MS = 50
 
@@ -49,24 +53,29 @@ export function turnService(
   context: ServiceContext,
   dispatcher: Dispatcher,
   canceller: Canceller,
+  adoption: Adoption,
 ): TurnService {
   const { stores, log } = context
 
   return {
     async start(caller, request, { idempotencyKey, traceparent, charge }) {
+      const deadline = performance.now() + START_MS
       const turn = newTurn(caller, request, idempotencyKey ?? null)
       buildPayload({ ...turn, history: [], ahead: [], traceparent }, context.settings)
       await charge(
         idempotencyKey !== undefined && (await isReplay(caller, idempotencyKey)) ? 'read' : 'start',
       )
       const outcome = await stores.turns.start(turn).catch((error: unknown) => {
-        if (isAway(error) && turn.newConversation) return undefined
+        if (!isAway(error)) throw error
+        if (turn.newConversation) return undefined
+        // The answer may have been lost, not the statement: what it wrote must not be run.
+        adoption.takeBack(turn.turnId)
         throw error
       })
-      if (outcome === undefined) return startUnstored(turn, traceparent)
+      if (outcome === undefined) return startUnstored(turn, { traceparent, deadline })
       switch (outcome.outcome) {
         case 'created':
-          return startStored(caller, turn, outcome, traceparent)
+          return startStored(turn, outcome, { traceparent, deadline })
         case 'replay':
           return replay(outcome.turnId, outcome)
         case 'mismatch':
@@ -89,49 +98,28 @@ export function turnService(
     })
   }
 
-  async function startStored(caller: Caller, turn: NewTurn, started: StartedTurn, traceparent?: string) {
-    const { conversationId } = started
-    const behind = turn.ifBusy === 'interrupt' ? await interrupt(started) : started
-    const runId = await dispatcher.dispatch(
-      { ...started, ...behind, userId: caller.userId, idempotencyKey: turn.idempotencyKey },
-      traceparent,
-    )
-    return { runId, conversationId, replayed: false }
-  }
-
-  /** Ends the runs ahead, partial answers kept, and reads what the conversation holds then. */
-  async function interrupt(started: StartedTurn) {
-    const known = started.ahead.filter((run) => run.runId !== null)
-    if (known.length === 0) return started
-    try {
-      await Promise.all(known.map((run) => canceller.end(run.turnId, run.runId ?? '')))
-      return await stores.turns.context(started.conversationId, started.position)
-    } catch (error) {
-      log.warn({ err: error, turnId: started.turnId }, 'starting behind runs that the sweeper will cancel')
-      return started
-    }
+  async function startStored(turn: NewTurn, started: StartedTurn, options: DispatchOptions) {
+    const behind = turn.ifBusy === 'interrupt' ? await interrupt(context, canceller, started) : {}
+    const { userId, idempotencyKey } = turn
+    const runId = await dispatcher.dispatch({ ...started, ...behind, userId, idempotencyKey }, options)
+    return { runId, conversationId: started.conversationId, replayed: false }
   }
 
   /** The database is away: the run goes ahead all the same and is adopted when it is back. */
-  async function startUnstored(turn: NewTurn, traceparent?: string): Promise<StartedRun> {
+  async function startUnstored(
+    turn: NewTurn,
+    { traceparent, deadline }: DispatchOptions,
+  ): Promise<StartedRun> {
     log.warn({ turnId: turn.turnId }, 'starting a run without storing it: the database is away')
+    const { turnId, userId, actor, metadata, idempotencyKey, requestHash, message, assistantMessageId } = turn
+    const origin = { userId, actor, metadata, idempotencyKey, requestHash }
     const runId = await dispatcher.send(
-      {
-        ...turn,
-        conversationId: null,
-        history: seedTurns(turn.seed),
-        ahead: [],
-        traceparent,
-        origin: {
-          userId: turn.userId,
-          actor: turn.actor,
-          metadata: turn.metadata,
-          idempotencyKey: turn.idempotencyKey,
-          requestHash: turn.requestHash,
-        },
-      },
+      { ...turn, conversationId: null, history: seedTurns(turn.seed), ahead: [], traceparent, origin },
       { ...turn, attempt: 0 },
+      deadline,
     )
+    const input = { message, conversationId: null, newConversation: false, assistantMessageId }
+    adoption.remember({ turnId, runId, ...origin, input, createdAt: new Date() })
     return { runId, replayed: false }
   }
 
@@ -198,11 +186,4 @@ function hashOf(
   return createHash('sha256').update(JSON.stringify(canonical)).digest('hex')
 }
 
-/** Seeded history as turns: each user message begins one. */
-function seedTurns(seed: TurnMessage[]): Array<TurnMessage & { position: number }> {
-  let position = 0
-  return seed.map((message) => {
-    if (message.role === 'user') position += 1
-    return { ...message, position }
-  })
-}
+const seedTurns = (seed: TurnMessage[]) => seed.map((message) => ({ ...message, position: 0 }))

@@ -7,7 +7,8 @@ import type { Schema } from './schema.ts'
 export interface Database {
   /**
    * Runs one round trip. Deadlocks and serialization failures are repeated twice; when the database is away
-   * the rejection is `database_unavailable`, and for the second after that every call is refused at once.
+   * the rejection is `database_unavailable`. From then on one call a second tries whether it is back, and all
+   * others are refused at once.
    */
   run<T>(work: (db: Kysely<Schema>) => Promise<T>): Promise<T>
   /** A prepared statement on a hot path, where building the query would cost more than running it. */
@@ -26,12 +27,13 @@ export interface DatabaseOptions {
 }
 
 const CONNECT_TIMEOUT_MS = 2_000
-const STATEMENT_TIMEOUT_MS = 5_000
+const STATEMENT_TIMEOUT_MS = 4_000
 /** Counted by the client, for a network that swallows the answer. */
-const QUERY_TIMEOUT_MS = 6_000
+const QUERY_TIMEOUT_MS = 5_000
 const BREAKER_MS = 1_000
 const REPEATABLE = new Set(['40P01', '40001'])
 const REPETITIONS = 2
+const QUERY_CANCELED = '57014'
 /** Classes of SQLSTATE that say "the database is away", not "the statement is wrong". */
 const AWAY_CLASSES = new Set(['08', '53', '57'])
 const NETWORK_CODES = new Set([
@@ -64,27 +66,35 @@ export function openDatabase({ url, poolMax, log }: DatabaseOptions): Database {
   pool.on('error', (error) => log.warn({ err: error }, 'idle database connection broke'))
   const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool: discarding(pool) }) })
   const recovered: Array<() => void> = []
-  let away = false
-  let refuseUntil = 0
+  const breaker = { away: false, trying: false, triedAt: 0 }
 
   async function guarded<T>(work: () => Promise<T>): Promise<T> {
-    if (Date.now() < refuseUntil) throw problem('database_unavailable')
-    for (let repetition = 0; ; repetition += 1) {
-      try {
-        const result = await work()
-        if (away) {
-          away = false
-          for (const listener of recovered) listener()
-        }
-        return result
-      } catch (error) {
-        if (repetition < REPETITIONS && REPEATABLE.has(codeOf(error))) continue
-        if (!isAway(error)) throw error
-        away = true
-        refuseUntil = Date.now() + BREAKER_MS
-        throw problem('database_unavailable', { cause: error })
-      }
+    const isTrial = breaker.away
+    if (isTrial) {
+      if (breaker.trying || Date.now() < breaker.triedAt + BREAKER_MS) throw problem('database_unavailable')
+      breaker.trying = true
     }
+    try {
+      const result = await repeated(work)
+      answered()
+      return result
+    } catch (error) {
+      if (!isAway(error)) {
+        answered()
+        throw error
+      }
+      // A statement that ran out of time says nothing about the others.
+      if (codeOf(error) !== QUERY_CANCELED) Object.assign(breaker, { away: true, triedAt: Date.now() })
+      throw problem('database_unavailable', { cause: error })
+    } finally {
+      if (isTrial) breaker.trying = false
+    }
+  }
+
+  function answered(): void {
+    if (!breaker.away) return
+    breaker.away = false
+    for (const listener of recovered) listener()
   }
 
   return {
@@ -115,6 +125,16 @@ export function isContentError(error: unknown): boolean {
 
 function codeOf(error: unknown): string {
   return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : ''
+}
+
+async function repeated<T>(work: () => Promise<T>): Promise<T> {
+  for (let repetition = 0; ; repetition += 1) {
+    try {
+      return await work()
+    } catch (error) {
+      if (repetition === REPETITIONS || !REPEATABLE.has(codeOf(error))) throw error
+    }
+  }
 }
 
 async function using<T>(client: pg.PoolClient, work: () => Promise<T>): Promise<T> {

@@ -19,12 +19,18 @@ export function sweepStore(database: Database) {
   return {
     /**
      * Claims due runs in one short statement: whoever claims a row pushes its `check_at` ahead, so several
-     * instances never look at the same row at once, and a claim that dies is due again by itself.
+     * instances never look at the same row at once, and a claim that dies is due again by itself. No row is
+     * looked at later than its deadline; abandoned ones ever more rarely, and not after it.
      */
     async claim(limit: number): Promise<DueRun[]> {
       const { rows } = await database.run((db) =>
         sql<DueRun>`
-          update runs set check_at = now() + case when cancel_requested_at is null then interval '60 seconds' else interval '10 seconds' end
+          update runs set check_at = case
+            when status = 'abandoned' then
+              case when deadline_at > now() then now() + greatest(interval '15 seconds', (now() - created_at) / 2) end
+            when status = 'dispatching' then now() + interval '15 seconds'
+            when deadline_at <= now() or cancel_requested_at is not null then now() + interval '10 seconds'
+            else least(deadline_at, now() + interval '60 seconds') end
           where id in (
             select id from runs
             where status in ('dispatching', 'abandoned', 'queued', 'running') and check_at <= now()
@@ -51,10 +57,13 @@ export function sweepStore(database: Database) {
       )
     },
 
-    /** Stops looking at an abandoned turn; its next dispatch must not find a run that was cancelled. */
-    async settleAbandoned(turnId: string): Promise<boolean> {
+    /**
+     * Before the run of an abandoned turn is cancelled: its next dispatch must not find that run by its key.
+     * @returns false when somebody has revived the turn
+     */
+    async giveUpRun(turnId: string): Promise<boolean> {
       const { rows } = await database.run((db) =>
-        sql`update runs set dispatch_attempt = dispatch_attempt + 1, check_at = null
+        sql`update runs set dispatch_attempt = dispatch_attempt + 1
             where id = ${turnId} and status = 'abandoned' returning id`.execute(db),
       )
       return rows.length > 0
@@ -104,12 +113,32 @@ export function sweepStore(database: Database) {
       return rows[0]?.count ?? 0
     },
 
+    /**
+     * Takes the next look for runs without a row: one instance a minute, or at once when `now` is true.
+     * @returns the moment up to which all runs are known to have their rows; undefined when it is not our turn
+     */
+    async claimAdoption(now: boolean): Promise<Date | undefined> {
+      const { rows } = await database.run((db) =>
+        sql<{ adoptedTo: Date }>`
+          update service_identity set adoption_claimed_at = now()
+          where ${now} or adoption_claimed_at is null or adoption_claimed_at < now() - interval '60 seconds'
+          returning adopted_to as "adoptedTo"`.execute(db),
+      )
+      return rows[0]?.adoptedTo
+    },
+
+    async noteAdopted(to: Date): Promise<void> {
+      await database.run((db) =>
+        sql`update service_identity set adopted_to = greatest(adopted_to, ${to}::timestamptz)`.execute(db),
+      )
+    },
+
     /** The id of this database: runs in a shared Trigger.dev environment are tagged with it. */
     async identity(candidate: string): Promise<string> {
       const { rows } = await database.run((db) =>
         sql<{ id: string }>`
-          with made as (insert into service_identity (id) values (${candidate}) on conflict do nothing returning id)
-          select id from made union all select id from service_identity limit 1`.execute(db),
+          insert into service_identity (id) values (${candidate})
+          on conflict (singleton) do update set singleton = true returning id`.execute(db),
       )
       return rows[0]?.id ?? candidate
     },

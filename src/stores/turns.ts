@@ -63,7 +63,8 @@ export type StartOutcome =
 
 export interface FinalTurn {
   turnId: string
-  runId: string
+  /** Null when the turn never got one. */
+  runId: string | null
   status: 'completed' | 'failed' | 'cancelled'
   output: TurnMessage | null
   text: string
@@ -75,6 +76,25 @@ export interface FinalTurn {
   startedAt: Date | null
   finishedAt: Date | null
 }
+
+/** A run that was started while the database was away. */
+export interface UnstoredTurn {
+  turnId: string
+  runId: string
+  userId: string
+  actor: string | null
+  metadata: Metadata
+  idempotencyKey: string | null
+  requestHash: string | null
+  input: TurnInput
+  createdAt: Date
+}
+
+/** What became of noting a run's id: somebody may have noted another one, or the turn was taken back. */
+export type Recorded =
+  | { state: 'recorded'; cancelRequested: boolean }
+  | { state: 'other'; runId: string }
+  | { state: 'abandoned' | 'gone' }
 
 export interface PendingDispatch {
   turnId: string
@@ -144,11 +164,8 @@ export function turnStore(database: Database, limits: TurnLimits) {
       )
     },
 
-    /**
-     * Notes the engine's id. A turn that was abandoned meanwhile is not brought back here.
-     * @returns whether a cancel was asked for meanwhile; undefined when the turn is gone
-     */
-    async record(turnId: string, runId: string): Promise<{ cancelRequested: boolean } | undefined> {
+    /** Notes the engine's id. A turn that was abandoned meanwhile is not brought back here. */
+    async record(turnId: string, runId: string): Promise<Recorded> {
       const [row] = await database.named<{ cancel: boolean }>(
         'record_run',
         `update runs set run_id = $2, status = case when status = 'dispatching' then 'queued' else status end
@@ -156,16 +173,24 @@ export function turnStore(database: Database, limits: TurnLimits) {
          returning cancel_requested_at is not null as cancel`,
         [turnId, runId],
       )
-      return row === undefined ? undefined : { cancelRequested: row.cancel }
+      if (row !== undefined) return { state: 'recorded', cancelRequested: row.cancel }
+      const [turn] = await this.pending([turnId])
+      if (turn === undefined) return { state: 'gone' }
+      return turn.runId === null ? { state: 'abandoned' } : { state: 'other', runId: turn.runId }
     },
 
-    /** Notes that the run executes; its next certain check is a minute away. */
+    /**
+     * Notes that the run executes; its next certain check is a minute away. The row is found by the engine's id
+     * before the turn's, see `finalize_turn`.
+     */
     async markRunning(turnId: string, runId: string, startedAt: Date | null): Promise<void> {
-      await database.run((db) =>
-        sql`update runs set status = 'running', run_id = coalesce(run_id, ${runId}),
-              started_at = coalesce(started_at, ${startedAt}, now()), missed_at = null,
-              check_at = now() + interval '60 seconds'
-            where (id = ${turnId} or run_id = ${runId}) and status in ('dispatching', 'queued')`.execute(db),
+      await database.named(
+        'mark_running',
+        `update runs set status = 'running', run_id = $2, started_at = coalesce(started_at, $3, now()),
+           missed_at = null, check_at = least(deadline_at, now() + interval '60 seconds')
+         where id = (select id from runs where id = $1 or run_id = $2 order by run_id = $2 desc nulls last limit 1)
+           and (run_id is null or run_id = $2) and status in ('dispatching', 'queued')`,
+        [turnId, runId, startedAt],
       )
     },
 
@@ -200,6 +225,17 @@ export function turnStore(database: Database, limits: TurnLimits) {
         }>`select withdraw_turn(${turnId}::uuid, ${fate === 'abandoned'}) as done`.execute(db),
       )
       return rows[0]?.done ?? false
+    },
+
+    /** Gives a run that was started without the database its row; its end is settled like any other's. */
+    async adopt(turn: UnstoredTurn): Promise<'adopted' | 'known' | 'superseded'> {
+      const argument = JSON.stringify({ ...turn, deadlineSeconds: limits.deadlineSeconds })
+      const { rows } = await database.run((db) =>
+        sql<{
+          outcome: 'adopted' | 'known' | 'superseded'
+        }>`select adopt_turn(${argument}::jsonb) as outcome`.execute(db),
+      )
+      return rows[0]?.outcome ?? 'known'
     },
 
     /** Whether the caller has used the key before: a replay costs a read, not a start. */

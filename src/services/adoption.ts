@@ -1,0 +1,109 @@
+import type { AgentTurn } from '../agent/turn.ts'
+import { isFinished } from '../engine/run-status.ts'
+import type { UnstoredTurn } from '../stores/turns.ts'
+import { type ServiceContext, turnOf } from './context.ts'
+
+export interface Adoption {
+  /** A run that this instance has started while the database was away; it gets its row when that is back. */
+  remember(turn: UnstoredTurn): void
+  /** A turn whose start had no answer from the database: if it was written after all, it is withdrawn. */
+  takeBack(turnId: string): void
+  /** The database is back: what this instance remembers is written. */
+  recovered(): Promise<void>
+  /**
+   * Looks through the engine's runs for ones without a row: those started without the database are adopted,
+   * others are stopped. Once a minute, whichever instance it is; `now`: at once.
+   */
+  search(now?: boolean): Promise<void>
+}
+
+/** The engine's lists lag behind, and clocks differ. */
+const OVERLAP_MS = 2 * 60_000
+/** A run younger than this may still be getting its row. */
+const ORPHAN_AGE_MS = 60_000
+const BATCH = 100
+/** What an outage may leave behind in memory; beyond it the search finds the rest. */
+const REMEMBERED = 10_000
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+
+export function adoption({ stores, engine, log, tags }: ServiceContext): Adoption {
+  const unstored = new Map<string, UnstoredTurn>()
+  const unwanted = new Set<string>()
+
+  async function adopt(turn: UnstoredTurn): Promise<void> {
+    const outcome = await stores.turns.adopt(turn)
+    if (outcome === 'superseded') await engine.cancel(turn.runId)
+    // Its row was written after all, only the answer of the database was lost.
+    if (outcome === 'known') await stores.turns.record(turn.turnId, turn.runId)
+    log.info(
+      { turnId: turn.turnId, runId: turn.runId, outcome },
+      'a run that was started without the database',
+    )
+  }
+
+  async function take({ runId, turnId }: { runId: string; turnId: string }): Promise<void> {
+    const run = await engine.get(runId, 'sweep')
+    if (run === undefined) return
+    const turn = run.payload === undefined ? undefined : unstoredTurn(run.payload, runId, run.createdAt)
+    if (turn !== undefined) return adopt(turn)
+    if (isFinished(run.status) || Date.now() - run.createdAt.getTime() < ORPHAN_AGE_MS) return
+    log.warn({ runId, turnId }, 'stopping a run that belongs to no turn')
+    await engine.cancel(runId)
+  }
+
+  return {
+    remember(turn) {
+      if (unstored.size < REMEMBERED) unstored.set(turn.turnId, turn)
+    },
+
+    takeBack(turnId) {
+      if (unwanted.size < REMEMBERED) unwanted.add(turnId)
+    },
+
+    async recovered() {
+      for (const turnId of unwanted) {
+        await stores.turns.withdraw(turnId, 'gone')
+        unwanted.delete(turnId)
+      }
+      for (const turn of unstored.values()) {
+        await adopt(turn)
+        unstored.delete(turn.turnId)
+      }
+    },
+
+    async search(now = false) {
+      const startedAt = new Date()
+      const adoptedTo = await stores.sweeps.claimAdoption(now)
+      if (adoptedTo === undefined) return
+      const createdFrom = new Date(adoptedTo.getTime() - OVERLAP_MS)
+      let batch: Array<{ runId: string; turnId: string }> = []
+      const takeBatch = async () => {
+        const unknown = new Set(await stores.sweeps.unknown(batch))
+        for (const run of batch) if (unknown.has(run.runId)) await take(run)
+        batch = []
+      }
+      for await (const { runId, tags: runTags } of engine.list({ tag: await tags.service(), createdFrom })) {
+        const turnId = turnOf(runTags)
+        if (turnId === undefined || !UUID.test(turnId)) continue
+        batch.push({ runId, turnId })
+        if (batch.length === BATCH) await takeBatch()
+      }
+      await takeBatch()
+      await stores.sweeps.noteAdopted(startedAt)
+    },
+  }
+}
+
+/** What the payload tells of a turn that could not be stored; undefined for one that was. */
+function unstoredTurn(payload: AgentTurn, runId: string, createdAt: Date): UnstoredTurn | undefined {
+  const { turnId, origin, message, assistantMessageId } = payload
+  if (origin === undefined) return undefined
+  const text = message.parts.map((part) => (part.type === 'text' ? part.text : '')).join('')
+  const input = {
+    message: { ...message, text },
+    conversationId: null,
+    newConversation: false,
+    assistantMessageId,
+  }
+  return { turnId, runId, ...origin, input, createdAt }
+}
