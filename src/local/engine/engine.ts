@@ -101,7 +101,7 @@ async function loadTasks(pool: Pool): Promise<void> {
   const broken = once(pool, 'broken').then(([error]) => {
     throw new Error(`The task files could not be loaded: ${error}`)
   })
-  pool.want(0)
+  pool.open()
   await Promise.race([loaded, broken])
   broken.catch(() => undefined)
 }

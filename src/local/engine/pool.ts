@@ -54,6 +54,11 @@ export class Pool extends EventEmitter<{
     return all.flatMap((child) => child.pid ?? [])
   }
 
+  /** Starts the first children: at least one, as it takes one to learn what the task files define. */
+  open(): void {
+    for (let n = Math.max(1, this.#options.spares); n > 0; n--) this.#start()
+  }
+
   /** Says how many runs wait for a child; the pool starts what is missing. */
   want(runs: number): void {
     this.#wanted = runs

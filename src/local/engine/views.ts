@@ -26,13 +26,17 @@ export function runView(run: Run, context: ViewContext): Record<string, unknown>
   }
 }
 
-/** A run as `GET /api/v1/runs` lists it: without payload and output. */
+/** A run as `GET /api/v1/runs` lists it: without payload, output and metadata. */
 export function runItem(run: Run, context: ViewContext): Record<string, unknown> {
   const { id } = ENVIRONMENT.env
   return { ...common(run, context), env: { id, name: 'dev', user: 'Local Developer' }, taskKind: 'STANDARD' }
 }
 
-const related = (run: Run, context: ViewContext) => ({ ...common(run, context), triggerFunction: 'trigger' })
+const related = (run: Run, context: ViewContext) => ({
+  ...common(run, context),
+  triggerFunction: 'trigger',
+  metadata: run.metadata,
+})
 
 function common(run: Run, context: ViewContext): Record<string, unknown> {
   return {
@@ -54,7 +58,6 @@ function common(run: Run, context: ViewContext): Record<string, unknown> {
     isTest: run.isTest,
     depth: run.depth,
     tags: run.tags,
-    metadata: run.metadata,
     region: ENVIRONMENT.env.id,
     ...flags(run),
   }
