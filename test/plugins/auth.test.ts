@@ -4,6 +4,7 @@ import { type Test, test } from 'tap'
 import { createKeySet } from '../../src/auth/key-set.ts'
 import type { AppConfig } from '../../src/config.ts'
 import { logSink, testApp } from '../support/app.ts'
+import { frozenClock } from '../support/clock.ts'
 import {
   base64,
   bearer,
@@ -59,6 +60,7 @@ test('a valid token says who calls, and until when', async (t) => {
 })
 
 test('a clock that is five seconds off is forgiven, more is not', async (t) => {
+  frozenClock(t)
   const app = whoApp(t)
   t.equal((await ask(app, `Bearer ${token({ exp: inSeconds(-3) })}`)).statusCode, 200)
   t.equal((await ask(app, `Bearer ${token({ nbf: inSeconds(3) })}`)).statusCode, 200)

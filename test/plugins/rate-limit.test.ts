@@ -8,6 +8,7 @@ import limits from '../../plugins/limits.ts'
 import type { AppConfig } from '../../src/config.ts'
 import { Problem } from '../../src/errors.ts'
 import { logSink, testApp, testConfig } from '../support/app.ts'
+import { frozenClock } from '../support/clock.ts'
 import { bearer, token } from '../support/tokens.ts'
 
 type RateLimit = Partial<AppConfig['rateLimit']>
@@ -41,21 +42,6 @@ const start = (app: App, own: object = {}, as?: string) =>
     headers: { ...bearer({ scope, ...own }), ...(as ? { 'x-effective-user': as } : {}) },
   })
 const read = (app: App, own: object = {}) => app.inject({ url: '/read', headers: bearer({ scope, ...own }) })
-
-/** A clock that stands still between steps. The limiter reads `Date.now`. */
-function frozenClock(t: Test) {
-  const real = Date.now
-  let now = real()
-  Date.now = () => now
-  t.teardown(() => {
-    Date.now = real
-  })
-  return {
-    advance(ms: number) {
-      now += ms
-    },
-  }
-}
 
 test('a used up bucket is 429 with everything needed to act on it', async (t) => {
   const clock = frozenClock(t)
