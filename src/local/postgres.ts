@@ -48,7 +48,7 @@ export async function startPostgres({ dataDir, log, ephemeral = false }: Options
     let stopped: Promise<void> | undefined
     const stop = async () => {
       await server.stop()
-      if (ephemeral) await rm(cluster, { recursive: true, force: true })
+      if (ephemeral) await rm(home.apart ? home.folder : cluster, { recursive: true, force: true })
       unlock()
     }
     return {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -41,6 +41,7 @@ export async function startTestDatabase(given: string | undefined): Promise<Test
 
 async function throwAwayServer(): Promise<{ url: string; stop(): Promise<void> }> {
   const dataDir = await mkdtemp(join(tmpdir(), 'agent-chat-tests-'))
+  await chmod(dataDir, 0o711) // When we are root the server is somebody else.
   const removed = () => rm(dataDir, { recursive: true, force: true, maxRetries: 3 })
   const quiet = { info() {}, warn: console.error, error: console.error }
   try {

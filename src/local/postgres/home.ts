@@ -5,7 +5,12 @@ import { localSecret } from '../secret.ts'
 import { type Account, canEnter, serverAccount } from './account.ts'
 
 /** Where the cluster, its password, lock and log are, and who runs the server. */
-export type Home = { folder: string; account: Account }
+export type Home = {
+  folder: string
+  account: Account
+  /** Not in the data folder, and so not removed together with it. */
+  apart: boolean
+}
 
 /**
  * The data folder itself, or, when root's server user cannot pass through to it (a checkout below /root), a
@@ -15,11 +20,11 @@ export type Home = { folder: string; account: Account }
 export async function findHome(dataDir: string): Promise<Home> {
   const folder = await prepareDataDir(dataDir)
   const account = await serverAccount(join(folder, 'postgres'))
-  if (await canEnter(folder, account)) return { folder, account }
+  if (await canEnter(folder, account)) return { folder, account, apart: false }
 
   const id = await localSecret(folder, 'postgres-folder')
   const elsewhere = await ownFolder(`/var/tmp/agent-chat-service-${id}`)
-  return { folder: elsewhere, account: await serverAccount(join(elsewhere, 'postgres')) }
+  return { folder: elsewhere, account: await serverAccount(join(elsewhere, 'postgres')), apart: true }
 }
 
 /**

@@ -4,8 +4,8 @@ import { reason } from '../data-dir.ts'
 import type { Log } from './log.ts'
 import { freePort, type Launch, type Server, startServer } from './server.ts'
 
-const restartPause = 250
-const restartAttempts = 5
+const pause = 250
+const attempts = 5
 
 /**
  * Runs the server until it is stopped. When it ends by itself (killed for its memory, say) it is started again on
@@ -39,27 +39,28 @@ export async function keepServer(launch: Launch, log: Log): Promise<{ port: numb
   }
 }
 
-/** A port that was free may be taken a moment later. */
+/** A port that was free may be taken a moment later, and connections of a killed server take a moment to end. */
 async function startSomewhere(launch: Launch): Promise<Server> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await startServer(launch, await freePort())
     } catch (error) {
-      if (attempt === 3 || !reason(error).includes('could not bind')) throw error
+      const passing = /could not bind|shared memory block/.test(reason(error))
+      if (!passing || attempt === attempts) throw error
     }
+    await sleep(pause)
   }
 }
 
-/** More than one attempt: the old server's connections take a moment to notice that it is gone. */
 async function startAgain(
   launch: Launch,
   port: number,
   signal: AbortSignal,
   log: Log,
 ): Promise<Server | undefined> {
-  for (let attempt = 1; attempt <= restartAttempts && !signal.aborted; attempt++) {
+  for (let attempt = 1; attempt <= attempts && !signal.aborted; attempt++) {
     try {
-      await sleep(restartPause, undefined, { signal })
+      await sleep(pause, undefined, { signal })
       return await startServer(launch, port)
     } catch (error) {
       if (!signal.aborted) log.error(reason(error))

@@ -8,8 +8,8 @@ import type { Log } from './log.ts'
 const run = promisify(execFile)
 
 /**
- * Stops the server that a killed process of ours left running on this cluster, and removes a pid file that
- * names no such server. Only for the holder of the folder's lock: it knows that nobody uses that server.
+ * Stops the server that a killed process of ours left running on this cluster. Only for the holder of the folder's
+ * lock: it knows that nobody uses that server.
  *
  * A fresh server instead of the old one means one way to start, with today's settings and a child to watch.
  */
@@ -19,34 +19,38 @@ export async function stopLeftover(cluster: string, log: Log): Promise<void> {
   if (pid === undefined) return
   if (await serves(pid, cluster)) {
     log.warn(`A database server (process ${pid}) was left behind by a process that was killed. Stopping it.`)
-    await endProcess(pid)
+    await endProcess(pid, cluster)
+  } else if (send(pid, 0)) {
+    // After a restart of the machine that pid is somebody else's, and Postgres would refuse to start for ever.
+    // The file of a dead server stays: Postgres finds out by it whether connections of that server live on.
+    await rm(file, { force: true })
   }
-  // After a restart of the machine the pid may be anybody's; Postgres would refuse to start for ever.
-  await rm(file, { force: true })
 }
 
 /** Asks for a fast shutdown, then insists. Resolves when the process is gone. */
-async function endProcess(pid: number): Promise<void> {
+async function endProcess(pid: number, cluster: string): Promise<void> {
   for (const [signal, patience] of [
     ['SIGINT', 10_000],
     ['SIGQUIT', 5_000],
     ['SIGKILL', 5_000],
   ] as const) {
-    if (!send(pid, signal)) return
+    send(pid, signal)
     const deadline = Date.now() + patience
     while (Date.now() < deadline) {
-      await sleep(20)
-      if (!send(pid, 0)) return
+      // Not kill(pid, 0): where nobody collects dead processes (a container) that would say "alive" for ever.
+      if (!(await serves(pid, cluster))) return
+      await sleep(25)
     }
   }
   throw new Error(`The database server that was left behind (process ${pid}) does not stop. Stop it by hand.`)
 }
 
+/** @returns whether there is such a process, of ours or of another user */
 function send(pid: number, signal: NodeJS.Signals | 0): boolean {
   try {
     return process.kill(pid, signal)
-  } catch {
-    return false // ESRCH: it is gone. EPERM cannot be: serves() saw that it is ours.
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EPERM'
   }
 }
 
@@ -63,8 +67,8 @@ async function recordedPid(file: string): Promise<number | undefined> {
 async function serves(pid: number, cluster: string): Promise<boolean> {
   const cwd = await readlink(`/proc/${pid}/cwd`).catch(() => undefined)
   if (cwd) return cwd === cluster
-  const { stdout } = await run('ps', ['-o', 'command=', '-p', String(pid)], { timeout: 5_000 }).catch(() => ({
-    stdout: '',
-  }))
-  return stdout.includes(cluster)
+  const shown = await run('ps', ['-o', 'command=', '-p', String(pid)], { timeout: 5_000 }).catch(
+    () => undefined,
+  )
+  return shown?.stdout.includes(cluster) ?? false // ps fails when there is no such process.
 }
