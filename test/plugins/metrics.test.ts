@@ -1,0 +1,117 @@
+import { connect } from 'node:net'
+import { test } from 'tap'
+import { type Service, startService, token } from '../support/service.ts'
+
+/** One sample of the exposition format: name, labels, value. */
+type Sample = { name: string; labels: Record<string, string>; value: number }
+
+async function scrape(service: Service): Promise<Sample[]> {
+  const response = await fetch(`http://127.0.0.1:${service.app.metricsPort}/metrics`)
+  if (response.status !== 200) throw new Error(String(response.status))
+  return (await response.text()).split('\n').flatMap((line) => {
+    const [, name, labels = '', value] = line.match(/^(\w+)(?:\{(.*)\})? (\S+)$/) ?? []
+    if (name === undefined) return []
+    const pairs = [...labels.matchAll(/(\w+)="([^"]*)"/g)].map(([, key, of]) => [key, of])
+    return [{ name, labels: Object.fromEntries(pairs), value: Number(value) }]
+  })
+}
+
+/** The sum of the samples with that name and those labels; undefined when there is none. */
+function valueOf(samples: Sample[], name: string, labels: Record<string, string> = {}): number | undefined {
+  const found = samples.filter(
+    (sample) =>
+      sample.name === name && Object.entries(labels).every(([key, of]) => sample.labels[key] === of),
+  )
+  return found.length === 0 ? undefined : found.reduce((sum, { value }) => sum + value, 0)
+}
+
+test('runs, requests, engine calls, limits and the pool are counted while turns are served', async (t) => {
+  const service = await startService(t, { environment: { METRICS_PORT: '0', RATE_LIMIT_START_MAX: '4' } })
+  const started = await service.call('POST', '/api/agent/chat', { body: { message: 'What is 17 * 23?' } })
+  t.equal(started.status, 202)
+  await service.ended(started.body.runId)
+  const failed = await service.call('POST', '/api/agent/chat', { body: { message: '!fault crash' } })
+  await service.ended(failed.body.runId)
+  const headers = { 'idempotency-key': 'once' }
+  const keyed = { body: { message: 'Hello' }, headers }
+  await service.call('POST', '/api/agent/chat', keyed)
+  t.equal((await service.call('POST', '/api/agent/chat', keyed)).headers.get('idempotency-replayed'), 'true')
+  const stream = await service.call('POST', '/api/agent/chat/stream', { body: { message: 'Hello' } })
+  t.equal(stream.status, 200)
+  t.equal((await service.call('POST', '/api/agent/chat', { body: { message: 'Hello' } })).status, 429)
+  t.equal((await service.call('GET', '/no/such/address')).status, 404)
+
+  const samples = await scrape(service)
+  const value = (name: string, labels?: Record<string, string>) => valueOf(samples, name, labels)
+  t.equal(value('agent_chat_turns_started_total', { outcome: 'stored' }), 4)
+  t.equal(value('agent_chat_turns_started_total', { outcome: 'replayed' }), 1)
+  t.equal(value('agent_chat_turns_started_total', { outcome: 'rate_limited' }), 1)
+  t.ok(Number(value('agent_chat_runs_finished_total', { status: 'completed' })) >= 1)
+  t.ok(Number(value('agent_chat_run_queue_seconds_count')) >= 1)
+  t.ok(Number(value('agent_chat_run_duration_seconds_sum', { status: 'completed' })) > 0)
+  t.equal(value('agent_chat_first_token_seconds_count'), 1)
+  t.equal(value('agent_chat_engine_call_duration_seconds_count', { kind: 'start', outcome: 'ok' }), 4)
+  t.ok(
+    Number(value('agent_chat_engine_call_duration_seconds_count', { kind: 'retrieve', outcome: 'ok' })) >= 1,
+  )
+  t.equal(value('agent_chat_rate_limit_decisions_total', { bucket: 'start', decision: 'allowed' }), 4)
+  t.equal(value('agent_chat_rate_limit_decisions_total', { bucket: 'start', decision: 'refused' }), 1)
+  t.equal(value('agent_chat_rate_limit_uncounted_total'), 0)
+  const start = { method: 'POST', route: '/api/agent/chat', held: 'no' }
+  t.equal(value('agent_chat_http_request_duration_seconds_count', { ...start, status: '202' }), 4)
+  t.equal(value('agent_chat_http_request_duration_seconds_count', { ...start, status: '429' }), 1)
+  t.equal(value('agent_chat_http_request_duration_seconds_count', { route: 'none', status: '404' }), 1)
+  t.ok(
+    Number(
+      value('agent_chat_http_request_duration_seconds_count', {
+        route: '/api/agent/chat/:runId',
+        held: 'yes',
+      }),
+    ) >= 1,
+    'waits are told apart from polls',
+  )
+  t.equal(value('agent_chat_http_requests_in_flight'), 0)
+  t.equal(value('agent_chat_stream_viewers'), 0)
+  t.equal(value('agent_chat_database_pool_max'), 10)
+  t.ok(Number(value('agent_chat_database_pool_connections', { state: 'idle' })) >= 1)
+  t.equal(value('agent_chat_component_up', { component: 'database' }), 1)
+  t.ok(Number(value('process_resident_memory_bytes')) > 0)
+  const labels = samples.flatMap((sample) => Object.values(sample.labels)).join(' ')
+  t.notMatch(labels, /alice|run_|no\/such/, 'no label comes from a caller')
+})
+
+test('who leaves before the answer is counted as aborted, once', async (t) => {
+  const service = await startService(t, { environment: { METRICS_PORT: '0' } })
+  const { body } = await service.call('POST', '/api/agent/chat', {
+    body: { message: 'Tell me a long story.' },
+  })
+  const socket = connect(Number(new URL(service.url).port), '127.0.0.1')
+  const authorization = `Bearer ${await token('alice')}`
+  socket.write(
+    `GET /api/agent/chat/${body.runId}/stream HTTP/1.1\r\nhost: x\r\nauthorization: ${authorization}\r\n\r\n`,
+  )
+  await new Promise((resolve) => socket.once('data', resolve))
+  t.equal(valueOf(await scrape(service), 'agent_chat_stream_viewers'), 1)
+  socket.destroy()
+  const aborted = async () =>
+    valueOf(await scrape(service), 'agent_chat_http_request_duration_seconds_count', {
+      route: '/api/agent/chat/:runId/stream',
+    })
+  while ((await aborted()) === undefined) await new Promise((resolve) => setTimeout(resolve, 20))
+  t.equal(await aborted(), 1)
+  t.equal(valueOf(await scrape(service), 'agent_chat_http_requests_in_flight'), 0)
+})
+
+test('only GET /metrics is served there, and nothing is when no port is set', async (t) => {
+  const service = await startService(t, { environment: { METRICS_PORT: '0' } })
+  const url = `http://127.0.0.1:${service.app.metricsPort}`
+  t.equal((await fetch(`${url}/api/agent/chat`)).status, 404)
+  t.equal((await fetch(`${url}/metrics`, { method: 'POST' })).status, 404)
+  t.equal((await fetch(`${service.url}/metrics`)).status, 404, 'callers never see them')
+  await service.close()
+  await t.rejects(fetch(`${url}/metrics`), 'the port ends with the service')
+
+  const without = await startService(t, { engine: service.engine })
+  t.equal(without.app.metrics, undefined)
+  t.equal(without.app.metricsPort, undefined)
+})
