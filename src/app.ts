@@ -23,6 +23,7 @@ import rateLimit from '../plugins/rate-limit.ts'
 import requestId, { requestIdOf } from '../plugins/request-id.ts'
 import services from '../plugins/services.ts'
 import streams from '../plugins/streams.ts'
+import strictQuery from '../plugins/strict-query.ts'
 import chatRoutes from '../routes/api/agent/chat/index.ts'
 import conversationRoutes from '../routes/api/agent/conversations/index.ts'
 import healthRoutes from '../routes/health.ts'
@@ -31,7 +32,7 @@ import type { AppConfig } from './config.ts'
 import { acceptOnlyJson } from './http/json-body.ts'
 import { parseQuery } from './http/query.ts'
 import { RequestLog } from './http/request-log.ts'
-import { buildValidator } from './http/validation.ts'
+import { validatorBuilder } from './http/validation.ts'
 
 export type App = FastifyInstance<
   RawServerDefault,
@@ -65,7 +66,7 @@ export function buildApp(config: AppConfig, options: AppOptions = {}): App {
     frameworkErrors: refuse,
     return503OnClosing: false,
     // `never`: Fastify's types only know compilers made by its own pool.
-    schemaController: { compilersFactory: { buildValidator: buildValidator as never } },
+    schemaController: { compilersFactory: { buildValidator: validatorBuilder() as never } },
   }).withTypeProvider<TypeBoxTypeProvider>()
   acceptOnlyJson(app)
 
@@ -76,8 +77,9 @@ export function buildApp(config: AppConfig, options: AppOptions = {}): App {
   app.register(errors)
   app.register(health)
 
-  // These two look at every route and so come before all of them.
+  // These look at every route and so come before all of them.
   app.register(access)
+  app.register(strictQuery)
   app.register(openapi)
 
   // Who calls, and how often: the hooks run in this order.
