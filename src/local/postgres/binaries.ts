@@ -30,7 +30,7 @@ export async function findBinaries(account: Account, wanted: number | undefined)
         failures.push(`${name}: is version ${found.major}, the data folder was written by ${wanted}`)
       }
     } catch (error) {
-      failures.push(`${name}: ${reason(error)}`)
+      failures.push(`${name}: ${reason(error).split('\n')[0]}`)
     }
   }
   throw new Error(
@@ -48,7 +48,9 @@ const sources: [name: string, locate: () => Promise<string[]>][] = [
 ]
 
 async function onPath(): Promise<string[]> {
-  const { stdout } = await run('sh', ['-c', 'readlink -f "$(command -v initdb)"'], { timeout: 5_000 })
+  const script = 'found=$(command -v initdb) && readlink -f "$found"'
+  const { stdout } = await run('sh', ['-c', script], { timeout: 5_000 }).catch(() => ({ stdout: '' }))
+  if (stdout === '') throw new Error('there is none')
   return [dirname(stdout.trim())]
 }
 
