@@ -93,7 +93,7 @@ export function streams(
       if (run.log.readers.size === 0) drop(runId, run)
       else if (run.log.full) run.log.makeRoom()
     })
-    timer ??= setInterval(tick, tickMs).unref()
+    if (timer === undefined) startTicking()
     return { viewer, log: run.log }
   }
 
@@ -114,6 +114,11 @@ export function streams(
       if (date >= viewer.expiresAt || viewer.stalledFor(now) >= stallMs) viewer.cut()
       else if (beats) viewer.beat()
     }
+  }
+
+  function startTicking(): void {
+    beatAt = performance.now()
+    timer = setInterval(tick, tickMs).unref()
   }
 
   function stopTicking(): void {
