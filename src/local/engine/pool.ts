@@ -11,10 +11,10 @@ export interface PoolOptions extends ChildOptions {
 }
 
 /** Surplus idle children are kept this long. */
-const SURPLUS_MS = 5 * 60_000
+const SURPLUS_MS = 60_000
 /** A child is replaced after this many runs, so that what its tasks leak stays bounded. */
 const RUNS_PER_CHILD = 500
-const RESTART_MS = { first: 500, last: 30_000 }
+const RESTART_MS = { first: 500, last: 10_000 }
 
 /**
  * The child processes. Emits `child` for each new one, `ready` when a child waits for a run, `manifest` with what the task files define,
