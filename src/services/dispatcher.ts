@@ -77,7 +77,11 @@ export function dispatcher(context: ServiceContext): Dispatcher {
     const runs = await runsOfTurn(engine, parts.turnId, 'look')
     const earlier = runs.filter(({ status }) => status !== 'cancelled')
     const usable = earlier.find(({ status }) => key.attempt === 0 || isFinished(status))
-    if (usable !== undefined) return usable.runId
+    if (usable !== undefined) {
+      // Its end may have been seen while the turn was not there to be ended.
+      if (isFinished(usable.status)) await stores.sweeps.checkSoon(parts.turnId)
+      return usable.runId
+    }
     const attempt = Math.max(key.attempt, runs.length - earlier.length)
     return send(parts, { ...key, attempt }, deadline)
   }

@@ -39,7 +39,7 @@ export function finalizer({ stores, engine, log }: ServiceContext): Finalizer {
 
   async function store(turn: FinalTurn): Promise<void> {
     try {
-      await stores.turns.finalize(turn)
+      if (await stores.turns.finalize(turn)) remember(turn.turnId)
     } catch (error) {
       if (!isContentError(error)) throw error
       // No run stays unfinished over a character that the database does not take.
@@ -49,10 +49,13 @@ export function finalizer({ stores, engine, log }: ServiceContext): Finalizer {
       )
       await stores.turns.finalize({ ...turn, ...failure('internal'), output: null, text: '', usage: null })
     }
-    ended.add(turn.turnId)
+    if (turn.runId !== null) for (const listener of listeners) listener(turn.runId)
+  }
+
+  function remember(turnId: string): void {
+    ended.add(turnId)
     const [oldest] = ended
     if (ended.size > REMEMBERED && oldest !== undefined) ended.delete(oldest)
-    if (turn.runId !== null) for (const listener of listeners) listener(turn.runId)
   }
 
   async function settleOnce(turnId: string, runId: string, seen?: RunSnapshot): Promise<boolean> {

@@ -51,6 +51,11 @@ export function sweepStore(database: Database) {
       )
     },
 
+    /** The next sweep looks at the turn. */
+    async checkSoon(turnId: string): Promise<void> {
+      await database.run((db) => sql`update runs set check_at = now() where id = ${turnId}`.execute(db))
+    },
+
     async noteMissed(turnId: string): Promise<void> {
       await database.run((db) =>
         sql`update runs set missed_at = coalesce(missed_at, now()) where id = ${turnId}`.execute(db),
