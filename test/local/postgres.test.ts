@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
@@ -183,4 +183,28 @@ test('a data folder of another version of Postgres is refused, with what was tri
   await t.rejects(startPostgres({ dataDir, log: memory() }), {
     message: /DATABASE_URL[\s\S]*embedded package: is version 18, the data folder was written by 9/,
   })
+})
+
+const asRoot = process.getuid?.() === 0 ? {} : { skip: 'only root hands the server to another user' }
+
+test('root below a folder that others may not enter keeps the database in /var/tmp', asRoot, async (t) => {
+  const closed = await temporaryFolder(t)
+  await chmod(closed, 0o700)
+  const log = memory()
+  const dataDir = join(closed, 'data')
+  const server = await startPostgres({ dataDir, log, ephemeral: true })
+  t.teardown(() => server.stop())
+
+  const [{ folder }] = (await query(server.url, `select current_setting('data_directory') as folder`)) as [
+    { folder: string },
+  ]
+  const home = dirname(folder)
+  t.match(home, /^\/var\/tmp\/agent-chat-service-[\w-]{43}$/)
+  t.equal((await stat(home)).uid, 0, 'nobody else can put something in its place')
+  t.equal((await stat(home)).mode & 0o777, 0o711)
+  t.equal((await stat(folder)).mode & 0o777, 0o700)
+  await t.rejects(startPostgres({ dataDir, log }), /is in use/)
+
+  await server.stop()
+  await t.rejects(stat(home), { code: 'ENOENT' })
 })
