@@ -39,11 +39,12 @@ export async function startPostgres({ dataDir, log, ephemeral = false }: Options
     const version = await clusterVersion(cluster)
     const binaries = await findBinaries(home.account, version)
     const password = await localSecret(home.folder, 'postgres-password')
+    const launch = { home, binaries, password, ephemeral }
     if (version === undefined) {
       log.info(`Creating a database in ${cluster}.`)
-      await createCluster(home, binaries, password)
+      await createCluster(launch)
     }
-    const server = await keepServer({ home, binaries, password, ephemeral }, log)
+    const server = await keepServer(launch, log)
     log.info(`Embedded Postgres ${binaries.major} is running; its data is in ${cluster}.`)
     let stopped: Promise<void> | undefined
     const stop = async () => {

@@ -9,6 +9,15 @@ import { type Home, serverFolder } from './home.ts'
 
 const run = promisify(execFile)
 
+/** What it takes to make a cluster and to run its server. */
+export type Launch = {
+  home: Home
+  binaries: Binaries
+  password: string
+  /** Nobody will miss the data: nothing has to be on disk when the power fails. */
+  ephemeral: boolean
+}
+
 /** The superuser of the cluster, and the only one in it. */
 export const superuser = 'agent_chat'
 
@@ -26,7 +35,7 @@ export async function clusterVersion(cluster: string): Promise<number | undefine
  * Creates the cluster `postgres` in the home folder. It gets its name only when it is complete, so that an
  * attempt that was cut off leaves nothing that looks like a cluster; what it left is removed by the next one.
  */
-export async function createCluster(home: Home, binaries: Binaries, password: string): Promise<void> {
+export async function createCluster({ home, binaries, password, ephemeral }: Launch): Promise<void> {
   await removeDrafts(home.folder)
   const draft = join(home.folder, `postgres.${randomBytes(6).toString('hex')}`)
   const passwordFile = `${draft}.password`
@@ -34,7 +43,8 @@ export async function createCluster(home: Home, binaries: Binaries, password: st
     await serverFolder(draft, home.account)
     await writeFile(passwordFile, password, { flag: 'wx', mode: 0o600 })
     if (home.account) await chown(passwordFile, home.account.uid, home.account.gid)
-    await run(binaries.initdb, initdbArguments(draft, passwordFile, binaries.major), {
+    const options = [...initdbOptions(binaries.major), ...(ephemeral ? ['--no-sync'] : [])]
+    await run(binaries.initdb, [`--pgdata=${draft}`, `--pwfile=${passwordFile}`, ...options], {
       ...home.account,
       cwd: '/',
       env: bareEnvironment,
@@ -51,11 +61,9 @@ export async function createCluster(home: Home, binaries: Binaries, password: st
   }
 }
 
-function initdbArguments(folder: string, passwordFile: string, major: number): string[] {
+function initdbOptions(major: number): string[] {
   return [
-    `--pgdata=${folder}`,
     `--username=${superuser}`,
-    `--pwfile=${passwordFile}`,
     '--auth=scram-sha-256',
     '--encoding=UTF8',
     '--locale=C',

@@ -1,8 +1,9 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { reason } from '../data-dir.ts'
+import type { Launch } from './cluster.ts'
 import type { Log } from './log.ts'
-import { freePort, type Launch, type Server, startServer } from './server.ts'
+import { freePort, type Server, startServer } from './server.ts'
 
 const pause = 250
 const attempts = 5

@@ -5,20 +5,11 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from 'pg'
-import { type Binaries, bareEnvironment } from './binaries.ts'
-import { superuser } from './cluster.ts'
-import type { Home } from './home.ts'
+import { bareEnvironment } from './binaries.ts'
+import { type Launch, superuser } from './cluster.ts'
 
 /** A server that accepts connections. */
 export type Server = { child: ChildProcess; port: number; ended(): boolean; stop(): Promise<void> }
-
-export type Launch = {
-  home: Home
-  binaries: Binaries
-  password: string
-  /** Nobody will miss the data: no fsync. */
-  ephemeral: boolean
-}
 
 // Crash recovery after a kill may have to read a lot of log first.
 const startDeadline = 120_000
