@@ -1,6 +1,7 @@
 import { request as httpRequest } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { Type } from '@sinclair/typebox'
+import fc from 'fast-check'
 import root, { type Test, test } from 'tap'
 import { PROBLEMS, problem } from '../src/errors.ts'
 import { logSink, testApp } from './support/app.ts'
@@ -263,6 +264,30 @@ test('what is not JSON is malformed, whatever it is', async (t) => {
     t.equal(answer.json().code, 'malformed_json', body)
   }
   t.same((await post('\ufeff{"message":"m"}')).json(), { message: 'm' }, 'a byte order mark is no fault')
+})
+
+test('no body whatsoever makes the service fail', async (t) => {
+  const bytes = fc.uint8Array({ maxLength: 200 }).map((array) => Buffer.from(array))
+  const json = fc.jsonValue({ stringUnit: 'binary' }).map((value) => Buffer.from(JSON.stringify(value)))
+  const almost = fc
+    .record({
+      message: fc.jsonValue(),
+      metadata: fc.dictionary(fc.string(), fc.jsonValue()),
+      kind: fc.jsonValue(),
+    })
+    .map((value) => Buffer.from(JSON.stringify(value)))
+  await fc.assert(
+    fc.asyncProperty(fc.oneof(bytes, json, almost), fc.constantFrom('/turns', '/any'), async (body, url) => {
+      const answer = await post(body, url)
+      if (answer.statusCode === 200) return
+      const { status, code, errors } = answer.json()
+      if (status !== 400 || !['invalid_request', 'malformed_json'].includes(code))
+        throw new Error(answer.body)
+      if (code === 'invalid_request' && !(errors.length > 0)) throw new Error(answer.body)
+    }),
+    { numRuns: 500 },
+  )
+  t.pass('500 bodies')
 })
 
 test('an empty body is fine where none is needed, and required where one is', async (t) => {

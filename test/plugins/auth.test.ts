@@ -68,6 +68,17 @@ test('a clock that is five seconds off is forgiven, more is not', async (t) => {
   t.equal((await ask(app, `Bearer ${token({ nbf: inSeconds(8) })}`)).statusCode, 401)
 })
 
+test('a token that was valid a moment ago is not when it has expired', async (t) => {
+  const clock = frozenClock(t)
+  const app = whoApp(t)
+  const header = `Bearer ${token({ exp: inSeconds(60) })}`
+  t.equal((await ask(app, header)).statusCode, 200)
+  clock.advance(64_000)
+  t.equal((await ask(app, header)).statusCode, 200)
+  clock.advance(2_000)
+  t.equal((await ask(app, header)).statusCode, 401)
+})
+
 test('no token is 401 without a reason', async (t) => {
   const answer = await whoApp(t).inject('/who')
   t.equal(answer.statusCode, 401)
