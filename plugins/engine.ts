@@ -3,6 +3,7 @@ import fp from 'fastify-plugin'
 import type { AppConfig } from '../src/config.ts'
 import type { RunEngine } from '../src/engine/run-engine.ts'
 import { triggerRunEngine } from '../src/engine/trigger-run-engine.ts'
+import { meteredEngine } from '../src/telemetry/metered.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -12,9 +13,13 @@ declare module 'fastify' {
 
 /** The run engine: Trigger.dev, or the local engine that speaks its API. */
 const engine: FastifyPluginAsync<{ config: AppConfig }> = async (app, { config }) => {
-  const adapter = triggerRunEngine({ ...config.trigger, log: app.log })
-  app.decorate('engine', adapter)
+  const adapter = triggerRunEngine({
+    ...config.trigger,
+    log: app.log,
+    ...(app.metrics === undefined ? {} : { onCall: app.metrics.engineCall }),
+  })
+  app.decorate('engine', app.metrics === undefined ? adapter : meteredEngine(adapter, app.metrics))
   app.health.add('engine', () => adapter.ping())
 }
 
-export default fp(engine, { name: 'engine', fastify: '5.x', dependencies: ['health'] })
+export default fp(engine, { name: 'engine', fastify: '5.x', dependencies: ['health', 'metrics'] })

@@ -85,11 +85,13 @@ const limits: FastifyPluginAsync<{ config: Pick<AppConfig, 'auth' | 'rateLimit'>
       const ofActor = request.caller.actor === undefined ? [] : [perActor[bucket]]
       const budgets = await spendOrPass([perUser[bucket], ...ofActor], request)
       const refusal = exceeded(budgets)
+      app.metrics?.limited(bucket, refusal === undefined ? 'allowed' : 'refused')
       if (refusal !== undefined) throw refusal
       if (budgets.length > 0) reply.headers(rateLimitHeaders(budgets))
     },
     async badToken(request) {
       const refusal = exceeded(await spendOrPass([perAddress], request))
+      app.metrics?.limited('bad-token', refusal === undefined ? 'allowed' : 'refused')
       if (refusal !== undefined) throw refusal
     },
     get uncounted() {
@@ -111,4 +113,4 @@ function oncePerSecond(log: FastifyBaseLogger): (error: unknown) => void {
   }
 }
 
-export default fp(limits, { name: 'limits', fastify: '5.x' })
+export default fp(limits, { name: 'limits', fastify: '5.x', dependencies: ['metrics'] })

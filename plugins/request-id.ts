@@ -16,9 +16,10 @@ export function requestIdOf(raw: Pick<IncomingMessage, 'headers'>): string {
 const requestId: FastifyPluginAsync = async (app) => {
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id)
-  })
-  app.addHook('onRequestAbort', async (request) => {
-    request.log.info(described(request), 'the client went away')
+    // Not `onRequestAbort`: that one never comes for a GET, whose request is over before its answer.
+    reply.raw.once('close', () => {
+      if (!reply.raw.writableFinished) request.log.info(described(request), 'the client went away')
+    })
   })
 }
 

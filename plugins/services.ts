@@ -14,6 +14,7 @@ import { sweeper } from '../src/services/sweeper.ts'
 import { type TurnService, turnService } from '../src/services/turns.ts'
 import { type Lag, upkeep } from '../src/services/upkeep.ts'
 import { type Waiters, waiters } from '../src/services/waiters.ts'
+import { meteredStores, meteredTurns } from '../src/telemetry/metered.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -31,7 +32,7 @@ declare module 'fastify' {
 /** The use cases, and what works beside the requests: the observer, the sweeper. */
 const services: FastifyPluginAsync<{ config: AppConfig }> = async (app, { config }) => {
   const context: ServiceContext = {
-    stores: app.stores,
+    stores: app.metrics === undefined ? app.stores : meteredStores(app.stores, app.metrics),
     engine: app.engine,
     log: app.log,
     tags: { instance: `instance_${uuid()}`, service: serviceTag(app.stores) },
@@ -51,8 +52,9 @@ const services: FastifyPluginAsync<{ config: AppConfig }> = async (app, { config
   app.database.onRecovery(keeper.recovered)
   ended.onSettled(waiting.nudge)
   observes.onRunning(waiting.nudge)
+  const turns = turnService(context, dispatches, cancels, adopts)
   app.decorate('services', {
-    turns: turnService(context, dispatches, cancels, adopts),
+    turns: app.metrics === undefined ? turns : meteredTurns(turns, app.metrics),
     runs: runService(context, waiting, cancels),
     conversations: conversationService(context, cancels),
     waiters: waiting,

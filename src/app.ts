@@ -17,6 +17,7 @@ import errors, { refuse } from '../plugins/errors.ts'
 import health from '../plugins/health.ts'
 import limits from '../plugins/limits.ts'
 import methods from '../plugins/methods.ts'
+import metrics from '../plugins/metrics.ts'
 import openapi from '../plugins/openapi.ts'
 import persistence from '../plugins/persistence.ts'
 import rateLimit from '../plugins/rate-limit.ts'
@@ -76,6 +77,7 @@ export function buildApp(config: AppConfig, options: AppOptions = {}): App {
   app.register(cors, { origins: config.corsOrigins })
   app.register(errors)
   app.register(health)
+  app.register(metrics, { config })
 
   // These look at every route and so come before all of them.
   app.register(access)

@@ -17,7 +17,7 @@ async function scrape(service: Service): Promise<Sample[]> {
 }
 
 /** The sum of the samples with that name and those labels; undefined when there is none. */
-function valueOf(samples: Sample[], name: string, labels: Record<string, string> = {}): number | undefined {
+function valueIn(samples: Sample[], name: string, labels: Record<string, string> = {}): number | undefined {
   const found = samples.filter(
     (sample) =>
       sample.name === name && Object.entries(labels).every(([key, of]) => sample.labels[key] === of),
@@ -36,13 +36,14 @@ test('runs, requests, engine calls, limits and the pool are counted while turns 
   const keyed = { body: { message: 'Hello' }, headers }
   await service.call('POST', '/api/agent/chat', keyed)
   t.equal((await service.call('POST', '/api/agent/chat', keyed)).headers.get('idempotency-replayed'), 'true')
-  const stream = await service.call('POST', '/api/agent/chat/stream', { body: { message: 'Hello' } })
+  const messages = [{ id: '1', role: 'user', parts: [{ type: 'text', text: 'Hello' }] }]
+  const stream = await service.call('POST', '/api/agent/chat/stream', { body: { messages } })
   t.equal(stream.status, 200)
   t.equal((await service.call('POST', '/api/agent/chat', { body: { message: 'Hello' } })).status, 429)
   t.equal((await service.call('GET', '/no/such/address')).status, 404)
 
   const samples = await scrape(service)
-  const value = (name: string, labels?: Record<string, string>) => valueOf(samples, name, labels)
+  const value = (name: string, labels?: Record<string, string>) => valueIn(samples, name, labels)
   t.equal(value('agent_chat_turns_started_total', { outcome: 'stored' }), 4)
   t.equal(value('agent_chat_turns_started_total', { outcome: 'replayed' }), 1)
   t.equal(value('agent_chat_turns_started_total', { outcome: 'rate_limited' }), 1)
@@ -91,15 +92,15 @@ test('who leaves before the answer is counted as aborted, once', async (t) => {
     `GET /api/agent/chat/${body.runId}/stream HTTP/1.1\r\nhost: x\r\nauthorization: ${authorization}\r\n\r\n`,
   )
   await new Promise((resolve) => socket.once('data', resolve))
-  t.equal(valueOf(await scrape(service), 'agent_chat_stream_viewers'), 1)
+  t.equal(valueIn(await scrape(service), 'agent_chat_stream_viewers'), 1)
   socket.destroy()
   const aborted = async () =>
-    valueOf(await scrape(service), 'agent_chat_http_request_duration_seconds_count', {
-      route: '/api/agent/chat/:runId/stream',
+    valueIn(await scrape(service), 'agent_chat_http_request_duration_seconds_count', {
+      route: '/api/agent/chat/:id/stream',
     })
   while ((await aborted()) === undefined) await new Promise((resolve) => setTimeout(resolve, 20))
   t.equal(await aborted(), 1)
-  t.equal(valueOf(await scrape(service), 'agent_chat_http_requests_in_flight'), 0)
+  t.equal(valueIn(await scrape(service), 'agent_chat_http_requests_in_flight'), 0)
 })
 
 test('only GET /metrics is served there, and nothing is when no port is set', async (t) => {
