@@ -137,6 +137,9 @@ function relationFaults(settings: Settings): string[] {
   if (!list(settings.CORS_ORIGINS).every((origin) => ORIGIN.test(origin))) {
     faults.push('CORS_ORIGINS: must be a list like https://app.example (no path, no slash at the end), or *')
   }
+  if (settings.AGENT_MODEL !== undefined && settings.AGENT_MODEL_BASE_URL === undefined) {
+    need('AGENT_MODEL_API_KEY', 'is required with AGENT_MODEL, unless AGENT_MODEL_BASE_URL needs none')
+  }
   if (settings.NODE_ENV === 'production') {
     need('DATABASE_URL', 'is required with NODE_ENV=production')
     need('TRIGGER_SECRET_KEY', 'is required with NODE_ENV=production')

@@ -148,6 +148,12 @@ test('production supplies nothing by itself', async (t) => {
   t.same(faultsOf({ NODE_ENV: 'test' }), [])
 })
 
+test("a model needs a key, unless a server of one's own is named", async (t) => {
+  t.match(faultsOf({ AGENT_MODEL: 'm' }), [/^AGENT_MODEL_API_KEY: is required with AGENT_MODEL/])
+  t.same(faultsOf({ AGENT_MODEL: 'm', AGENT_MODEL_API_KEY: 'k' }), [])
+  t.same(faultsOf({ AGENT_MODEL: 'm', AGENT_MODEL_BASE_URL: 'http://localhost:8000/v1' }), [])
+})
+
 test('a faulty environment ends the process with code 1 and says why', async (t) => {
   const { status, stdout, stderr } = spawnSync(process.execPath, ['src/server.ts'], {
     env: { PATH: process.env.PATH, NODE_ENV: 'production', PORT: 'x' },

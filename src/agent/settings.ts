@@ -15,15 +15,13 @@ const OPENAI = 'https://api.openai.com/v1'
 
 /**
  * Reads the agent's settings from a worker's environment: `AGENT_MODEL`, `AGENT_MODEL_BASE_URL` (OpenAI's by
- * default), `AGENT_MODEL_API_KEY` (a server of one's own may do without), `AGENT_OFFLINE_WORD_MS` (15),
+ * default), `AGENT_MODEL_API_KEY` (a server of one's own may do without; any other refuses the turn, `provider_auth`), `AGENT_OFFLINE_WORD_MS` (15),
  * `AGENT_OFFLINE_FAULTS` (`1`: messages may ask for failures; tests only).
  */
 export function readAgentSettings(env: Record<string, string | undefined>): AgentSettings {
   const { AGENT_MODEL: model, AGENT_MODEL_BASE_URL: baseUrl, AGENT_MODEL_API_KEY: apiKey } = env
   return {
-    ...(model && (apiKey || baseUrl)
-      ? { provider: { model, baseUrl: baseUrl || OPENAI, ...(apiKey ? { apiKey } : {}) } }
-      : {}),
+    ...(model ? { provider: { model, baseUrl: baseUrl || OPENAI, ...(apiKey ? { apiKey } : {}) } } : {}),
     offline: {
       wordMs: milliseconds(env.AGENT_OFFLINE_WORD_MS, 15),
       faults: env.AGENT_OFFLINE_FAULTS === '1',
