@@ -57,7 +57,11 @@ export class TaskProcess extends EventEmitter<ChildEvents> {
     })
     const closed = new Promise<void>((resolve) => this.#child.once('close', () => resolve()))
     this.exited = new Promise((resolve) => {
-      this.#child.once('error', () => this.#ended(resolve, null, null))
+      this.#child.on('error', () => {
+        // It could not be started; or a message could not be sent, in which case it is about to exit, or shall.
+        if (this.#child.pid === undefined) this.#ended(resolve, null, null)
+        else this.#signal('SIGKILL')
+      })
       this.#child.once('exit', async (code, signal) => {
         this.#signal('SIGKILL')
         // What it had said before it ended is still in the pipes, and counts.

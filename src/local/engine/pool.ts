@@ -14,6 +14,8 @@ export interface PoolOptions extends ChildOptions {
 const SURPLUS_MS = 60_000
 /** A child is replaced after this many runs, so that what its tasks leak stays bounded. */
 const RUNS_PER_CHILD = 500
+/** Task files that take longer to load never will. */
+const LOAD_MS = 60_000
 const RESTART_MS = { first: 500, last: 10_000 }
 
 /**
@@ -115,17 +117,26 @@ export class Pool extends EventEmitter<{
     const child = new TaskProcess(this.#options)
     this.#starting.add(child)
     this.emit('child', child)
+    const fail = (error: string) => {
+      this.#options.log.error({ error }, 'task files could not be loaded')
+      this.emit('broken', error)
+    }
+    const late = setTimeout(() => {
+      fail(`still loading after ${LOAD_MS / 1000} s`)
+      void child.kill()
+    }, LOAD_MS).unref()
     child.once('ready', (manifest) => {
+      clearTimeout(late)
       if (!this.#starting.delete(child)) return
       this.#restartMs = RESTART_MS.first
       this.emit('manifest', manifest)
       this.#rest(child)
     })
-    child.once('loadFailed', (error) => {
-      this.#options.log.error({ error }, 'task files could not be loaded')
-      this.emit('broken', error)
+    child.once('loadFailed', fail)
+    child.once('exit', ({ signal }) => {
+      clearTimeout(late)
+      this.#left(child, signal)
     })
-    child.once('exit', () => this.#left(child))
   }
 
   #rest(child: TaskProcess): void {
@@ -139,16 +150,17 @@ export class Pool extends EventEmitter<{
     void child.end()
   }
 
-  #left(child: TaskProcess): void {
+  #left(child: TaskProcess, signal: NodeJS.Signals | null): void {
     this.#busy.delete(child)
     this.#leaving.delete(child)
     const place = this.#idle.indexOf(child)
     if (place >= 0) this.#idle.splice(place, 1)
-    if (this.#starting.delete(child)) this.#restartLater()
+    // Unless somebody killed it, a child that dies while it starts would die again at once.
+    if (this.#starting.delete(child) && signal !== 'SIGKILL') this.#restartLater()
     this.want(this.#wanted)
   }
 
-  /** A child that dies while it starts would die again at once: the next one waits, longer each time. */
+  /** The next child waits, longer each time. */
   #restartLater(): void {
     if (this.#stopped || this.#restart) return
     this.#restart = setTimeout(() => {

@@ -5,6 +5,7 @@ import {
   RescheduleRunRequestBody,
   ResetIdempotencyKeyResponse,
   RetrieveRunResponse,
+  TaskRunExecutionResult,
   UpdateMetadataRequestBody,
   UpdateMetadataResponseBody,
 } from '@trigger.dev/core/v3/schemas'
@@ -17,12 +18,12 @@ import { findRun, lostHeaders, type RouteContext } from './context.ts'
 import { delayEnd } from './durations.ts'
 import { listRuns } from './list.ts'
 import { applyMetadata } from './metadata.ts'
+import { uniqueTags } from './routes-trigger.ts'
 import { isFinal } from './run.ts'
 import { runView } from './views.ts'
 
 type ById = { Params: { id: string } }
 const MAX_METADATA_BYTES = 256 * 1024
-const MAX_TAGS = 10
 
 /** Reading and changing runs that exist. */
 export function runRoutes(app: FastifyInstance, context: RouteContext): void {
@@ -54,7 +55,7 @@ export function runRoutes(app: FastifyInstance, context: RouteContext): void {
       throw new HttpError(404, { error: "Run either doesn't exist or is not finished" })
     }
     const error = { type: 'INTERNAL_ERROR', code: 'TASK_RUN_CANCELLED' }
-    return reply.send({ ok: false, id: run.id, taskIdentifier: run.taskId, error })
+    return answer(reply, TaskRunExecutionResult, { ok: false, id: run.id, taskIdentifier: run.taskId, error })
   })
 
   app.post<ById>('/api/v1/runs/:id/reschedule', async (request, reply) => {
@@ -72,17 +73,12 @@ export function runRoutes(app: FastifyInstance, context: RouteContext): void {
     requireSecret(request.apiCaller)
     const run = findRun(context, request, request.params.id, 'write')
     const { tags } = await readJson(request, AddTagsRequestBody, MAX_METADATA_BYTES)
-    const fresh = [tags].flat().filter((tag) => !run.tags.includes(tag))
-    if (run.tags.length + fresh.length > MAX_TAGS) {
-      throw new HttpError(422, {
-        error: `Runs can only have ${MAX_TAGS} tags, you're trying to set ${run.tags.length + fresh.length}.`,
-      })
-    }
-    run.tags = [...run.tags, ...fresh]
-    if (fresh.length > 0) store.changed(run)
-    return reply.send({
-      message: fresh.length > 0 ? `Successfully set ${fresh.length} new tags.` : 'No new tags to add',
-    })
+    const all = uniqueTags([...run.tags, ...[tags].flat()])
+    const added = all.length - run.tags.length
+    run.tags = all
+    if (added > 0) store.changed(run)
+    const message = added > 0 ? `Successfully set ${added} new tags.` : 'No new tags to add'
+    return answer(reply, z.object({ message: z.string() }), { message })
   })
 
   app.get<ById>('/api/v1/runs/:id/metadata', async (request, reply) => {

@@ -16,7 +16,8 @@ import type { RunOrder } from './new-run.ts'
 import type { Run, RunKey } from './run.ts'
 import { packetOf } from './values.ts'
 
-export const MAX_PAYLOAD_BYTES = 3 * 1024 * 1024
+const MAX_PAYLOAD_BYTES = 3 * 1024 * 1024
+const MAX_TAGS = 10
 
 type Options = NonNullable<z.infer<typeof TriggerTaskRequestBody>['options']>
 
@@ -93,6 +94,7 @@ function runOptions(context: RouteContext, options: Options): Omit<RunOrder, 'ta
   if (options.lockToVersion && options.lockToVersion !== context.view.version) {
     throw new HttpError(500, { error: 'Something went wrong' })
   }
+  const tagList = uniqueTags([tags].flat())
   return {
     queue: options.queue?.name,
     concurrencyKey: options.concurrencyKey ?? undefined,
@@ -100,11 +102,20 @@ function runOptions(context: RouteContext, options: Options): Omit<RunOrder, 'ta
     delayUntil: delayUntil && delayUntil.getTime() > Date.now() ? delayUntil : undefined,
     maxDuration: options.maxDuration,
     maxAttempts: options.maxAttempts,
-    tags: [...new Set([tags].flat())],
+    tags: tagList,
     metadata: metadataOf(metadata, options.metadataType),
     isTest: options.test ?? false,
     parent: options.parentRunId ? context.store.get(options.parentRunId) : undefined,
   }
+}
+
+/** Throws 422 when there are more than a run can have. */
+export function uniqueTags(tags: string[]): string[] {
+  const all = [...new Set(tags)]
+  if (all.length <= MAX_TAGS) return all
+  throw new HttpError(422, {
+    error: `Runs can only have ${MAX_TAGS} tags, you're trying to set ${all.length}.`,
+  })
 }
 
 /** The SDK sends metadata as a plain object; older ones as a serialized packet. */

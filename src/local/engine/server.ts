@@ -67,6 +67,8 @@ export function buildServer(context: RouteContext, log: EngineLog): FastifyInsta
   app.setNotFoundHandler((request, reply) => {
     const endpoint = `${request.method} ${request.url.split('?')[0]}`
     log.warn({ endpoint }, 'local engine: no such endpoint')
+    // Another try would not help.
+    reply.header('x-should-retry', 'false')
     return reply.code(501).send({ error: `The local engine does not implement ${endpoint}` })
   })
   return app
