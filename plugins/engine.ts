@@ -4,6 +4,7 @@ import type { AppConfig } from '../src/config.ts'
 import type { RunEngine } from '../src/engine/run-engine.ts'
 import { triggerRunEngine } from '../src/engine/trigger-run-engine.ts'
 import { meteredEngine } from '../src/telemetry/metered.ts'
+import { tracedEngine } from '../src/telemetry/traced-engine.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -18,8 +19,9 @@ const engine: FastifyPluginAsync<{ config: AppConfig }> = async (app, { config }
     log: app.log,
     ...(app.metrics === undefined ? {} : { onCall: app.metrics.engineCall }),
   })
-  app.decorate('engine', app.metrics === undefined ? adapter : meteredEngine(adapter, app.metrics))
+  const traced = app.tracing === undefined ? adapter : tracedEngine(adapter, app.tracing.tracer)
+  app.decorate('engine', app.metrics === undefined ? traced : meteredEngine(traced, app.metrics))
   app.health.add('engine', () => adapter.ping())
 }
 
-export default fp(engine, { name: 'engine', fastify: '5.x', dependencies: ['health', 'metrics'] })
+export default fp(engine, { name: 'engine', fastify: '5.x', dependencies: ['health', 'metrics', 'tracing'] })

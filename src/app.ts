@@ -25,6 +25,7 @@ import requestId, { requestIdOf } from '../plugins/request-id.ts'
 import services from '../plugins/services.ts'
 import streams from '../plugins/streams.ts'
 import strictQuery from '../plugins/strict-query.ts'
+import tracing from '../plugins/tracing.ts'
 import chatRoutes from '../routes/api/agent/chat/index.ts'
 import conversationRoutes from '../routes/api/agent/conversations/index.ts'
 import healthRoutes from '../routes/health.ts'
@@ -73,6 +74,7 @@ export function buildApp(config: AppConfig, options: AppOptions = {}): App {
 
   // What every answer has, whatever becomes of the request.
   app.register(requestId)
+  app.register(tracing, { config })
   app.register(defaultHeaders)
   app.register(cors, { origins: config.corsOrigins })
   app.register(errors)

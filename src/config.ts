@@ -37,7 +37,8 @@ export interface AppConfig {
   trustProxy: boolean | number | string[]
   corsOrigins: string[]
   metricsPort?: number
-  otlpEndpoint?: string
+  /** Where traces go; unset: there are none. */
+  otlp?: { endpoint: string; headers?: string }
   retentionDays: number
   run: { ttlSeconds: number; maxDurationSeconds: number }
   shutdownTimeoutSeconds: number
@@ -180,7 +181,7 @@ function toConfig(settings: Settings): Config {
     trustProxy: trustProxy(settings.TRUST_PROXY),
     corsOrigins: list(settings.CORS_ORIGINS),
     ...given('metricsPort', settings.METRICS_PORT),
-    ...given('otlpEndpoint', settings.OTEL_EXPORTER_OTLP_ENDPOINT),
+    ...given('otlp', collector(settings)),
     retentionDays: settings.RETENTION_DAYS,
     run: { ttlSeconds: settings.RUN_TTL_SECONDS, maxDurationSeconds: settings.RUN_MAX_DURATION_SECONDS },
     shutdownTimeoutSeconds: settings.SHUTDOWN_TIMEOUT_SECONDS,
@@ -191,6 +192,8 @@ function toConfig(settings: Settings): Config {
       ...given('AGENT_MODEL_API_KEY', settings.AGENT_MODEL_API_KEY),
       ...given('AGENT_MODEL_BASE_URL', settings.AGENT_MODEL_BASE_URL),
       AGENT_OFFLINE_WORD_MS: String(settings.AGENT_OFFLINE_WORD_MS),
+      ...given('OTEL_EXPORTER_OTLP_ENDPOINT', settings.OTEL_EXPORTER_OTLP_ENDPOINT),
+      ...given('OTEL_EXPORTER_OTLP_HEADERS', settings.OTEL_EXPORTER_OTLP_HEADERS),
     },
   }
 }
@@ -199,6 +202,10 @@ function toConfig(settings: Settings): Config {
 function shutdownDelay({ SHUTDOWN_DELAY_SECONDS, SHUTDOWN_TIMEOUT_SECONDS, NODE_ENV }: Settings): number {
   if (SHUTDOWN_DELAY_SECONDS !== undefined) return SHUTDOWN_DELAY_SECONDS
   return NODE_ENV === 'production' ? Math.min(5, Math.floor(SHUTDOWN_TIMEOUT_SECONDS / 5)) : 0
+}
+
+function collector({ OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_EXPORTER_OTLP_HEADERS: headers }: Settings) {
+  return endpoint === undefined ? undefined : { endpoint, ...given('headers', headers) }
 }
 
 function keySource(settings: Settings): KeySource | undefined {

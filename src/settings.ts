@@ -52,6 +52,9 @@ export const Settings = Type.Object({
   CORS_ORIGINS: optional(text('Origins that browsers may call from, comma-separated; off when unset')),
   METRICS_PORT: optional(integer('Port of the Prometheus metrics; off when unset', 0, 65535)),
   OTEL_EXPORTER_OTLP_ENDPOINT: optional(url('Where traces go by OTLP over HTTP; off when unset', 'https?')),
+  OTEL_EXPORTER_OTLP_HEADERS: optional(
+    text('Headers for the collector of traces, `name=value` pairs, comma-separated'),
+  ),
   RETENTION_DAYS: integer('Days that finished runs and their idempotency keys are kept', 1, 36_500, 30),
   RUN_TTL_SECONDS: integer('Seconds that a run may wait for its execution', 10, 1_209_600, 3600),
   RUN_MAX_DURATION_SECONDS: integer('Seconds that a run may execute', 5, 86_400, 300),

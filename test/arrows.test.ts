@@ -47,7 +47,7 @@ const forbidden: { from: RegExp; to: RegExp; why: string; only?: Arrow['kind'][]
   },
   {
     from: /^src\/trigger\//,
-    to: /^(routes|plugins|migrations)\/|^src\/(?!trigger\/|agent\/)/,
+    to: /^(routes|plugins|migrations)\/|^src\/(?!trigger\/|agent\/|telemetry\/worker-tracing\.ts$)/,
     why: 'the worker has no way back into the service',
     only: ['value', 'dynamic'],
   },

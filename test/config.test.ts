@@ -36,7 +36,7 @@ test('an empty environment has a default for everything that can have one', asyn
     run: { ttlSeconds: 3600, maxDurationSeconds: 300 },
     localDataDir: '.data',
   })
-  for (const absent of ['metricsPort', 'otlpEndpoint']) t.notOk(absent in config, absent)
+  for (const absent of ['metricsPort', 'otlp']) t.notOk(absent in config, absent)
   t.notOk('url' in config.database)
   t.notOk('keys' in config.auth)
   t.ok(Object.isFrozen(config) && Object.isFrozen(config.run))

@@ -1,4 +1,4 @@
-import { isStepCount, type StopCondition, ToolLoopAgent, type ToolSet } from 'ai'
+import { isStepCount, type StopCondition, type Telemetry, ToolLoopAgent, type ToolSet } from 'ai'
 import { instructions } from './instructions.ts'
 import { selectModel } from './model.ts'
 import type { AgentSettings } from './settings.ts'
@@ -8,7 +8,7 @@ import { createTools } from './tools/index.ts'
  * The agent of this service. To make it yours, change `instructions.ts`, `tools/` and `model.ts`; nothing else
  * knows what the agent is about.
  */
-export function createAgent(settings: AgentSettings) {
+export function createAgent(settings: AgentSettings, telemetry?: Telemetry) {
   const tools: ToolSet = createTools({ faults: !settings.provider && settings.offline.faults })
   const stopWhen: StopCondition<ToolSet> = isStepCount(settings.maxSteps)
   return new ToolLoopAgent({
@@ -22,5 +22,14 @@ export function createAgent(settings: AgentSettings) {
     timeout: settings.timeouts,
     // Errors are judged by whoever reads the stream; the default would print them, the whole prompt included.
     onError: () => {},
+    // Spans say how long and how many, never what was said.
+    ...(telemetry && {
+      telemetry: {
+        integrations: telemetry,
+        recordInputs: false,
+        recordOutputs: false,
+        functionId: 'agent-chat',
+      },
+    }),
   })
 }

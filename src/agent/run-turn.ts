@@ -1,4 +1,4 @@
-import { type TextStreamPart, type ToolSet, toUIMessageStream, type UIMessageChunk } from 'ai'
+import { type Telemetry, type TextStreamPart, type ToolSet, toUIMessageStream, type UIMessageChunk } from 'ai'
 import { createAgent } from './agent.ts'
 import { cleanJson } from './clean.ts'
 import { createChunkCleaner } from './clean-chunks.ts'
@@ -19,6 +19,8 @@ export interface TurnContext {
   write(chunk: UIMessageChunk): void | Promise<void>
   /** Goes to the clients in the `start` chunk. */
   metadata: Record<string, unknown>
+  /** Is told of model steps and tools. */
+  telemetry?: Telemetry | undefined
 }
 
 /** How a turn ended. What a stopped or failed one had said until then is in its chunks. */
@@ -77,7 +79,7 @@ async function converse(
   let message = emptyAnswer(turn)
   const messages = await toModelMessages([...windowHistory(turn.history), turn.message])
   usage.begin(messages)
-  const agent = createAgent(context.settings)
+  const agent = createAgent(context.settings, context.telemetry)
   const { stream } = await agent.stream({ messages, abortSignal: context.signal })
   const observe = new TransformStream<TextStreamPart<ToolSet>, TextStreamPart<ToolSet>>({
     transform(part, controller) {

@@ -4,11 +4,12 @@ import type { StartedRun, TurnOptions } from '../services/turns.ts'
 
 /** What start, sync and stream take from the headers of a request. */
 export function turnOptions(request: FastifyRequest): TurnOptions {
-  const { 'idempotency-key': key, traceparent } = request.headers
+  const { 'idempotency-key': key } = request.headers
+  const { traceparent } = request
   return {
     charge: (bucket) => request.charge(bucket),
     ...(typeof key === 'string' ? { idempotencyKey: unquoted(key) } : {}),
-    ...(typeof traceparent === 'string' && TRACEPARENT.test(traceparent) ? { traceparent } : {}),
+    ...(traceparent !== undefined && TRACEPARENT.test(traceparent) ? { traceparent } : {}),
   }
 }
 

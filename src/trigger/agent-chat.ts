@@ -1,5 +1,6 @@
 import { realtimeStreams } from '@trigger.dev/core/v3'
 import { AbortTaskRunError, logger, queue, task } from '@trigger.dev/sdk'
+import type { Telemetry } from 'ai'
 import { failureMessage } from '../agent/failure.ts'
 import { runTurn, type TurnResult } from '../agent/run-turn.ts'
 import { readAgentSettings } from '../agent/settings.ts'
@@ -11,6 +12,7 @@ import {
   type AgentTurn,
   PAYLOAD_VERSION,
 } from '../agent/turn.ts'
+import { workerTracing } from '../telemetry/worker-tracing.ts'
 import { aheadEngine } from './ahead-engine.ts'
 import { createChunkWriter } from './chunk-writer.ts'
 import { settled } from './deadline.ts'
@@ -19,6 +21,8 @@ import { readAhead } from './history-ahead.ts'
 /** Milliseconds that the last chunks may take to leave once the turn is over, and once the run is cancelled. */
 const DRAIN_MS = 15_000
 const WIND_UP_MS = 3000
+
+const tracing = workerTracing(process.env)
 
 /** The turns of one conversation (its id is the concurrency key) run one after the other, in order. */
 export const agentQueue = queue({ name: AGENT_QUEUE, concurrencyLimit: 1 })
@@ -38,7 +42,13 @@ export const agentChat = task({
   },
   run: async (turn: AgentTurn, { ctx, signal }): Promise<AgentOutput> => {
     if (turn.version > PAYLOAD_VERSION) throw new AbortTaskRunError(failureMessage('payload_too_new'))
-    const { result, chunkCount } = await streamTurn(turn, ctx.run.id, signal)
+    const tracer = await tracing()
+    const work = (telemetry?: Telemetry) => streamTurn(turn, ctx.run.id, signal, telemetry)
+    const { result, chunkCount } = await (tracer === undefined
+      ? work()
+      : tracer.run({ ...turn, runId: ctx.run.id }, work, ({ result }) =>
+          result.status === 'failed' ? result.errorCode : undefined,
+        ))
     if (result.status === 'failed') throw new AbortTaskRunError(failureMessage(result.errorCode))
     if (result.status === 'cancelled') throw new AbortTaskRunError('The run was stopped.')
     return { ...result.output, chunkCount }
@@ -49,6 +59,7 @@ async function streamTurn(
   turn: AgentTurn,
   runId: string,
   signal: AbortSignal,
+  telemetry: Telemetry | undefined,
 ): Promise<{ result: TurnResult; chunkCount: number }> {
   const ahead = await readAhead(turn.ahead, aheadEngine, signal)
   const writer = createChunkWriter()
@@ -64,6 +75,7 @@ async function streamTurn(
       {
         settings: readAgentSettings(process.env),
         signal,
+        telemetry,
         write: writer.write,
         metadata: {
           conversationId: turn.conversationId,

@@ -30,7 +30,7 @@ test('runs, requests, engine calls, limits and the pool are counted while turns 
   const started = await service.call('POST', '/api/agent/chat', { body: { message: 'What is 17 * 23?' } })
   t.equal(started.status, 202)
   await service.ended(started.body.runId)
-  const failed = await service.call('POST', '/api/agent/chat', { body: { message: '!fault crash' } })
+  const failed = await service.call('POST', '/api/agent/chat', { body: { message: '[[fail:401]]' } })
   await service.ended(failed.body.runId)
   const headers = { 'idempotency-key': 'once' }
   const keyed = { body: { message: 'Hello' }, headers }

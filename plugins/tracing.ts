@@ -1,0 +1,77 @@
+import { SpanKind, SpanStatusCode } from '@opentelemetry/api'
+import type { FastifyPluginAsync } from 'fastify'
+import fp from 'fastify-plugin'
+import manifest from '../package.json' with { type: 'json' }
+import type { AppConfig } from '../src/config.ts'
+import { contextOf, traceparentOf } from '../src/telemetry/traceparent.ts'
+import type { Tracing } from '../src/telemetry/tracing.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Undefined without OTEL_EXPORTER_OTLP_ENDPOINT. */
+    tracing: Tracing | undefined
+  }
+  interface FastifyRequest {
+    /** The trace that work for this request belongs to: its own span's, or its caller's. */
+    traceparent: string | undefined
+  }
+}
+
+const PROBES = new Set(['/livez', '/readyz'])
+const TELL_MS = 60_000
+
+/** Makes a span of every request, within its caller's trace. Without an endpoint nothing is loaded. */
+const tracing: FastifyPluginAsync<{ config: Pick<AppConfig, 'otlp'> }> = async (app, { config }) => {
+  app.decorateRequest('traceparent', undefined)
+  if (config.otlp === undefined) {
+    app.decorate('tracing', undefined)
+    app.addHook('onRequest', async (request) => {
+      const { traceparent } = request.headers
+      request.traceparent = typeof traceparent === 'string' ? traceparent : undefined
+    })
+    return
+  }
+
+  const { startTracing } = await import('../src/telemetry/tracing.ts')
+  let toldAt = Number.NEGATIVE_INFINITY
+  const traces = startTracing({
+    ...config.otlp,
+    service: 'agent-chat-service',
+    version: manifest.version,
+    onProblem(error) {
+      if (performance.now() - toldAt < TELL_MS) return
+      toldAt = performance.now()
+      app.log.warn({ err: error }, 'traces could not be sent')
+    },
+  })
+  app.decorate('tracing', traces)
+  app.addHook('onClose', () => traces.end())
+  app.addHook('onRequest', async (request, reply) => {
+    const { method, headers, is404 } = request
+    const route = is404 ? undefined : request.routeOptions.url
+    if (route !== undefined && PROBES.has(route)) return
+    const span = traces.tracer.startSpan(
+      route === undefined ? method : `${method} ${route}`,
+      {
+        kind: SpanKind.SERVER,
+        attributes: {
+          'http.request.method': method,
+          ...(route === undefined ? {} : { 'http.route': route }),
+          'agent_chat.request_id': request.id,
+        },
+      },
+      contextOf(headers.traceparent),
+    )
+    request.traceparent = traceparentOf(span)
+    request.log = request.log.child({ traceId: span.spanContext().traceId })
+    reply.log = request.log
+    reply.raw.once('close', () => {
+      span.setAttribute('http.response.status_code', reply.statusCode)
+      if (reply.statusCode >= 500) span.setStatus({ code: SpanStatusCode.ERROR })
+      if (!reply.raw.writableFinished) span.setAttribute('agent_chat.aborted', true)
+      span.end()
+    })
+  })
+}
+
+export default fp(tracing, { name: 'tracing', fastify: '5.x', dependencies: ['request-id'] })

@@ -1,0 +1,32 @@
+import { SpanKind, SpanStatusCode, type Tracer } from '@opentelemetry/api'
+import type { RunEngine } from '../engine/run-engine.ts'
+import { contextOf, traceparentOf } from './traceparent.ts'
+
+/** The same engine; a start is a span between the request that asked for it and the run that it makes. */
+export function tracedEngine(engine: RunEngine, tracer: Tracer): RunEngine {
+  return {
+    ...engine,
+    async start(turn, options) {
+      const span = tracer.startSpan(
+        'engine start',
+        {
+          kind: SpanKind.PRODUCER,
+          attributes: { 'agent_chat.turn_id': turn.turnId, ...conversation(turn.conversationId) },
+        },
+        contextOf(turn.traceparent),
+      )
+      try {
+        const runId = await engine.start({ ...turn, traceparent: traceparentOf(span) }, options)
+        span.setAttribute('agent_chat.run_id', runId)
+        return runId
+      } catch (error) {
+        span.setStatus({ code: SpanStatusCode.ERROR })
+        throw error
+      } finally {
+        span.end()
+      }
+    },
+  }
+}
+
+const conversation = (id: string | null) => (id === null ? {} : { 'agent_chat.conversation_id': id })
