@@ -113,8 +113,11 @@ export async function up(db: Kysely<unknown>): Promise<void> {
           cancel_requested_at = null, missed_at = null,
           check_at = now() + (p->>'checkSeconds')::integer * interval '1 second',
           deadline_at = now() + (p->>'deadlineSeconds')::integer * interval '1 second'
-        where id = v_turn_id
+        where id = v_turn_id and status = 'abandoned'
         returning dispatch_attempt into v_attempt;
+        if not found then
+          raise exception 'the turn was removed while it waited for its conversation' using errcode = '40001';
+        end if;
       else
         insert into runs (id, conversation_id, user_id, actor, status, position, input, metadata,
                           idempotency_key, request_hash, check_at, deadline_at)

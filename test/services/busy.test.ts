@@ -1,0 +1,168 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { createDatabase } from '../support/postgres.ts'
+import { type Answer, type Service, startEngine, startService } from '../support/service.ts'
+import { query, storedTurn, until } from './rows.ts'
+
+const START = '/api/agent/chat'
+
+const send = (service: Service, message: string, more: object = {}): Promise<Answer> =>
+  service.call('POST', START, { body: { message, ...more } })
+
+/** Sends with a key until the answer is not "try again": on a busy machine a start may run out of time. */
+async function insist(service: Service, message: string, more: object): Promise<Answer> {
+  const headers = { 'idempotency-key': randomUUID() }
+  for (;;) {
+    const answer = await service.call('POST', START, { body: { message, ...more }, headers })
+    if (answer.status === 202) return answer
+    await sleep(200)
+  }
+}
+
+const messagesOf = async ({ call }: Service, conversationId: string) =>
+  (await call('GET', `/api/agent/conversations/${conversationId}/messages?limit=100`)).body.data as Array<{
+    role: string
+    text: string
+    status: string
+    runId: string
+  }>
+
+/** Starts a run that goes on until it is cancelled, and waits until it has said something. */
+async function startLong(service: Service, conversationId?: string): Promise<Answer['body']> {
+  const { body } = await send(service, '[[stall-after:5]] Tell a story.', {
+    ...(conversationId === undefined ? {} : { conversationId }),
+  })
+  for (;;) {
+    const poll = await service.call('GET', `${START}/${body.runId}?wait=5`)
+    if (poll.body.status === 'running') return body
+  }
+}
+
+t.test('a busy conversation', async (t) => {
+  const engine = await startEngine(t)
+  const databaseUrl = await createDatabase(t)
+  const service = await startService(t, { engine, databaseUrl })
+  const other = await startService(t, { engine, databaseUrl })
+
+  t.test('takes ten parallel messages in strict order, each answer knowing all before it', async (t) => {
+    const { body: conversation } = await service.call('POST', '/api/agent/conversations', { body: {} })
+    const conversationId = conversation.id
+    const asked = Array.from({ length: 10 }, (_, n) => `message number ${n}. What was my last message?`)
+    const answers = await Promise.all(
+      asked.map((message, n) => insist(n % 2 ? service : other, message, { conversationId })),
+    )
+    for (const { body } of answers) t.match((await service.ended(body.runId)).body, { status: 'completed' })
+    const messages = await messagesOf(service, conversationId)
+    t.same(
+      messages.map(({ role }) => role),
+      asked.flatMap(() => ['user', 'assistant']),
+    )
+    const stored = messages.filter(({ role }) => role === 'user').map(({ text }) => text)
+    t.same([...stored].sort(), asked, 'none is lost or doubled')
+    const recalled = messages.filter(({ role }) => role === 'assistant').map(({ text }) => text)
+    t.match(recalled[0], /You have not said anything/)
+    for (let n = 1; n < 10; n++) t.match(recalled[n], new RegExp(stored[n - 1]?.slice(0, 16) ?? '!'))
+  })
+
+  t.test('takes ten unfinished runs and refuses the eleventh', async (t) => {
+    const first = await startLong(service)
+    const { conversationId } = first
+    for (let n = 2; n <= 10; n++) t.equal((await insist(service, `${n}`, { conversationId })).status, 202)
+    t.match(await send(other, 'one too many', { conversationId }), {
+      status: 409,
+      body: { code: 'conversation_queue_full', retryable: true, retryAfter: 1, activeRunId: first.runId },
+    })
+    await service.call('POST', `${START}/${first.runId}/cancel`)
+    t.match(await send(other, 'there is room again', { conversationId }), { status: 202 })
+  })
+
+  t.test('tells a queued run its place, and the conversation its oldest run', async (t) => {
+    const first = await startLong(service)
+    const { conversationId } = first
+    const second = (await send(other, 'second', { conversationId })).body
+    const third = (await send(service, 'third', { conversationId })).body
+    t.match((await service.call('GET', `${START}/${third.runId}`)).body, {
+      status: 'queued',
+      queue: { position: 2, ahead: [first.runId, second.runId] },
+    })
+    t.match((await service.call('GET', `/api/agent/conversations/${conversationId}`)).body, {
+      activeRunId: first.runId,
+    })
+
+    t.test('and refuses with ifBusy reject', async (t) => {
+      const refused = await send(service, 'now or never', { conversationId, ifBusy: 'reject' })
+      t.match(refused, { status: 409, body: { code: 'conversation_busy', retryAfter: 1 } })
+      t.equal(refused.body.activeRunId, first.runId)
+      t.equal(refused.headers.get('retry-after'), '1')
+    })
+
+    t.test('and is interrupted: all ahead end, keeping what they said', async (t) => {
+      const startedAt = performance.now()
+      const next = await send(other, 'What was my last message?', { conversationId, ifBusy: 'interrupt' })
+      t.equal(next.status, 202)
+      t.comment(`interrupted in ${Math.round(performance.now() - startedAt)} ms`)
+      for (const { runId } of [first, second, third])
+        t.match((await service.call('GET', `${START}/${runId}`)).body, { status: 'cancelled' })
+      const answer = (await service.ended(next.body.runId)).body
+      t.match(answer, { status: 'completed', text: /third/ })
+      const messages = await messagesOf(service, conversationId)
+      t.same(
+        messages.map(({ role, status, runId }) => [role, status, runId]),
+        [
+          ['user', 'complete', first.runId],
+          ['assistant', 'cancelled', first.runId],
+          ['user', 'complete', second.runId],
+          ['user', 'complete', third.runId],
+          ['user', 'complete', next.body.runId],
+          ['assistant', 'complete', next.body.runId],
+        ],
+      )
+      t.ok((messages[1]?.text.split(' ').length ?? 0) >= 4, 'the partial answer is kept')
+      t.match(await send(service, 'reject works when idle', { conversationId, ifBusy: 'reject' }), {
+        status: 202,
+      })
+    })
+  })
+})
+
+t.test('a turn whose dispatcher died', async (t) => {
+  const service = await startService(t)
+  const { body: conversation } = await service.call('POST', '/api/agent/conversations', { body: {} })
+  const conversationId = conversation.id
+  const leftover = (n: number, key: string | null = null) => storedTurn(n, conversationId, key)
+
+  t.test('is dispatched by the one that waits behind it, in order', async (t) => {
+    for (const n of [1, 2]) t.match(await service.app.stores.turns.start(leftover(n)), { outcome: 'created' })
+    const next = await send(service, 'What was my last message?', { conversationId })
+    t.equal(next.status, 202)
+    t.match((await service.ended(next.body.runId)).body, { status: 'completed', text: /left over 2/ })
+    const texts = (await messagesOf(service, conversationId)).map(({ text }) => text)
+    t.match(texts, [/^left over 1/, String, /^left over 2/, String, /^What was/, String])
+    t.equal(service.engine.stats().runs, 3)
+  })
+
+  t.test('is withdrawn when it is interrupted', async (t) => {
+    t.match(await service.app.stores.turns.start(leftover(3)), { outcome: 'created' })
+    const next = await send(service, 'What was my last message?', { conversationId, ifBusy: 'interrupt' })
+    t.match((await service.ended(next.body.runId)).body, { status: 'completed', text: /What was my last/ })
+    t.notOk((await messagesOf(service, conversationId)).some(({ text }) => text === 'left over 3'))
+    t.equal(service.engine.stats().runs, 4)
+  })
+
+  t.test('is found by the sweeper: with a key it is sent, without it goes', async (t) => {
+    t.match(await service.app.stores.turns.start(leftover(4)), { outcome: 'created' })
+    t.match(await service.app.stores.turns.start(leftover(5, 'key')), { outcome: 'created' })
+    await query(service, `update runs set check_at = now() where status = 'dispatching'`)
+    await until(async () => {
+      const open = await query(
+        service,
+        `select from runs where status in ('dispatching', 'queued', 'running')`,
+      )
+      return open.length === 0
+    })
+    const texts = (await messagesOf(service, conversationId)).map(({ text }) => text)
+    t.notOk(texts.includes('left over 4'))
+    t.match(texts.slice(-2), ['left over 5', String])
+  })
+})

@@ -1,0 +1,41 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { sql } from 'kysely'
+import type { Service } from '../support/service.ts'
+
+/** Runs one statement on the service's database. */
+export async function query<Row = Record<string, unknown>>(
+  service: Service,
+  statement: string,
+): Promise<Row[]> {
+  return (await service.app.database.run((db) => sql.raw<Row>(statement).execute(db))).rows
+}
+
+/** Resolves once the condition holds; the runner's timeout is the limit. */
+export async function until<T>(condition: () => Promise<T | undefined | false>): Promise<T> {
+  for (;;) {
+    const found = await condition()
+    if (found !== undefined && found !== false) return found
+    await sleep(50)
+  }
+}
+
+/** What a process leaves behind that stores this turn and then dies. */
+export function storedTurn(n: number, conversationId: string, key: string | null = null) {
+  const id = (kind: string) => `00000000-0000-7000-${kind}-${String(n).padStart(12, '0')}`
+  const text = `left over ${n}`
+  return {
+    turnId: id('8000'),
+    userId: 'alice',
+    actor: null,
+    conversationId,
+    newConversation: false,
+    title: null,
+    seed: [],
+    message: { id: id('9000'), role: 'user' as const, text, parts: [{ type: 'text' as const, text }] },
+    assistantMessageId: id('a000'),
+    metadata: {},
+    ifBusy: 'enqueue' as const,
+    idempotencyKey: key,
+    requestHash: key,
+  }
+}
