@@ -39,7 +39,11 @@ export function finalizer({ stores, engine, log }: ServiceContext): Finalizer {
 
   async function store(turn: FinalTurn): Promise<void> {
     try {
-      if (await stores.turns.finalize(turn)) remember(turn.turnId)
+      if (await stores.turns.finalize(turn)) {
+        remember(turn.turnId)
+        if (turn.errorCode === 'payload_too_new')
+          log.error({ runId: turn.runId }, 'the worker is older than this service: deploy it')
+      }
     } catch (error) {
       if (!isContentError(error)) throw error
       // No run stays unfinished over a character that the database does not take.
@@ -86,7 +90,7 @@ export function finalizer({ stores, engine, log }: ServiceContext): Finalizer {
 
   return {
     settle(turnId, runId, seen) {
-      if (ended.has(turnId)) return Promise.resolve(true)
+      if (seen === undefined && ended.has(turnId)) return Promise.resolve(true)
       const running = underway.get(turnId)
       if (running !== undefined) return running
       const settling = settleOnce(turnId, runId, seen).finally(() => underway.delete(turnId))

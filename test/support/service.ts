@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { SignJWT } from 'jose'
-import { type App, buildApp } from '../../src/app.ts'
+import { type App, type AppOptions, buildApp } from '../../src/app.ts'
 import type { AppConfig } from '../../src/config.ts'
 import { loadConfig } from '../../src/config.ts'
 import { type EngineOptions, type LocalEngine, startLocalEngine } from '../../src/local/engine/engine.ts'
@@ -44,6 +44,8 @@ export interface ServiceOptions {
   databaseUrl?: string
   environment?: Record<string, string>
   config?: Partial<AppConfig>
+  /** Where log lines go, with LOG_LEVEL in `environment`; pino's options. */
+  logger?: NonNullable<AppOptions['logger']>
 }
 
 /** A local engine with the service's own task, writing without delays; ended in the teardown. */
@@ -81,7 +83,7 @@ export async function startService(t: Teardown, options: ServiceOptions = {}): P
     }),
     ...options.config,
   } as AppConfig
-  const app = buildApp(config)
+  const app = buildApp(config, options.logger === undefined ? {} : { logger: options.logger })
   let closing: Promise<undefined> | undefined
   const close = async () => {
     closing ??= app.close()

@@ -18,6 +18,8 @@ export interface EngineOptions {
   host?: string
   /** 0, the default, takes a free one. */
   port?: number
+  /** Where callers reach it when that is not `host`: addresses of large outputs begin with it. */
+  publicUrl?: string
   /** The bearer key that callers need ("tr_dev_…"); the children get it too. */
   secretKey: string
   /** Runs at once, one per child process. Default 8. */
@@ -83,7 +85,7 @@ export async function startLocalEngine(options: EngineOptions): Promise<LocalEng
   try {
     await app.listen({ host, port })
     const url = `http://${host}:${(app.server.address() as AddressInfo).port}`
-    packets.serveAt(url)
+    packets.serveAt(options.publicUrl ?? url)
     Object.assign(env, { TRIGGER_API_URL: url, TRIGGER_SECRET_KEY: secretKey })
     await loadTasks(pool)
     if (options.watch) unwatch = watchTasks(taskModules, () => pool.reload())

@@ -1,28 +1,60 @@
-/** Process: the local engine on its own, e.g. to share it between services. */
+/**
+ * Process: the local engine on its own, shared by several instances of the service. It forgets its runs when it
+ * ends: the service then reports those that were unfinished as `failed`, `worker_lost`.
+ *
+ * Environment: `TRIGGER_SECRET_KEY` (required; the services' own), `LOCAL_ENGINE_HOST` (127.0.0.1),
+ * `LOCAL_ENGINE_PORT` (3040), `LOCAL_ENGINE_URL` (where services reach it, when that is another address),
+ * `LOCAL_ENGINE_CONCURRENCY` (8 runs at once, a process of some 100 MB each), `LOG_LEVEL`, and what workers
+ * read: `AGENT_…` and `OTEL_…`. `GET /healthcheck` answers `OK` without a key.
+ */
 import { fileURLToPath } from 'node:url'
 import { pino } from 'pino'
+import { runProcess } from '../../lifecycle/run-process.ts'
+import { explainListen, StartError } from '../../lifecycle/start-error.ts'
 import { startLocalEngine } from './engine.ts'
 
-const { LOCAL_ENGINE_HOST = '127.0.0.1', LOCAL_ENGINE_PORT = '3040', TRIGGER_SECRET_KEY } = process.env
-const log = pino()
+const TIMEOUT_SECONDS = 10
+const {
+  LOCAL_ENGINE_HOST: host = '127.0.0.1',
+  LOCAL_ENGINE_PORT = '3040',
+  LOCAL_ENGINE_URL: publicUrl,
+  LOCAL_ENGINE_CONCURRENCY = '8',
+  TRIGGER_SECRET_KEY: secretKey,
+  LOG_LEVEL: level = 'info',
+} = process.env
+const log = pino({ level })
 
-if (!TRIGGER_SECRET_KEY) {
-  log.fatal('TRIGGER_SECRET_KEY is required: the key that callers of the engine must present')
-  process.exit(1)
+await runProcess(
+  async ({ onEnd }) => {
+    const port = wholeNumber('LOCAL_ENGINE_PORT', LOCAL_ENGINE_PORT, 65_535)
+    const maxChildren = wholeNumber('LOCAL_ENGINE_CONCURRENCY', LOCAL_ENGINE_CONCURRENCY, 1000)
+    if (!secretKey) throw new StartError('TRIGGER_SECRET_KEY is required: the key that services must present')
+    const engine = await startLocalEngine({
+      taskModules: [fileURLToPath(new URL('../../trigger/agent-chat.ts', import.meta.url))],
+      host,
+      port,
+      secretKey,
+      maxChildren,
+      childEnv: workerEnvironment(),
+      log,
+      ...(publicUrl ? { publicUrl } : {}),
+    }).catch((error: unknown) => {
+      throw explainListen(error, { host, port }, 'LOCAL_ENGINE_PORT or LOCAL_ENGINE_HOST')
+    })
+    onEnd(engine.stop)
+    log.info({ url: engine.url }, 'local engine listens')
+  },
+  { log, timeoutSeconds: TIMEOUT_SECONDS },
+)
+
+function wholeNumber(name: string, text: string, max: number): number {
+  const value = Number(text)
+  if (Number.isInteger(value) && value >= 0 && value <= max) return value
+  throw new StartError(`${name} must be a whole number up to ${max}`)
 }
 
-const engine = await startLocalEngine({
-  taskModules: [fileURLToPath(new URL('../../trigger/agent-chat.ts', import.meta.url))],
-  host: LOCAL_ENGINE_HOST,
-  port: Number(LOCAL_ENGINE_PORT),
-  secretKey: TRIGGER_SECRET_KEY,
-  log,
-})
-log.info({ url: engine.url }, 'local engine listens')
-
-const stop = async () => {
-  await engine.stop()
-  process.exit(0)
+/** What the agent reads in a worker, and nothing else of this process's environment. */
+function workerEnvironment(): Record<string, string> {
+  const names = Object.keys(process.env).filter((name) => /^(AGENT|OTEL)_/.test(name))
+  return Object.fromEntries(names.map((name) => [name, process.env[name] ?? '']))
 }
-process.once('SIGTERM', stop)
-process.once('SIGINT', stop)

@@ -1,0 +1,62 @@
+import { build } from 'esbuild'
+import { test } from 'tap'
+import { logSink } from '../support/app.ts'
+import { startEngine, startService } from '../support/service.ts'
+
+test('the worker bundles from the tasks folder alone, and nothing of the service comes along', async (t) => {
+  const { metafile } = await build({
+    entryPoints: ['src/trigger/agent-chat.ts'],
+    bundle: true,
+    write: false,
+    metafile: true,
+    platform: 'node',
+    format: 'esm',
+    packages: 'external',
+    logLevel: 'silent',
+  })
+  const own = Object.keys(metafile.inputs)
+  t.ok(own.includes('src/agent/run-turn.ts'))
+  t.strictSame(
+    own.filter((file) => !/^(src\/(trigger|agent|telemetry)\/|package\.json$)/.test(file)),
+    [],
+  )
+  const packages = Object.values(metafile.inputs).flatMap(({ imports }) =>
+    imports.filter(({ external }) => external).map(({ path }) => path),
+  )
+  t.strictSame(
+    packages.filter((name) => /^(pg|kysely|fastify|@fastify|ioredis|pino|prom-client)\b/.test(name)),
+    [],
+  )
+})
+
+test('trigger.config.ts takes the project from the environment and gives a run one attempt', async (t) => {
+  const before = process.env.TRIGGER_PROJECT_REF
+  t.teardown(() => {
+    if (before === undefined) delete process.env.TRIGGER_PROJECT_REF
+    else process.env.TRIGGER_PROJECT_REF = before
+  })
+  // A module is evaluated once for each query.
+  const config = (query: string) => new URL(`../../trigger.config.ts?${query}`, import.meta.url).href
+  delete process.env.TRIGGER_PROJECT_REF
+  await t.rejects(import(config('without')), /TRIGGER_PROJECT_REF is not set/)
+  process.env.TRIGGER_PROJECT_REF = 'proj_test'
+  const { default: settings } = await import(config('with'))
+  t.match(settings, {
+    project: 'proj_test',
+    dirs: ['./src/trigger'],
+    maxDuration: 300,
+    retries: { default: { maxAttempts: 1 } },
+  })
+})
+
+test('a worker that is older than the service refuses the turn, and both sides say so', async (t) => {
+  const engine = await startEngine(t)
+  const { logger, lines } = logSink()
+  const service = await startService(t, { engine, environment: { LOG_LEVEL: 'error' }, logger })
+  const start = service.app.engine.start
+  service.app.engine.start = (turn, options) => start({ ...turn, version: turn.version + 1 }, options)
+  const { body } = await service.call('POST', '/api/agent/chat', { body: { message: 'Hello' } })
+  const poll = await service.ended(body.runId)
+  t.match(poll.body, { status: 'failed', errorCode: 'payload_too_new', retryable: true })
+  t.match(lines, [{ msg: 'the worker is older than this service: deploy it', runId: body.runId }])
+})
