@@ -147,7 +147,7 @@ export function streams(
     },
     async close() {
       this.drain()
-      await Promise.all([...followed.values()].map((run) => run.done))
+      await Promise.all([...viewers].map((viewer) => new Promise((resolve) => viewer.once('close', resolve))))
       await Promise.all(ending)
     },
     stats: () => ({ viewers: viewers.size, logs: followed.size, reads }),
@@ -157,11 +157,7 @@ export function streams(
 /** Waits until it is known whether the stream has a frame `from`, or ends just before it. */
 async function judge(log: FrameLog, from: number, signal: AbortSignal): Promise<void> {
   const isJudged = () =>
-    log.lost !== undefined ||
-    log.ending !== undefined ||
-    log.phase === 'queued' ||
-    log.end > from ||
-    (log.end === from && from > 0)
+    log.lost !== undefined || log.ending !== undefined || log.phase === 'queued' || log.end > from
   if (from === 0) await log.until(isJudged, UNWRITTEN_MS, signal)
   else {
     await log.until(() => isJudged() || log.end > 0, BEGIN_MS, signal)

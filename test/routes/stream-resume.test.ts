@@ -5,6 +5,7 @@ import {
   type OpenStream,
   openStream,
   parseEvents,
+  ready,
   type StreamEvent,
   textOf,
   typesOf,
@@ -22,6 +23,8 @@ async function rest(service: Service, id: string, cursor: number | undefined, la
   if (last === undefined) await stream.closed
   else if (cursor !== last) await stream.until((event) => event.id === last)
   stream.leave()
+  await stream.closed
+  stream.events = stream.events.filter(({ id = 0 }) => last === undefined || id <= last)
   return stream
 }
 
@@ -50,6 +53,7 @@ t.test('a stream that was cut', async (t) => {
   const engine = await startEngine(t, { childEnv: { AGENT_OFFLINE_WORD_MS: '30' } })
   const service = await startService(t, { engine })
   const other = await startService(t, { engine, databaseUrl: service.databaseUrl })
+  await ready(service, other)
   const stream = await ask(service, STALLED)
   const runId = stream.headers.get('x-run-id') ?? ''
   const conversationId = stream.headers.get('x-conversation-id') ?? ''
@@ -137,6 +141,7 @@ t.test(
   'a run that waits shows nothing until it runs, and its stream ends when it is cancelled first',
   async (t) => {
     const service = await startService(t)
+    await ready(service)
     const ahead = await ask(service, '[[stall-after:3]] Hello there, how are you')
     const conversationId = ahead.headers.get('x-conversation-id') ?? ''
     await ahead.until(isDelta)
@@ -173,6 +178,7 @@ t.test('the same holds with an engine that keeps streams in Redis', async (t) =>
   })
   const service = await startService(t, { engine })
   const other = await startService(t, { engine, databaseUrl: service.databaseUrl })
+  await ready(service, other)
   const stream = await ask(service, 'Tell me a story of 8 sentences')
   await stream.until(isDelta)
   const cursor = stream.events.at(-1)?.id

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { ask, openStream, textOf, typesOf, userMessage } from '../streams/sse.ts'
+import { ask, openStream, ready, textOf, typesOf, userMessage } from '../streams/sse.ts'
 import { startEngine, startService, token } from '../support/service.ts'
 
 const STREAM = '/api/agent/chat/stream'
@@ -7,6 +7,7 @@ const STREAM = '/api/agent/chat/stream'
 t.test('a streamed turn', async (t) => {
   const engine = await startEngine(t, { childEnv: { AGENT_OFFLINE_WORD_MS: '10' } })
   const service = await startService(t, { engine })
+  await ready(service)
 
   t.test('shows the parts of the answer as the AI SDK wants them, then the poll says the same', async (t) => {
     const stream = await ask(service, 'Please think: what is 17 * 23?')
@@ -162,6 +163,7 @@ t.test('a service that drains cuts its streams at once and another one goes on w
   const engine = await startEngine(t, { childEnv: { AGENT_OFFLINE_WORD_MS: '30' } })
   const draining = await startService(t, { engine })
   const other = await startService(t, { engine, databaseUrl: draining.databaseUrl })
+  await ready(draining, other)
   const stream = await ask(draining, 'Tell me a story of 6 sentences')
   await stream.until(({ chunk }) => chunk?.type === 'text-delta')
   await draining.close()

@@ -8,6 +8,7 @@ import t, { type Test } from 'tap'
 import { DONE, frameOf } from '../../src/streams/frame.ts'
 import { type Chunk, UI_VERSIONS, type UiVersion } from '../../src/streams/vocabulary.ts'
 import { startEngine, startService, token } from '../support/service.ts'
+import { ready } from './sse.ts'
 
 /** What the tests need of a client package; the three versions differ in everything else. */
 interface Client {
@@ -161,6 +162,7 @@ for (const ui of UI_VERSIONS) {
 t.test('the real service and the real clients', async (t) => {
   const engine = await startEngine(t, { childEnv: { AGENT_OFFLINE_WORD_MS: '10' } })
   const service = await startService(t, { engine })
+  await ready(service)
   const headers = { authorization: `Bearer ${await token('alice')}` }
 
   for (const ui of UI_VERSIONS) {

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import { type CallOptions, type Service, token } from '../support/service.ts'
 
 /** One event of a stream; `chunk` is undefined for `[DONE]`. */
@@ -127,3 +128,10 @@ export const userMessage = (text: string) => ({
   role: 'user',
   parts: [{ type: 'text', text }],
 })
+
+/** Waits until the service has reached its database and its engine: loading the SDK alone takes a while. */
+export async function ready(...services: Pick<Service, 'call'>[]): Promise<void> {
+  for (const service of services) {
+    while ((await service.call('GET', '/readyz')).status !== 200) await setTimeout(50)
+  }
+}

@@ -1,0 +1,329 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import { type AddressInfo, connect } from 'node:net'
+import { setImmediate, setTimeout } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import type { IndexedChunk } from '../../src/agent/turn.ts'
+import type { RunProgress } from '../../src/stores/runs.ts'
+import { type StreamSettings, type Streams, streams } from '../../src/streams/streams.ts'
+import type { Viewer } from '../../src/streams/viewer.ts'
+import { parseEvents, typesOf } from './sse.ts'
+
+type Records = AsyncIterable<IndexedChunk>
+type Read = (signal: AbortSignal) => Records
+
+const DELTA = (index: number, delta = `${index} `) => ({
+  index,
+  chunk: { type: 'text-delta', id: 't', delta },
+})
+const chunkAt = (index: number): IndexedChunk =>
+  index === 0 ? { index, chunk: { type: 'start', messageId: 'm' } } : DELTA(index)
+const finish = (index: number): IndexedChunk => ({ index, chunk: { type: 'finish', finishReason: 'stop' } })
+const upTo = (count: number): IndexedChunk[] =>
+  [...Array(count - 1).keys()].map(chunkAt).concat(finish(count - 1))
+
+/** A read that yields records and then stays silent until it is given up, or breaks, or ends. */
+const reading = (records: IndexedChunk[], then: 'silence' | 'break' | 'end' = 'silence'): Read =>
+  async function* (signal) {
+    yield* records
+    if (then === 'break') throw new Error('the connection broke')
+    if (then === 'silence' && !signal.aborted) await once(signal, 'abort')
+  }
+
+/** A run as its row tells, and an engine that follows a script: one entry a read, the last one for all others. */
+function scripted(script: Read[], settings: Partial<StreamSettings> = {}) {
+  const row: RunProgress = { status: 'running', cancelRequestedAt: null, frameCount: null, error: null }
+  const state = { row: row as RunProgress | undefined, engineAway: false, open: 0 }
+  const waiting = new Set<() => void>()
+  let reads = 0
+  const hub = streams(
+    {
+      engine: {
+        async *chunks(_runId, signal) {
+          const read = script[Math.min(reads++, script.length - 1)]
+          state.open++
+          try {
+            if (read !== undefined) yield* read(signal)
+          } finally {
+            state.open--
+          }
+        },
+        get: async () => {
+          if (state.engineAway) throw new Error('away')
+          return undefined
+        },
+      },
+      waiters: {
+        changed: (_runId, _version, ms, signal) =>
+          new Promise((resolve) => {
+            const done = () => {
+              waiting.delete(done)
+              clearTimeout(limit)
+              resolve()
+            }
+            const limit = globalThis.setTimeout(done, ms)
+            waiting.add(done)
+            signal.addEventListener('abort', done, { once: true })
+          }),
+      },
+      progress: async () => state.row && { ...state.row },
+      log: { error: (object) => console.error(object) },
+    },
+    settings,
+  )
+  const become = (change: Partial<RunProgress>) => {
+    if (state.row !== undefined) Object.assign(state.row, change)
+    for (const done of waiting) done()
+  }
+  const view = (from = 0, more: { fresh?: boolean; expiresAt?: number } = {}) =>
+    hub.view(
+      'run_1',
+      { from, ui: 6, expiresAt: Number.POSITIVE_INFINITY, fresh: false, ...more },
+      new AbortController().signal,
+    )
+  return { hub, state, become, view }
+}
+
+/** Everything that a viewer gets, and how it ended. */
+async function read(viewer: Viewer) {
+  let body = ''
+  let end = 'end'
+  try {
+    for await (const bytes of viewer) body += bytes
+  } catch {
+    end = 'cut'
+  }
+  const events = parseEvents(body)
+  return { end, body, ids: events.map(({ id }) => id), types: typesOf(events) }
+}
+
+const nothingLeft = async (t: Test, { hub, state }: { hub: Streams; state: { open: number } }) => {
+  await hub.close()
+  t.same({ ...hub.stats(), reads: 0, open: state.open }, { viewers: 0, logs: 0, reads: 0, open: 0 })
+}
+
+t.test(
+  'one read of the engine serves everybody, each from where they want, and ends with the last',
+  async (t) => {
+    const run = scripted([reading(upTo(6))])
+    const viewers = await Promise.all([0, 0, 3, 6].map((from) => run.view(from)))
+    const all = viewers.map(read)
+    t.match(run.hub.stats(), { viewers: 4, logs: 1, reads: 1 })
+    run.become({ status: 'completed', frameCount: 6 })
+    const [first, second, third, fourth] = await Promise.all(all)
+    t.same(first?.ids, [0, 1, 2, 3, 4, 5, undefined])
+    t.same(second, first)
+    t.same(third?.ids, [3, 4, 5, undefined])
+    t.same(fourth?.types, ['[DONE]'])
+    await nothingLeft(t, run)
+  },
+)
+
+t.test('a stream stays open until the run has ended, whatever the engine says', async (t) => {
+  // Ends by silence, repeats what it had, breaks: none of it is the end of the run.
+  const records = upTo(9)
+  const run = scripted([
+    reading(records.slice(0, 3), 'end'),
+    reading([...records.slice(0, 3), ...records.slice(1, 5)], 'break'),
+    reading([], 'break'),
+    reading(records),
+  ])
+  const reader = read(await run.view())
+  while (run.hub.stats().reads < 4) await setTimeout(5)
+  run.become({ status: 'completed', frameCount: 9 })
+  t.same((await reader).ids, [0, 1, 2, 3, 4, 5, 6, 7, 8, undefined])
+  await nothingLeft(t, run)
+})
+
+t.test('a gap is never shown', async (t) => {
+  t.test('one that a second read fills is not noticed', async (t) => {
+    const records = upTo(6)
+    const run = scripted([reading([...records.slice(0, 2), ...records.slice(3)]), reading(records)])
+    const reader = read(await run.view())
+    run.become({ status: 'completed', frameCount: 6 })
+    t.same((await reader).ids, [0, 1, 2, 3, 4, 5, undefined])
+    await nothingLeft(t, run)
+  })
+
+  t.test('one that stays cuts the viewers, and those who come then get 410', async (t) => {
+    const records = upTo(6)
+    const run = scripted([reading([...records.slice(0, 2), ...records.slice(3)])])
+    const reader = await read(await run.view())
+    t.same([reader.end, reader.ids], ['cut', [0, 1]])
+    await t.rejects(run.view(2), { code: 'stream_expired' })
+    await nothingLeft(t, run)
+  })
+
+  t.test('a stream that has lost its beginning is 410, for a run that goes on too', async (t) => {
+    for (const status of ['running', 'completed'] as const) {
+      const run = scripted([reading(upTo(9).slice(4))])
+      run.become({ status, frameCount: status === 'completed' ? 9 : null })
+      await t.rejects(run.view(), { code: 'stream_expired' })
+      await t.rejects(run.view(6), { code: 'stream_expired' })
+      await nothingLeft(t, run)
+    }
+  })
+
+  t.test(
+    'the end of a finished run that the engine does not give is 410, an engine that is away 503',
+    async (t) => {
+      const run = scripted([reading([])])
+      run.become({ status: 'completed', frameCount: 9 })
+      run.state.engineAway = true
+      await t.rejects(run.view(9), { code: 'engine_unavailable' })
+      run.state.engineAway = false
+      await t.rejects(run.view(9), { code: 'stream_expired' })
+      await nothingLeft(t, run)
+    },
+  )
+})
+
+t.test('a position beyond the end is refused once it is known what exists', async (t) => {
+  const live = scripted([reading(upTo(6).slice(0, 4))])
+  await t.rejects(live.view(5), { code: 'invalid_stream_position', details: { detail: /4 frames/ } })
+  const atTheEnd = await live.view(4)
+  atTheEnd.destroy()
+  await nothingLeft(t, live)
+
+  const late = scripted([
+    async function* () {
+      for (const record of upTo(6)) {
+        await setTimeout(30)
+        yield record
+      }
+    },
+  ])
+  const reader = read(await late.view(5))
+  late.become({ status: 'completed', frameCount: 6 })
+  t.same((await reader).ids, [5, undefined], 'a slow engine is waited for')
+  await nothingLeft(t, late)
+})
+
+t.test('runs that end otherwise end their streams at once, with what clients understand', async (t) => {
+  const said = upTo(6).slice(0, 4)
+  const abort = { index: 4, chunk: { type: 'abort', reason: 'cancelled' } }
+  const error = { index: 4, chunk: { type: 'error', errorText: 'No.' } }
+  const table: [string, IndexedChunk[], Partial<RunProgress>, string][] = [
+    ['cancelled by the worker', [...said, abort], { status: 'cancelled', frameCount: 5 }, 'abort [DONE]'],
+    ['killed', said, { status: 'cancelled', frameCount: 4 }, 'text-delta abort [DONE]'],
+    ['failed in the agent', [...said, error], { status: 'failed', frameCount: 5 }, 'error [DONE]'],
+    ['crashed', said, { status: 'failed', frameCount: 4, error: 'Oh.' }, 'text-delta error [DONE]'],
+    ['lost, uncounted', said, { status: 'failed', error: 'Oh.' }, 'text-delta error [DONE]'],
+    [
+      'stopped for its duration',
+      [...said, abort],
+      { status: 'failed', frameCount: 5, error: 'Oh.' },
+      'abort error [DONE]',
+    ],
+    ['cancelled after its last word', upTo(6), { status: 'cancelled', frameCount: 6 }, 'finish abort [DONE]'],
+  ]
+  for (const [name, records, end, types] of table) {
+    const run = scripted([reading(records)])
+    const reader = read(await run.view())
+    run.become(end)
+    const { types: seen, end: how } = await reader
+    t.equal(how, 'end', name)
+    t.ok(seen.join(' ').endsWith(types), `${name}: ${seen.join(' ')}`)
+    await nothingLeft(t, run)
+  }
+
+  const queued = scripted([reading([])])
+  queued.become({ status: 'queued' })
+  const waiting = read(await queued.view())
+  queued.become({ status: 'cancelled', frameCount: 0 })
+  t.same((await waiting).types, ['abort', '[DONE]'])
+  t.equal(queued.hub.stats().reads, 0, 'a run that never ran has no stream')
+  await nothingLeft(t, queued)
+})
+
+t.test('a run without a row ends with its stream: the database was away when it was started', async (t) => {
+  const run = scripted([reading(upTo(5))])
+  run.state.row = undefined
+  t.same((await read(await run.view())).ids, [0, 1, 2, 3, 4, undefined])
+  await nothingLeft(t, run)
+})
+
+t.test(
+  'a log keeps 8 MiB: the fastest viewer goes on, one that lags behind is cut and comes back',
+  async (t) => {
+    const big = 'x'.repeat(400_000)
+    const run = scripted([
+      async function* (signal) {
+        yield chunkAt(0)
+        for (let index = 1; index < 60; index++) {
+          await setImmediate()
+          yield DELTA(index, big)
+        }
+        yield finish(60)
+        await once(signal, 'abort')
+      },
+    ])
+    const idle = await run.view()
+    const fast = read(await run.view())
+    await once(idle, 'close')
+    t.ok(idle.destroyed)
+    const resumed = read(await run.view(1))
+    t.equal(run.hub.stats().logs, 1)
+    run.become({ status: 'completed', frameCount: 61 })
+    t.equal((await fast).ids.length, 62)
+    t.equal((await resumed).ids.length, 61)
+    await nothingLeft(t, run)
+  },
+)
+
+t.test('one timer looks after all connections', async (t) => {
+  const settings = { tickMs: 10, heartbeatMs: 20, stallMs: 100 }
+
+  t.test('it keeps silent ones alive', async (t) => {
+    const run = scripted([reading([chunkAt(0)])], settings)
+    const viewer = await run.view()
+    let body = ''
+    for await (const bytes of viewer) {
+      body += bytes
+      if (body.split(': ping\n\n').length > 3) break
+    }
+    t.match(body, /^: stream\n\nid: 0\ndata: \{.*\}\n\n(: ping\n\n)+$/)
+    await nothingLeft(t, run)
+  })
+
+  t.test('it cuts those whose token has ended', async (t) => {
+    const run = scripted([reading([chunkAt(0)])], settings)
+    const { end, ids } = await read(await run.view(0, { expiresAt: Date.now() + 50 }))
+    t.same([end, ids], ['cut', [0]])
+    await nothingLeft(t, run)
+  })
+
+  t.test('it cuts those that do not read', async (t) => {
+    const chunks = [chunkAt(0), ...Array.from({ length: 15 }, (_, at) => DELTA(at + 1, 'x'.repeat(500_000)))]
+    const run = scripted([reading(chunks)], settings)
+    const server = createServer(async (_request, response) => {
+      const viewer = await run.view()
+      response.once('close', () => viewer.destroy())
+      viewer.once('close', () => response.destroy())
+      viewer.pipe(response)
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const socket = connect((server.address() as AddressInfo).port, '127.0.0.1')
+    socket.pause()
+    socket.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n')
+    const [, connection] = await Promise.all([once(server, 'request'), once(server, 'connection')])
+    await once(connection[0], 'close')
+    t.same(run.hub.stats().viewers, 0)
+    socket.destroy()
+    server.close()
+    await nothingLeft(t, run)
+  })
+})
+
+t.test('a hub that drains cuts everybody and takes nobody', async (t) => {
+  const run = scripted([reading(upTo(6).slice(0, 3))])
+  const viewers = await Promise.all([run.view(), run.view(2), run.view(0, { fresh: true })])
+  const all = viewers.map(read)
+  run.hub.drain()
+  t.same(
+    (await Promise.all(all)).map(({ end }) => end),
+    ['cut', 'cut', 'cut'],
+  )
+  await t.rejects(run.view(), { code: 'shutting_down' })
+  await nothingLeft(t, run)
+})
