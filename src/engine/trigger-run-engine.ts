@@ -24,6 +24,8 @@ const CALL_DEADLINE_MS = 5_000
 /** One attempt may take this long, so that a swallowed answer leaves time for another. */
 const ATTEMPT_MS = 4_000
 const FIRST_PAUSE_MS = 200
+/** For how long a call is repeated while nothing listens: a restart of the engine's front is bridged, no more. */
+const REFUSED_MS = 2_000
 /** Silence after which the backend ends a stream; the reader decides by the run whether it was the end. */
 const STREAM_SILENCE_SECONDS = 60
 const PAGE = 100
@@ -57,6 +59,7 @@ export function triggerRunEngine(options: EngineOptions): RunEngine {
     onFailure?: (error: unknown) => void,
   ): Promise<T> {
     const deadline = AbortSignal.timeout(deadlineMs)
+    const refusedUntil = performance.now() + REFUSED_MS
     for (let pause = FIRST_PAUSE_MS; ; pause *= 2) {
       const startedAt = performance.now()
       const told = (outcome: string) =>
@@ -73,7 +76,9 @@ export function triggerRunEngine(options: EngineOptions): RunEngine {
         const failure = readFailure(error)
         told(failure.deadline ? 'timeout' : String(failure.status ?? 'connection'))
         onFailure?.(error)
+        if (failure.status === undefined || failure.status >= 500) answeredAt = 0
         if (deadline.aborted || !isRetryable(failure)) throw error
+        if (failure.connectionRefused && performance.now() > refusedUntil) throw error
         await sleep(pause, undefined, { signal: deadline }).catch(() => {
           throw error
         })
