@@ -56,7 +56,7 @@ export function sweeper(context: ServiceContext, dispatcher: Dispatcher, finaliz
     const [pending] = await stores.turns.pending([due.turnId])
     if (pending === undefined || pending.runId !== null || pending.status !== 'dispatching') return
     const runId = await dispatcher.redispatch(pending, { send: due.keyed && !due.overdue })
-    if (runId !== undefined) await finalizer.settle(due.turnId, runId)
+    if (runId !== undefined) await finalizer.settle(due.turnId, runId, await engine.get(runId, 'sweep'))
   }
 
   /**

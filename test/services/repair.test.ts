@@ -1,0 +1,231 @@
+import t from 'tap'
+import { adoption } from '../../src/services/adoption.ts'
+import { turnTag } from '../../src/services/context.ts'
+import { startToxicProxy } from '../chaos/toxic-proxy.ts'
+import { createDatabase } from '../support/postgres.ts'
+import { startEngine, startService } from '../support/service.ts'
+import { query, storedTurn, until } from './rows.ts'
+
+const CHAT = '/api/agent/chat'
+
+t.test('what an instance leaves behind', async (t) => {
+  const engine = await startEngine(t)
+  const proxy = await startToxicProxy(engine.url)
+  t.teardown(() => proxy.stop())
+  const databaseUrl = await createDatabase(t)
+  const gone = await startService(t, { engine: { ...engine, url: proxy.url }, databaseUrl })
+  const service = await startService(t, { engine, databaseUrl })
+  const due = (what = 'true') => query(service, `update runs set check_at = now() where ${what}`)
+
+  t.test('is finished by another one: a run whose end nobody saw', async (t) => {
+    const { body } = await gone.call('POST', CHAT, { body: { message: 'Tell a story with 40 sentences.' } })
+    await gone.close()
+    await until(async () => (await service.app.engine.get(body.runId))?.status === 'completed')
+    t.match((await service.call('GET', `${CHAT}/${body.runId}`)).body.status, /queued|running/)
+    await due()
+    const { body: ended } = await service.ended(body.runId)
+    t.equal(ended.status, 'completed')
+    t.ok(ended.text.length > 100)
+  })
+
+  t.test('is finished by another one: a run whose id was never recorded', async (t) => {
+    const { body } = await service.call('POST', CHAT, { body: { message: 'What is 2 + 2?' } })
+    await service.ended(body.runId)
+    await query(
+      service,
+      `update runs set run_id = null, status = 'dispatching', finished_at = null, output = null, check_at = now()
+       where run_id = '${body.runId}'`,
+    )
+    await query(service, `delete from messages where seq = 1 and text = '2 + 2 = 4.'`)
+    const runs = engine.stats().runs
+    await until(async () => (await service.call('GET', `${CHAT}/${body.runId}`)).body.status === 'completed')
+    t.equal(engine.stats().runs, runs, 'it was found, not sent again')
+  })
+
+  t.test('is finished by another one: a cancel that was accepted', async (t) => {
+    const { body } = await service.call('POST', CHAT, { body: { message: '[[stall-after:3]] story' } })
+    await service.app.stores.runs.requestCancel('alice', body.runId)
+    await due()
+    t.match((await service.ended(body.runId)).body, { status: 'cancelled' })
+    t.match(await service.app.engine.get(body.runId), { status: 'cancelled' })
+  })
+})
+
+t.test('a start whose outcome is unknown', async (t) => {
+  const engine = await startEngine(t)
+  const proxy = await startToxicProxy(engine.url)
+  t.teardown(() => proxy.stop())
+  const service = await startService(t, { engine: { ...engine, url: proxy.url } })
+  const rows = () =>
+    query<{ n: number }>(
+      service,
+      `select (select count(*)::int from runs) + (select count(*)::int from messages)
+            + (select count(*)::int from conversations) n`,
+    )
+
+  await service.app.engine.ping()
+  proxy.toxics.swallowAnswers = true
+  const told = await service.call('POST', CHAT, { body: { message: '[[stall-after:3]] story' } })
+  t.match(told, { status: 503, body: { code: 'engine_unavailable' } })
+  await proxy.mend()
+  t.same((await service.call('GET', '/api/agent/conversations')).body.data, [], 'nothing is visible')
+  t.same((await service.call('GET', CHAT)).body.data, [])
+  const [turn] = await query<{ id: string; status: string }>(service, 'select id, status from runs')
+  t.match(turn, { status: 'abandoned' })
+  await query(service, 'update runs set check_at = now()')
+  await until(async () => (await rows())[0]?.n === 0)
+  for await (const run of service.app.engine.list({ tag: turnTag(turn?.id ?? '') }))
+    t.match(run, { status: 'cancelled' }, 'the run that the engine took is stopped')
+})
+
+t.test('an engine that is away or starts anew', async (t) => {
+  const engine = await startEngine(t)
+  const port = Number(new URL(engine.url).port)
+  const service = await startService(t, { engine })
+  const runs = await Promise.all(
+    [1, 2].map(() => service.call('POST', CHAT, { body: { message: '[[stall-after:3]] story' } })),
+  )
+  const [late, lost] = runs.map(({ body }) => body.runId as string)
+  await until(async () => (await service.call('GET', `${CHAT}/${late}`)).body.status === 'running')
+  await engine.stop()
+
+  t.test('does not keep a run beyond its deadline', async (t) => {
+    await query(service, `update runs set deadline_at = now(), check_at = now() where run_id = '${late}'`)
+    t.match((await service.ended(late ?? '')).body, {
+      status: 'failed',
+      errorCode: 'timed_out',
+      retryable: true,
+    })
+    t.match((await service.call('GET', '/readyz')).body.details, {
+      runs: { unfinished: Number, sweeperLagSeconds: Number, oldestUnfinishedSeconds: Number },
+    })
+  })
+
+  t.test('has lost its runs', async (t) => {
+    await startEngine(t, { port })
+    await query(service, 'update runs set check_at = now() where check_at is not null')
+    t.match((await service.ended(lost ?? '')).body, {
+      status: 'failed',
+      errorCode: 'worker_lost',
+      retryable: true,
+    })
+  })
+})
+
+t.test('runs without a row', async (t) => {
+  const engine = await startEngine(t)
+  const databaseUrl = await createDatabase(t)
+  const proxy = await startToxicProxy(databaseUrl)
+  t.teardown(() => proxy.stop())
+  const gone = await startService(t, { engine, databaseUrl: proxy.url })
+  const warm = await gone.call('POST', CHAT, { body: { message: 'hi' } })
+  await gone.ended(warm.body.runId)
+  await proxy.cut()
+  const unstored = await gone.call('POST', CHAT, {
+    body: { message: 'What is 4 * 4?', metadata: { a: 'b' } },
+    headers: { 'idempotency-key': 'unstored' },
+  })
+  t.equal(unstored.status, 202)
+  // The instance dies before the database is back.
+  await gone.close()
+  const service = await startService(t, { engine, databaseUrl })
+
+  t.test('are adopted by whoever searches, and end like any other', async (t) => {
+    await query(service, 'update service_identity set adoption_claimed_at = null')
+    const { stores, engine: adapter } = service.app
+    const [identity] = await query<{ id: string }>(service, 'select id from service_identity')
+    const context = {
+      stores,
+      engine: adapter,
+      log: { info() {}, warn() {}, error() {} },
+      tags: { service: async () => `service_${identity?.id}`, instance: 'instance_test' },
+      settings: { ttlSeconds: 60, maxDurationSeconds: 60, retentionDays: 1, largePayloads: false },
+    }
+    await adoption(context).search()
+    t.match((await service.ended(unstored.body.runId)).body, {
+      status: 'completed',
+      text: '4 * 4 = 16.',
+      metadata: { a: 'b' },
+    })
+    const replay = await service.call('POST', CHAT, {
+      body: { message: 'What is 4 * 4?', metadata: { a: 'b' } },
+      headers: { 'idempotency-key': 'unstored' },
+    })
+    t.same(replay.body, unstored.body)
+
+    t.test('or stopped when they belong to no turn', async (t) => {
+      const orphan = storedTurn(1, '00000000-0000-7000-8000-000000000000')
+      const start = {
+        engineKey: 'orphan',
+        concurrencyKey: 'orphan',
+        tags: [await context.tags.service(), turnTag(orphan.turnId)],
+        ttlSeconds: 60,
+        maxDurationSeconds: 60,
+        keySeconds: 60,
+      }
+      const message = {
+        ...orphan.message,
+        parts: [{ type: 'text' as const, text: '[[stall-after:3]] story' }],
+      }
+      const payload = { version: 1, ...orphan, message, conversationId: null, history: [], ahead: [] }
+      const runId = await adapter.start(payload, start)
+      const aged = {
+        ...adapter,
+        get: async (id: string) => {
+          const run = await adapter.get(id)
+          return run === undefined ? undefined : { ...run, createdAt: new Date(0) }
+        },
+      }
+      await adoption({ ...context, engine: aged }).search(true)
+      t.match(await adapter.get(runId), { status: 'cancelled' })
+    })
+  })
+
+  t.test(
+    'are all that a second database outage leaves, and the same instance writes them at once',
+    async (t) => {
+      const second = await startToxicProxy(databaseUrl)
+      t.teardown(() => second.stop())
+      const survivor = await startService(t, { engine, databaseUrl: second.url })
+      await survivor.call('GET', CHAT)
+      await second.cut()
+      const starts = await Promise.all(
+        [1, 2, 3].map((n) => survivor.call('POST', CHAT, { body: { message: `What is ${n} + 1?` } })),
+      )
+      t.same(
+        starts.map(({ status }) => status),
+        [202, 202, 202],
+      )
+      await second.mend()
+      for (const { body } of starts) {
+        const run = await until(async () => {
+          const poll = await survivor.call('GET', `${CHAT}/${body.runId}`)
+          return poll.body.status === 'completed' && poll.body
+        })
+        t.match(run.text, / \+ 1 = /)
+      }
+    },
+  )
+})
+
+t.test('what has outlived its retention goes, in batches; messages stay', async (t) => {
+  const service = await startService(t)
+  const { body } = await service.call('POST', CHAT, { body: { message: 'hi' } })
+  await service.ended(body.runId)
+  await query(
+    service,
+    `insert into runs (id, user_id, status, finished_at, deadline_at)
+     select gen_random_uuid(), 'alice', 'completed', now() - interval '31 days', now() from generate_series(1, 25)`,
+  )
+  await query(
+    service,
+    `update runs set finished_at = now() - interval '29 days' where run_id = '${body.runId}'`,
+  )
+  const { sweeps } = service.app.stores
+  t.same([await sweeps.expire(30, 10), await sweeps.expire(30, 10), await sweeps.expire(30, 10)], [10, 10, 5])
+  t.equal(await sweeps.expire(30, 10), 0)
+  t.equal(await sweeps.expire(28, 10), 1)
+  t.equal((await service.call('GET', `${CHAT}/${body.runId}`)).status, 404)
+  const messages = await service.call('GET', `/api/agent/conversations/${body.conversationId}/messages`)
+  t.equal(messages.body.data.length, 2)
+})
