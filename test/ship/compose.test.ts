@@ -1,0 +1,130 @@
+import { readFileSync } from 'node:fs'
+import { Ajv } from 'ajv'
+import addFormats from 'ajv-formats'
+import { test } from 'tap'
+import { parse } from 'yaml'
+import { ConfigError, loadConfig } from '../../src/config.ts'
+import { Settings } from '../../src/settings.ts'
+
+interface Service {
+  profiles?: string[]
+  image: string
+  command?: string[]
+  environment: Record<string, string>
+  depends_on?: Record<string, { condition: string }>
+  healthcheck?: object
+  volumes?: string[]
+  stop_grace_period?: string
+  read_only?: boolean
+}
+
+interface Compose {
+  services: Record<string, Service>
+  volumes: Record<string, unknown>
+}
+
+const plain = parse(readFileSync('docker-compose.yml', 'utf8'), { merge: true }) as Compose
+
+/** `${NAME:-default}` filled in as compose does it. */
+function withVariables(variables: Record<string, string>): Compose {
+  const filled = JSON.stringify(plain).replaceAll(
+    /\$\{(\w+)(?::-([^}]*))?\}/g,
+    (_all, name, fallback) => variables[name] || fallback || '',
+  )
+  return JSON.parse(filled)
+}
+
+const isOurs = ({ image }: Service) => image.includes('AGENT_CHAT_IMAGE')
+const own = Object.entries(plain.services).filter(([, service]) => isOurs(service))
+
+test('docker-compose.yml is valid by the Compose Specification', (t) => {
+  // Not strict: the schema has keywords of its own.
+  const ajv = new Ajv({ strict: false, allErrors: true })
+  // It is a CommonJS module whose types say otherwise.
+  ;(addFormats as unknown as typeof addFormats.default)(ajv)
+  const schema = JSON.parse(readFileSync('test/ship/compose-spec.json', 'utf8'))
+  const validate = ajv.compile({ ...schema, $schema: 'http://json-schema.org/draft-07/schema#' })
+  t.equal(validate(plain), true, ajv.errorsText(validate.errors))
+  t.equal(validate({ ...plain, services: { broken: { ports: 'all' } } }), false, 'the schema does look')
+  t.end()
+})
+
+test('nothing starts before what it needs is healthy, or has done its work', (t) => {
+  for (const [name, { depends_on = {} }] of Object.entries(plain.services)) {
+    for (const [needed, { condition }] of Object.entries(depends_on)) {
+      const target = plain.services[needed]
+      t.ok(target, `${name} depends on ${needed}`)
+      t.ok(['service_healthy', 'service_completed_successfully'].includes(condition), `${name} → ${needed}`)
+      if (condition === 'service_healthy') t.ok(target?.healthcheck, `${needed} has a health check`)
+      else t.match(target?.command, ['node', 'src/migrate.ts'], `${needed} ends`)
+    }
+  }
+  t.end()
+})
+
+test('the default needs no variable at all, and is complete', (t) => {
+  const { services } = withVariables({})
+  const service = services['agent-chat']
+  const config = loadConfig(service?.environment ?? {})
+  t.match(config.database.url, /^postgres:\/\/agent_chat:[\w-]+@postgres:5432\/agent_chat$/)
+  t.equal(config.trigger.apiUrl, services.engine?.environment.LOCAL_ENGINE_URL)
+  t.equal(config.trigger.secretKey, services.engine?.environment.TRIGGER_SECRET_KEY)
+  t.equal(config.production, false, 'the signing secret is the embedded one')
+  t.equal(services.migrate?.environment.DATABASE_URL, config.database.url)
+  t.match(config.database.url, String(services.postgres?.environment.POSTGRES_PASSWORD))
+  t.end()
+})
+
+test('in production nothing has a default, and what is missing is named', (t) => {
+  const { services } = withVariables({})
+  const environment = services['agent-chat-trigger']?.environment ?? {}
+  const given = Object.entries(environment).filter(([, value]) => value !== '')
+  t.strictSame(Object.fromEntries(given), { NODE_ENV: 'production', METRICS_PORT: '9464', LOG_LEVEL: 'info' })
+  const refused = (() => {
+    try {
+      loadConfig(environment)
+    } catch (error) {
+      return error instanceof ConfigError ? error.message : ''
+    }
+  })()
+  for (const name of ['DATABASE_URL', 'TRIGGER_SECRET_KEY', 'AUTH_JWT_SECRET or AUTH_JWKS_URL'])
+    t.match(refused, name)
+
+  const complete = withVariables({
+    DATABASE_URL: 'postgres://somewhere/db',
+    TRIGGER_SECRET_KEY: 'tr_prod_x',
+    TRIGGER_API_URL: 'http://trigger:3030',
+    AUTH_JWT_SECRET: 'x'.repeat(32),
+  })
+  const config = loadConfig(complete.services['agent-chat-trigger']?.environment ?? {})
+  t.match(config, { production: true, trigger: { apiUrl: 'http://trigger:3030' } })
+  t.end()
+})
+
+test('every variable is one that its process reads', (t) => {
+  const engine =
+    /^(LOCAL_ENGINE_(HOST|PORT|URL|CONCURRENCY)|TRIGGER_SECRET_KEY|LOG_LEVEL|AGENT_\w+|OTEL_\w+)$/
+  for (const [name, { environment, command }] of own) {
+    const known = (variable: string) =>
+      command?.includes('src/local/engine/main.ts') ? engine.test(variable) : variable in Settings.properties
+    t.strictSame(
+      Object.keys(environment).filter((variable) => !known(variable)),
+      [],
+      name,
+    )
+  }
+  t.end()
+})
+
+test('our containers cannot write to their root, named volumes exist, and the drain has its time', (t) => {
+  for (const [name, service] of own) t.equal(service.read_only, true, name)
+  const named = Object.values(plain.services).flatMap(({ volumes = [] }) =>
+    volumes.map((of) => of.split(':')[0]),
+  )
+  t.strictSame(named.sort(), Object.keys(plain.volumes).sort())
+  for (const name of ['agent-chat', 'agent-chat-trigger']) {
+    const grace = Number.parseInt(plain.services[name]?.stop_grace_period ?? '', 10)
+    t.ok(grace > loadConfig({}).shutdownTimeoutSeconds, name)
+  }
+  t.end()
+})
