@@ -2,31 +2,19 @@
  * Process: figures of the local engine, which runs in a process of its own with the tasks of its tests and with
  * the agent. Resident memory is read from /proc, so that part needs Linux.
  */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
-import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { configure, runs, tasks } from '@trigger.dev/sdk'
+import { openProcess } from '../test/local/engine/process.ts'
 
 const SECRET = 'tr_dev_bench'
 const RUNS = 300
 const file = (path: string) => fileURLToPath(new URL(path, import.meta.url))
-const PROCESS = file('../test/local/engine/engine-process.ts')
 
 async function openEngine(taskModule: string) {
   const from = performance.now()
-  const child = spawn(process.execPath, [PROCESS, SECRET, taskModule], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  const [line] = await once(createInterface({ input: child.stdout }), 'line')
-  const { url, pids } = JSON.parse(line) as { url: string; pids: number[] }
-  return {
-    url,
-    pids: [child.pid ?? 0, ...pids],
-    startMs: performance.now() - from,
-    stop: () => child.kill('SIGKILL'),
-  }
+  const engine = await openProcess({ taskModules: [taskModule], secretKey: SECRET })
+  return { ...engine, startMs: performance.now() - from, pids: [engine.pid, ...(await engine.children())] }
 }
 
 function residentMiB(pid: number): number {
@@ -85,7 +73,7 @@ for (const [name, module] of [
   const each = engine.pids.map(residentMiB)
   row(`start until tasks are loaded, ${name}`, `${engine.startMs.toFixed(0)} ms`)
   row(`idle memory of engine + warm child, ${name}`, `${each.map((mib) => mib.toFixed(0)).join(' + ')} MiB`)
-  engine.stop()
+  await engine.stop()
 }
 
 const engine = await openEngine(file('../test/local/engine/tasks/basic.ts'))
@@ -99,5 +87,4 @@ row(
 const { id } = await tasks.trigger('echo', 1)
 row('retrieve, 20 at once', `${await perSecond(1000, 20, () => runs.retrieve(id))} / s`)
 row('trigger, 20 at once', `${await perSecond(1000, 20, (n) => tasks.trigger('echo', { n }))} / s`)
-engine.stop()
-process.exit(0)
+await engine.stop()

@@ -2,6 +2,7 @@
  * The process that runs tasks, one run at a time, by core's TaskExecutor. It is set up as Trigger.dev's own worker
  * sets itself up: managers first, then the task files (its arguments), then the conversation with the parent.
  */
+import { flushCompileCache } from 'node:module'
 import { pathToFileURL } from 'node:url'
 import {
   lifecycleHooks,
@@ -69,6 +70,8 @@ let isCancelled = false
 let cancelController = new AbortController()
 let running: Promise<TaskRunExecutionResult> | undefined
 
+// Meant for this process alone, not for the tasks and what they start.
+delete process.env.NODE_COMPILE_CACHE
 await load(process.argv.slice(2))
 
 async function load(files: string[]): Promise<void> {
@@ -80,6 +83,8 @@ async function load(files: string[]): Promise<void> {
       resourceCatalog.clearCurrentFileContext()
     }
     await ipc.send('READY', { manifest: readManifest() })
+    // Children end by signals, at which Node would not write what it has compiled.
+    flushCompileCache()
   } catch (error) {
     const reason = error instanceof Error ? (error.stack ?? error.message) : String(error)
     await ipc.send('LOAD_FAILED', { error: reason })

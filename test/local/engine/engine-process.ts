@@ -1,13 +1,18 @@
 /**
- * A process with an engine in it, for tests that kill it: prints its address and the pids of its children, the
- * latter again for every line that it gets.
+ * A process with an engine in it: for tests that kill it, and for those with so many children that tap's additions
+ * to the environment (they double the time that a child takes to start) would count. The options are the argument.
+ * Prints its address and the pids of its children, the latter again for every line that it gets.
  */
 import { createInterface } from 'node:readline'
-import { startLocalEngine } from '../../../src/local/engine/engine.ts'
+import { type EngineOptions, startLocalEngine } from '../../../src/local/engine/engine.ts'
 
-const [secretKey = '', ...taskModules] = process.argv.slice(2)
+const options = JSON.parse(process.argv[2] ?? '') as Omit<EngineOptions, 'log'>
 const log = { info() {}, warn() {}, error() {} }
-const engine = await startLocalEngine({ taskModules, secretKey, maxChildren: 3, log })
+const engine = await startLocalEngine({ ...options, log })
 const report = () => console.log(JSON.stringify({ url: engine.url, pids: engine.stats().pids }))
 report()
 createInterface({ input: process.stdin }).on('line', report)
+process.once('SIGTERM', async () => {
+  await engine.stop()
+  process.exit(0)
+})

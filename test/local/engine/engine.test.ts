@@ -1,14 +1,11 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { runs } from '@trigger.dev/sdk'
 import t from 'tap'
 import { startLocalEngine } from '../../../src/local/engine/engine.ts'
 import { began, ended, eventually, reaches, runToEnd, start } from './conformance/suite.ts'
 import { isAlive, openEngine, request, SECRET, TASKS } from './helper.ts'
+import { openProcess } from './process.ts'
 
 /** tap adds these to the environment of every process that a test starts. */
 const TAP_VARIABLES = /^(_TAPJS_|NODE_OPTIONS$)/
@@ -96,12 +93,10 @@ t.test('one engine', async (t) => {
 })
 
 t.test('children end when the process of the engine is killed', async (t) => {
-  const script = fileURLToPath(new URL('./engine-process.ts', import.meta.url))
-  const parent = spawn(process.execPath, [script, SECRET, TASKS], { stdio: ['ignore', 'pipe', 'inherit'] })
-  const [line] = await once(createInterface({ input: parent.stdout }), 'line')
-  const { pids } = JSON.parse(line)
+  const engine = await openProcess({ taskModules: [TASKS], secretKey: SECRET })
+  const pids = await engine.children()
   t.ok(pids.length >= 1 && pids.every(isAlive))
-  parent.kill('SIGKILL')
+  await engine.kill()
   t.same(
     await eventually(
       async () => pids.filter(isAlive),

@@ -1,14 +1,12 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { createInterface, type Interface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { configure, runs } from '@trigger.dev/sdk'
 import t from 'tap'
 import { eventually, get, start } from './conformance/suite.ts'
 import { isAlive, SECRET } from './helper.ts'
+import { openProcess } from './process.ts'
 
 /** Each round kills nine children and their engine. A round takes seconds; five make fifty kills. */
 const ENGINES = Number(process.env.ENGINE_KILL_ROUNDS ?? 2)
@@ -16,22 +14,7 @@ const KILLS_PER_ENGINE = 9
 const RUNS_PER_ENGINE = 24
 const FINAL = ['COMPLETED', 'CRASHED', 'CANCELED', 'SYSTEM_FAILURE']
 
-const SCRIPT = fileURLToPath(new URL('./engine-process.ts', import.meta.url))
 const TALLY = fileURLToPath(new URL('./tasks/tally.ts', import.meta.url))
-
-/** An engine in a process of its own, without what tap adds to the environment: starts are many here. */
-async function openProcess() {
-  const child: ChildProcess = spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, SCRIPT, SECRET, TALLY])
-  const lines: Interface = createInterface({ input: child.stdout as NonNullable<ChildProcess['stdout']> })
-  const report = async (): Promise<{ url: string; pids: number[] }> =>
-    JSON.parse((await once(lines, 'line'))[0])
-  const { url } = await report()
-  const children = async () => {
-    child.stdin?.write('\n')
-    return (await report()).pids
-  }
-  return { url, children, kill: () => child.kill('SIGKILL'), exited: once(child, 'exit') }
-}
 
 const pick = <T>(values: T[]): T | undefined => values[Math.floor(Math.random() * values.length)]
 
@@ -43,7 +26,7 @@ t.test(
     let kills = 0
 
     for (let n = 0; n < ENGINES; n++) {
-      const engine = await openProcess()
+      const engine = await openProcess({ taskModules: [TALLY], secretKey: SECRET, maxChildren: 3 })
       t.teardown(() => engine.kill())
       configure({ baseURL: engine.url, accessToken: SECRET, requestOptions: { retry: { maxAttempts: 1 } } })
       const ids = await Promise.all(
@@ -66,9 +49,8 @@ t.test(
           if (status === 'COMPLETED') t.equal(count(file, `done ${id}`), 1)
       }
       const pids = await engine.children()
-      engine.kill()
+      await engine.kill()
       kills++
-      await engine.exited
       t.same(
         await eventually(
           async () => pids.filter(isAlive),

@@ -1,8 +1,9 @@
 import { fileURLToPath } from 'node:url'
-import { auth, runs, tasks } from '@trigger.dev/sdk'
+import { auth, configure, runs, tasks } from '@trigger.dev/sdk'
 import t from 'tap'
 import { ended, eventually, reaches, start, unique } from './conformance/suite.ts'
-import { openEngine, SECRET } from './helper.ts'
+import { SECRET } from './helper.ts'
+import { openProcess } from './process.ts'
 import { differences, type Exchange, recording, recordings, replay } from './replay.ts'
 
 /** Makes the run that a recorded request is about, in the state that it was in; returns its id. */
@@ -166,12 +167,15 @@ const DIFFERENCES: Record<string, { differences: string[]; reason: string }> = {
   },
 }
 
-const engine = await openEngine(t, {
+const engine = await openProcess({
   taskModules: [fileURLToPath(new URL('./tasks/recorded.ts', import.meta.url))],
+  secretKey: SECRET,
   switches: { streams: 'redis' },
   maxChildren: 5,
   spares: 0,
 })
+t.teardown(() => engine.stop())
+configure({ baseURL: engine.url, accessToken: SECRET })
 
 async function fetchOk(path: string, body: string): Promise<void> {
   const headers = { authorization: `Bearer ${SECRET}`, 'x-client-id': 'c1' }

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { configure } from '@trigger.dev/sdk'
-import { startLocalEngine } from '../../../../src/local/engine/engine.ts'
+import { openProcess } from '../process.ts'
 
 export interface Target {
   url: string
@@ -8,17 +8,14 @@ export interface Target {
   stop(): Promise<void>
 }
 
-const quiet = { info() {}, warn() {}, error() {} }
-
 /** The server that the cases run against: the given one, else a local engine with three children. */
 export async function openTarget(given?: { url: string; secretKey: string }): Promise<Target> {
   const target: Target = given
     ? { ...given, stop: async () => undefined }
-    : await startLocalEngine({
+    : await openProcess({
         taskModules: [fileURLToPath(new URL('../tasks/basic.ts', import.meta.url))],
         secretKey: 'tr_dev_conformance',
         maxChildren: 3,
-        log: quiet,
       })
   configure({ baseURL: target.url, accessToken: target.secretKey })
   return target
