@@ -16,6 +16,7 @@ import engine from '../plugins/engine.ts'
 import errors, { refuse } from '../plugins/errors.ts'
 import health from '../plugins/health.ts'
 import limits from '../plugins/limits.ts'
+import logging from '../plugins/logging.ts'
 import methods from '../plugins/methods.ts'
 import metrics from '../plugins/metrics.ts'
 import openapi from '../plugins/openapi.ts'
@@ -35,6 +36,7 @@ import { acceptOnlyJson } from './http/json-body.ts'
 import { parseQuery } from './http/query.ts'
 import { RequestLog } from './http/request-log.ts'
 import { validatorBuilder } from './http/validation.ts'
+import { logOptions } from './telemetry/log-options.ts'
 
 export type App = FastifyInstance<
   RawServerDefault,
@@ -58,7 +60,7 @@ const MAX_PARAM_LENGTH = 65_536
 /** Builds the service, ready to `listen` or `inject`. Nothing is connected before `ready`. */
 export function buildApp(config: AppConfig, options: AppOptions = {}): App {
   const app = fastify({
-    logger: { level: config.logLevel, ...options.logger },
+    logger: { ...logOptions(config.logLevel), ...options.logger },
     logController: new RequestLog(),
     genReqId: requestIdOf,
     trustProxy: trusted(config.trustProxy),
@@ -74,6 +76,7 @@ export function buildApp(config: AppConfig, options: AppOptions = {}): App {
 
   // What every answer has, whatever becomes of the request.
   app.register(requestId)
+  app.register(logging, { config })
   app.register(tracing, { config })
   app.register(defaultHeaders)
   app.register(cors, { origins: config.corsOrigins })

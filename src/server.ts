@@ -5,9 +5,10 @@ import { runProcess } from './lifecycle/run-process.ts'
 import { schemaCheck } from './lifecycle/schema-check.ts'
 import { drain, serve } from './lifecycle/serve.ts'
 import type { Embedded } from './local/embedded.ts'
+import { logOptions } from './telemetry/log-options.ts'
 
 const config = readConfig()
-const log = pino({ level: config.logLevel })
+const log = pino(logOptions(config.logLevel))
 
 await runProcess(
   async ({ onEnd, fail }) => {

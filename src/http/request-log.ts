@@ -13,9 +13,25 @@ export class RequestLog extends LogController {
     request: FastifyRequest,
     reply: FastifyReply,
   ): void {
-    const line = { ...described(request), status: reply.statusCode, ms: Math.round(reply.elapsedTime) }
+    const line = {
+      ...described(request),
+      ...noted(request, reply),
+      status: reply.statusCode,
+      ms: Math.round(reply.elapsedTime),
+    }
     if (error) request.log.warn({ ...line, err: error }, 'the answer broke off')
     else request.log.info(line, 'answered')
+  }
+}
+
+/** Which run and conversation it was about; a stream says so in headers, everything else in its body. */
+function noted({ noted }: FastifyRequest, reply: FastifyReply): Record<string, unknown> {
+  const runId = reply.getHeader('x-run-id')
+  const conversationId = reply.getHeader('x-conversation-id')
+  return {
+    ...(runId === undefined ? {} : { runId }),
+    ...(conversationId === undefined ? {} : { conversationId }),
+    ...noted,
   }
 }
 

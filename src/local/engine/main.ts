@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url'
 import { pino } from 'pino'
 import { runProcess } from '../../lifecycle/run-process.ts'
 import { explainListen, StartError } from '../../lifecycle/start-error.ts'
+import { logOptions } from '../../telemetry/log-options.ts'
 import { startLocalEngine } from './engine.ts'
 
 const TIMEOUT_SECONDS = 10
@@ -22,7 +23,7 @@ const {
   TRIGGER_SECRET_KEY: secretKey,
   LOG_LEVEL: level = 'info',
 } = process.env
-const log = pino({ level })
+const log = pino(logOptions(level))
 
 await runProcess(
   async ({ onEnd }) => {

@@ -1,0 +1,27 @@
+/** What every logger of the process has in common: one JSON line an entry, errors without what they carry along. */
+export function logOptions(level: string) {
+  return { level, serializers: { err: (error: unknown) => plainError(error) } }
+}
+
+interface PlainError {
+  type: string
+  message: string
+  stack: string
+  [field: string]: unknown
+}
+
+const DEPTH_MAX = 5
+
+/**
+ * The fields of an error that say what happened. Never the rest: Postgres quotes whole rows in `detail`, HTTP
+ * clients keep headers and bodies, and so tokens and messages would get into the log.
+ */
+function plainError(error: unknown, depth = 0): PlainError {
+  if (!(error instanceof Error))
+    return { type: typeof error, message: 'something that is no error', stack: '' }
+  const { name, message, stack = '', cause } = error
+  const { code, status, statusCode, constraint, table } = error as unknown as Record<string, unknown>
+  const known = { type: name, message, code, status: status ?? statusCode, constraint, table, stack }
+  if (cause === undefined || depth === DEPTH_MAX) return known
+  return { ...known, cause: plainError(cause, depth + 1) }
+}
