@@ -95,7 +95,11 @@ export class Dispatcher extends EventEmitter<DispatcherEvents> {
     if (run.maxDuration) {
       this.#overtime.set(child, run.maxDuration * 1000 + OVERTIME_MS, () => this.#timeOut(child))
     }
-    void child.execute(executionOf(run, task, this.#parts.version))
+    child.execute(executionOf(run, task, this.#parts.version)).catch((error: unknown) => {
+      // What core's schema of the message does not let through will not get through in another process either.
+      this.#parts.log.error({ runId: run.id, err: error }, 'run could not be handed to its process')
+      this.#abandon(child, { type: 'INTERNAL_ERROR', code: 'TASK_EXECUTION_FAILED' })
+    })
   }
 
   #follow(child: TaskProcess): void {

@@ -31,6 +31,7 @@ export class Lifecycle {
   readonly #store: RunStore
   readonly #keys: Keys
   readonly #newId: LifecycleParts['newId']
+  readonly #log: EngineLog
   readonly #queues = new Queues()
   readonly #tasks = new Map<string, TaskManifest>()
   readonly #alarms = new Alarms<Run>()
@@ -41,6 +42,7 @@ export class Lifecycle {
     this.#store = store
     this.#keys = keys
     this.#newId = newId
+    this.#log = log
     this.#dispatcher = new Dispatcher({ queues: this.#queues, pool, tasks: this.#tasks, version, log })
     this.#dispatcher.on('dequeued', (run) => this.#dequeued(run))
     this.#dispatcher.on('started', (run) => this.#started(run))
@@ -133,7 +135,9 @@ export class Lifecycle {
   async #settle(run: Run, result: TaskRunExecutionResult): Promise<void> {
     run.usageMs += result.usage?.durationMs ?? 0
     if (result.flushedMetadata?.data) {
-      await applyMetadata(run, packetJson(result.flushedMetadata) as MetadataChange)
+      await applyMetadata(run, packetJson(result.flushedMetadata) as MetadataChange).catch((error: unknown) =>
+        this.#log.error({ runId: run.id, err: error }, 'last metadata of the run could not be applied'),
+      )
     }
     // Cancelled meanwhile.
     if (isFinal(run.state)) return

@@ -14,7 +14,7 @@ import { delayEnd, durationMs } from './durations.ts'
 import { DEFAULT_KEY_TTL_MS } from './keys.ts'
 import type { RunOrder } from './new-run.ts'
 import type { Run, RunKey } from './run.ts'
-import { packetOf } from './values.ts'
+import { packetJson, packetOf } from './values.ts'
 
 const MAX_PAYLOAD_BYTES = 3 * 1024 * 1024
 const MAX_TAGS = 10
@@ -94,7 +94,6 @@ function runOptions(context: RouteContext, options: Options): Omit<RunOrder, 'ta
   if (options.lockToVersion && options.lockToVersion !== context.view.version) {
     throw new HttpError(500, { error: 'Something went wrong' })
   }
-  const tagList = uniqueTags([tags].flat())
   return {
     queue: options.queue?.name,
     concurrencyKey: options.concurrencyKey ?? undefined,
@@ -102,7 +101,7 @@ function runOptions(context: RouteContext, options: Options): Omit<RunOrder, 'ta
     delayUntil: delayUntil && delayUntil.getTime() > Date.now() ? delayUntil : undefined,
     maxDuration: options.maxDuration,
     maxAttempts: options.maxAttempts,
-    tags: tagList,
+    tags: uniqueTags([tags].flat()),
     metadata: metadataOf(metadata, options.metadataType),
     isTest: options.test ?? false,
     parent: options.parentRunId ? context.store.get(options.parentRunId) : undefined,
@@ -119,9 +118,9 @@ export function uniqueTags(tags: string[]): string[] {
 }
 
 /** The SDK sends metadata as a plain object; older ones as a serialized packet. */
-function metadataOf(metadata: unknown, type: string | undefined): Record<string, unknown> | undefined {
-  if (metadata === undefined || metadata === null) return undefined
-  const value: unknown = typeof metadata === 'string' ? JSON.parse(metadata) : metadata
-  const plain = type === 'application/super+json' ? (value as { json: unknown }).json : value
-  return plain as Record<string, unknown>
+function metadataOf(metadata: unknown, dataType = 'application/json'): Record<string, unknown> | undefined {
+  const value = typeof metadata === 'string' ? packetJson({ data: metadata, dataType }) : metadata
+  if (value === undefined || value === null) return undefined
+  if (typeof value === 'object' && !Array.isArray(value)) return value as Record<string, unknown>
+  throw new HttpError(400, { error: 'Validation error: metadata must be an object' })
 }

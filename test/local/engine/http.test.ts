@@ -57,6 +57,32 @@ t.test('with the default switches', async (t) => {
     t.match(await trigger('{}'), { status: 200 }, 'and the connection still works')
   })
 
+  t.test('rubbish within a trigger request fails that run at most', async (t) => {
+    const trigger = async (body: object) => post('/api/v1/tasks/echo/trigger', JSON.stringify(body))
+    const bodies = [
+      { payload: 'no json', options: { payloadType: 'application/json' } },
+      { payload: 'no json', options: { payloadType: 'application/super+json' } },
+      { payload: 'null', options: { payloadType: 'application/super+json' } },
+      { payload: 'x', options: { payloadType: 'application/store' } },
+      { payload: 'x', options: { payloadType: 'text/unheard-of' } },
+      { payload: { __proto__: { polluted: true }, constructor: 1 }, options: { concurrencyKey: '\0' } },
+      { payload: 1, options: { metadata: { deep: { __proto__: 1 } }, maxDuration: -1, maxAttempts: -1 } },
+    ]
+    for (const body of bodies) {
+      const { status, body: answer } = await trigger(body)
+      t.equal(status, 200, JSON.stringify(body))
+      const { status: end } = await ended((answer as { id: string }).id)
+      t.match(end, /COMPLETED|FAILED/, JSON.stringify(body))
+    }
+    t.match(await trigger({ options: { metadata: '{broken' } }), { status: 400 })
+    t.match(await trigger({ options: { metadata: [1] } }), { status: 400 })
+    t.match(await trigger({ options: { tags: Array.from({ length: 11 }, (_, n) => `tag${n}`) } }), {
+      status: 422,
+    })
+    t.match(await api('/api/v1/runs?page[after]=rubbish'), { status: 400 })
+    t.match(await api('/api/v1/runs?filter[createdAt][period]=long'), { status: 400 })
+  })
+
   t.test('readers get numbered records in batches, and can begin after any of them', async (t) => {
     const { id } = await runToEnd('writer', { count: 3 })
     const read = async (headers: Record<string, string> = {}) => {
