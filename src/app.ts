@@ -27,6 +27,7 @@ import services from '../plugins/services.ts'
 import streams from '../plugins/streams.ts'
 import strictQuery from '../plugins/strict-query.ts'
 import tracing from '../plugins/tracing.ts'
+import unusedConnections from '../plugins/unused-connections.ts'
 import chatRoutes from '../routes/api/agent/chat/index.ts'
 import conversationRoutes from '../routes/api/agent/conversations/index.ts'
 import healthRoutes from '../routes/health.ts'
@@ -82,6 +83,7 @@ export function buildApp(config: AppConfig, options: AppOptions = {}): App {
   app.register(cors, { origins: config.corsOrigins })
   app.register(errors)
   app.register(health)
+  app.register(unusedConnections)
   app.register(metrics, { config })
 
   // These look at every route and so come before all of them.
