@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
+import type { ProblemCode } from '../errors.ts'
 import { ConversationId } from './ids.ts'
 import { Metadata } from './metadata.ts'
 import { oneOf } from './shared.ts'
@@ -50,3 +51,15 @@ export const IdempotencyHeaders = Type.Object({
     }),
   ),
 })
+
+/** What may become of a turn that is started, in whichever way. */
+export const TURN_PROBLEMS = [
+  'conversation_not_found',
+  'conversation_busy',
+  'conversation_queue_full',
+  'idempotency_in_progress',
+  'engine_payload_too_large',
+  'idempotency_key_mismatch',
+  'engine_unavailable',
+  'database_unavailable',
+] as const satisfies ProblemCode[]

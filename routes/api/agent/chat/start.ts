@@ -3,7 +3,7 @@ import { startedBody, startedHeaders, turnOptions } from '../../../../src/http/t
 import { problems } from '../../../../src/schemas/problem.ts'
 import { RunStarted } from '../../../../src/schemas/run.ts'
 import { ref } from '../../../../src/schemas/shared.ts'
-import { IdempotencyHeaders, TurnBody } from '../../../../src/schemas/turn.ts'
+import { IdempotencyHeaders, TURN_PROBLEMS, TurnBody } from '../../../../src/schemas/turn.ts'
 
 const start: FastifyPluginAsyncTypebox = async (app) => {
   app.post('/api/agent/chat', {
@@ -18,16 +18,7 @@ const start: FastifyPluginAsyncTypebox = async (app) => {
       body: ref(TurnBody),
       response: {
         202: { ...ref(RunStarted), description: 'The run was accepted; `Location` is where to poll it.' },
-        ...problems(
-          'conversation_not_found',
-          'conversation_busy',
-          'conversation_queue_full',
-          'idempotency_in_progress',
-          'engine_payload_too_large',
-          'idempotency_key_mismatch',
-          'engine_unavailable',
-          'database_unavailable',
-        ),
+        ...problems(...TURN_PROBLEMS),
       },
     },
     handler: async (request, reply) => {

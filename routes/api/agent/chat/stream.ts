@@ -5,7 +5,7 @@ import { turnOf } from '../../../../src/http/ui-turn.ts'
 import { problems } from '../../../../src/schemas/problem.ts'
 import { ref } from '../../../../src/schemas/shared.ts'
 import { STREAM_ANSWER, StreamBody, StreamQuery } from '../../../../src/schemas/stream.ts'
-import { IdempotencyHeaders } from '../../../../src/schemas/turn.ts'
+import { IdempotencyHeaders, TURN_PROBLEMS } from '../../../../src/schemas/turn.ts'
 import { uiVersion } from '../../../../src/streams/vocabulary.ts'
 
 const DESCRIPTION = `The same durable run as that of a start, and its stream in one: made for \`useChat\` of the AI SDK with
@@ -32,18 +32,7 @@ const stream: FastifyPluginAsyncTypebox = async (app) => {
       body: ref(StreamBody),
       response: {
         200: STREAM_ANSWER,
-        ...problems(
-          'regenerate_unsupported',
-          'conversation_not_found',
-          'conversation_busy',
-          'conversation_queue_full',
-          'idempotency_in_progress',
-          'stream_expired',
-          'engine_payload_too_large',
-          'idempotency_key_mismatch',
-          'engine_unavailable',
-          'database_unavailable',
-        ),
+        ...problems(...TURN_PROBLEMS, 'regenerate_unsupported', 'stream_expired'),
       },
     },
     handler: async (request, reply) => {

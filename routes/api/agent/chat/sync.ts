@@ -7,7 +7,7 @@ import { RUN_EXAMPLES } from '../../../../src/schemas/examples.ts'
 import { problems } from '../../../../src/schemas/problem.ts'
 import { Run, RunStarted } from '../../../../src/schemas/run.ts'
 import { ref } from '../../../../src/schemas/shared.ts'
-import { IdempotencyHeaders, TurnBody } from '../../../../src/schemas/turn.ts'
+import { IdempotencyHeaders, TURN_PROBLEMS, TurnBody } from '../../../../src/schemas/turn.ts'
 
 /** Below the time-outs of common proxies. */
 const DEFAULT_WAIT_SECONDS = 45
@@ -45,16 +45,7 @@ const sync: FastifyPluginAsyncTypebox = async (app) => {
           description: 'Not finished in time; `Location` is where to poll the run.',
           headers: { 'Preference-Applied': PREFERENCE_APPLIED },
         },
-        ...problems(
-          'conversation_not_found',
-          'conversation_busy',
-          'conversation_queue_full',
-          'idempotency_in_progress',
-          'engine_payload_too_large',
-          'idempotency_key_mismatch',
-          'engine_unavailable',
-          'database_unavailable',
-        ),
+        ...problems(...TURN_PROBLEMS),
       },
     },
     handler: async (request, reply) => {
