@@ -11,8 +11,8 @@ const CHILD = fileURLToPath(new URL('./child.ts', import.meta.url))
 
 /** Time that onCancel hooks get, as on Trigger.dev. */
 const ON_CANCEL_MS = 30_000
-/** The acknowledgement of a cancel may come this much later than the hooks. */
-const CANCEL_ACK_MS = ON_CANCEL_MS + 2_000
+/** What comes after the hooks, the last writes, takes at most this much longer. */
+const WIND_UP_MS = ON_CANCEL_MS + 2_000
 /** Between SIGTERM and SIGKILL at the end of an idle child. */
 const TERM_MS = 2_000
 /** A child that does not even notice the cancel within this time blocks its event loop. */
@@ -31,6 +31,7 @@ export interface ChildEvents {
   loadFailed: [string]
   started: [string]
   cancelling: []
+  woundUp: []
   completed: [TaskRunExecutionResult]
   maxDuration: []
   uncaught: [{ name: string; message: string; stack?: string | undefined }]
@@ -80,6 +81,7 @@ export class TaskProcess extends EventEmitter<ChildEvents> {
         LOAD_FAILED: async ({ error }) => void this.emit('loadFailed', error),
         RUN_STARTED: async ({ runId }) => void this.emit('started', runId),
         CANCELLING: async () => void this.emit('cancelling'),
+        WOUND_UP: async () => void this.emit('woundUp'),
         TASK_RUN_COMPLETED: async ({ result }) => void this.emit('completed', result),
         MAX_DURATION_EXCEEDED: async () => void this.emit('maxDuration'),
         UNCAUGHT_EXCEPTION: async ({ error }) => void this.emit('uncaught', error),
@@ -105,13 +107,12 @@ export class TaskProcess extends EventEmitter<ChildEvents> {
   /** Tells the child that its run is cancelled, waits until it has wound up, then ends it. */
   async cancel(): Promise<void> {
     const listens = once(this, 'cancelling').then(() => true)
-    const acknowledged = this.#ipc
-      .sendWithAck('CANCEL', { timeoutInMs: ON_CANCEL_MS }, CANCEL_ACK_MS)
-      // No answer in time, or the process is gone: it is ended below either way.
-      .catch(() => undefined)
+    const woundUp = once(this, 'woundUp')
     const gone = this.exited.then(() => false)
-    const deaf = setTimeout(DEAF_MS, false, { ref: false })
-    if (await Promise.race([listens, gone, deaf])) await Promise.race([acknowledged, gone])
+    // Not with core's acknowledgement, whose timer would keep this process alive.
+    await this.#ipc.send('CANCEL', { timeoutInMs: ON_CANCEL_MS })
+    const isListening = await Promise.race([listens, gone, setTimeout(DEAF_MS, false, { ref: false })])
+    if (isListening) await Promise.race([woundUp, gone, setTimeout(WIND_UP_MS, undefined, { ref: false })])
     await this.kill()
   }
 

@@ -155,7 +155,7 @@ function internalError(
   return { ok: false, id: execution.run.id, error: { type: 'INTERNAL_ERROR', code, message } }
 }
 
-/** Aborts the run, lets its onCancel hooks and its last writes finish, then acknowledges: the parent ends us. */
+/** Aborts the run, lets its onCancel hooks and its last writes finish, then says so: the parent ends us. */
 async function cancel({ timeoutInMs }: { timeoutInMs: number }): Promise<void> {
   isCancelled = true
   await ipc.send('CANCELLING', {})
@@ -163,6 +163,7 @@ async function cancel({ timeoutInMs }: { timeoutInMs: number }): Promise<void> {
   await Promise.race([lifecycleHooks.callOnCancelHookListeners().catch(() => undefined), after(timeoutInMs)])
   await Promise.race([running, after(WIND_UP_MS)])
   await Promise.race([managers.metadata.flush().catch(() => undefined), after(WIND_UP_MS)])
+  await ipc.send('WOUND_UP', {})
 }
 
 function after(ms: number): Promise<void> {

@@ -19,8 +19,11 @@ const Manifest = z.object({
 export type Manifest = z.infer<typeof Manifest>
 export type TaskManifest = Manifest['tasks'][number]
 
-/** From the engine to a child: core's messages as they are. */
-export const toChild = WorkerToExecutorMessageCatalog
+/** From the engine to a child: core's messages; a cancel is answered by messages of its own, see below. */
+export const toChild = {
+  ...WorkerToExecutorMessageCatalog,
+  CANCEL: { message: WorkerToExecutorMessageCatalog.CANCEL.message },
+}
 
 /** From a child to the engine: core's messages, and what the command line of Trigger.dev learns in other ways. */
 export const fromChild = {
@@ -33,6 +36,8 @@ export const fromChild = {
   RUN_STARTED: { message: z.object({ runId: z.string() }) },
   /** The cancel has been heard, so the event loop is alive; hooks and last writes follow. */
   CANCELLING: { message: z.object({}) },
+  /** Nothing more will come of the cancelled run. */
+  WOUND_UP: { message: z.object({}) },
   /** One line that a task wrote to its console or logger. */
   LOG: { message: z.object({ runId: z.string(), level: z.string(), message: z.string() }) },
 }
