@@ -47,6 +47,8 @@ export class TaskProcess extends EventEmitter<ChildEvents> {
   readonly exited: Promise<void>
   readonly #child: ChildProcess
   readonly #ipc: ZodIpcConnection<typeof fromChild, typeof toChild>
+  /** Its process id may be somebody else's by now. */
+  #isGone = false
   runs = 0
 
   constructor(options: ChildOptions) {
@@ -65,6 +67,7 @@ export class TaskProcess extends EventEmitter<ChildEvents> {
       })
       this.#child.once('exit', async (code, signal) => {
         this.#signal('SIGKILL')
+        this.#isGone = true
         // What it had said before it ended is still in the pipes, and counts.
         await Promise.race([closed, setTimeout(DRAIN_MS, undefined, { ref: false })])
         this.#ended(resolve, code, signal)
@@ -135,7 +138,7 @@ export class TaskProcess extends EventEmitter<ChildEvents> {
 
   /** To the whole process group: what a task has spawned ends with it. */
   #signal(signal: NodeJS.Signals): void {
-    if (this.#child.pid === undefined) return
+    if (this.#child.pid === undefined || this.#isGone) return
     try {
       process.kill(-this.#child.pid, signal)
     } catch {

@@ -112,6 +112,8 @@ async function execute({
   const result = await running
   if (isCancelled) return
   const { cpuTime: durationMs } = usage.stop(measurement)
+  // Else it goes on measuring, once a second, in a child that waits.
+  managers.timeouts.reset()
   const flushedMetadata = await managers.metadata.stopAndReturnLastFlush()
   await ipc.send('TASK_RUN_COMPLETED', {
     execution,
