@@ -21,6 +21,8 @@ export interface ToxicProxy {
   cut(): Promise<void>
   /** Listens again on the same port, with no toxics. */
   mend(): Promise<void>
+  /** From now on connections go there. */
+  retarget(url: string): void
   stop(): Promise<void>
 }
 
@@ -29,14 +31,13 @@ const REQUEST_LINE = /(?:^|\r\n|\n|\})(GET|POST|PUT|DELETE) (\/\S*) HTTP\/1\.1\r
 
 /** A proxy on loopback between two processes that can be made to misbehave. */
 export async function startToxicProxy(target: string): Promise<ToxicProxy> {
-  const url = new URL(target)
-  const port = Number(url.port || (url.protocol.startsWith('postgres') ? 5432 : 80))
+  let { hostname, port } = new URL(target)
   const toxics = { ...HEALTHY }
   const requests = new Map<string, number>()
   const sockets = new Set<Socket>()
 
   const server = createServer((client) => {
-    const upstream = connect(port, url.hostname)
+    const upstream = connect(Number(port), hostname)
     for (const socket of [client, upstream]) {
       sockets.add(socket)
       socket.setNoDelay(true)
@@ -102,6 +103,9 @@ export async function startToxicProxy(target: string): Promise<ToxicProxy> {
       if (toxics.hang || toxics.swallowAnswers) for (const socket of sockets) socket.destroy()
       Object.assign(toxics, HEALTHY)
       if (!server.listening) await listen(own)
+    },
+    retarget(to) {
+      ;({ hostname, port } = new URL(to))
     },
     stop: cut,
   }

@@ -1,0 +1,155 @@
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { SignJWT } from 'jose'
+import pg from 'pg'
+import { type LocalPostgres, startPostgres } from '../../src/local/postgres.ts'
+import { migrate } from '../../src/stores/migrations.ts'
+import { childrenOf, freePort, type Restartable, restartable } from './processes.ts'
+import { startToxicProxy, type ToxicProxy } from './toxic-proxy.ts'
+
+const SECRET = 'the secret of the chaos tests is long enough'
+const ENGINE_KEY = 'tr_dev_chaos'
+
+/** One instance of the service with a network of its own to the engine and to the database. */
+export interface Instance {
+  url: string
+  process: Restartable
+  engine: ToxicProxy
+  database: ToxicProxy
+}
+
+export interface Cluster {
+  instances: Instance[]
+  engine: { url: string; secretKey: string; process: Restartable; workers(): number[] }
+  /** A connection of the tests' own, past all proxies. */
+  connect(): Promise<pg.Client>
+  /** Stops Postgres and starts it again; what is committed survives. */
+  restartPostgres(): Promise<void>
+  mend(): Promise<void>
+  stop(): Promise<void>
+}
+
+export interface Answer {
+  status: number
+  // biome-ignore lint/suspicious/noExplicitAny: bodies are what the tests look into
+  body: any
+  headers: Headers
+}
+
+/** Instances of the service as processes, on one database and one engine of their own. */
+export async function startCluster(
+  count: number,
+  environment: Record<string, string> = {},
+): Promise<Cluster> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'agent-chat-chaos-'))
+  // The database server runs as another user for root and has to pass through.
+  await chmod(dataDir, 0o711)
+  const log = { info() {}, warn() {}, error() {} }
+  let postgres: LocalPostgres = await startPostgres({ dataDir, log })
+  await migrate(postgres.url)
+
+  const enginePort = await freePort()
+  const engineUrl = `http://127.0.0.1:${enginePort}`
+  const engine = restartable(
+    resolve('src/local/engine/main.ts'),
+    { LOCAL_ENGINE_PORT: String(enginePort), TRIGGER_SECRET_KEY: ENGINE_KEY },
+    async () => (await fetch(`${engineUrl}/healthcheck`)).ok,
+  )
+  await engine.start()
+
+  const instances = await Promise.all(
+    Array.from({ length: count }, async (): Promise<Instance> => {
+      const [toEngine, toDatabase, port] = await Promise.all([
+        startToxicProxy(engineUrl),
+        startToxicProxy(postgres.url),
+        freePort(),
+      ])
+      const url = `http://127.0.0.1:${port}`
+      const process = restartable(
+        resolve('src/server.ts'),
+        {
+          NODE_ENV: 'production',
+          PORT: String(port),
+          LOG_LEVEL: 'warn',
+          DATABASE_URL: toDatabase.url,
+          TRIGGER_SECRET_KEY: ENGINE_KEY,
+          TRIGGER_API_URL: toEngine.url,
+          TRIGGER_CALLS_PER_MINUTE: '0',
+          AUTH_JWT_SECRET: SECRET,
+          RATE_LIMIT_START_MAX: '1000000',
+          RATE_LIMIT_READ_MAX: '1000000',
+          ...environment,
+        },
+        async () => (await fetch(`${url}/readyz`)).ok,
+      )
+      return { url, process, engine: toEngine, database: toDatabase }
+    }),
+  )
+  await Promise.all(instances.map((instance) => instance.process.start()))
+
+  return {
+    instances,
+    engine: {
+      url: engineUrl,
+      secretKey: ENGINE_KEY,
+      process: engine,
+      workers: () => (engine.pid === undefined ? [] : childrenOf(engine.pid)),
+    },
+    async connect() {
+      const client = new pg.Client({ connectionString: postgres.url, connectionTimeoutMillis: 10_000 })
+      client.on('error', () => {})
+      await client.connect()
+      return client
+    },
+    async restartPostgres() {
+      await postgres.stop()
+      postgres = await startPostgres({ dataDir, log })
+      for (const { database } of instances) database.retarget(postgres.url)
+    },
+    async mend() {
+      for (const { engine, database } of instances) await Promise.all([engine.mend(), database.mend()])
+    },
+    async stop() {
+      await Promise.all(instances.map((instance) => instance.process.kill()))
+      await Promise.all(instances.flatMap(({ engine, database }) => [engine.stop(), database.stop()]))
+      await engine.end()
+      await postgres.stop()
+      await rm(dataDir, { recursive: true, force: true, maxRetries: 3 })
+    },
+  }
+}
+
+const tokens = new Map<string, Promise<string>>()
+
+/** One request; rejects when the connection breaks or nothing comes within `timeoutMs`. */
+export async function request(
+  instance: Pick<Instance, 'url'>,
+  method: string,
+  path: string,
+  options: { user?: string; body?: object; key?: string; timeoutMs?: number } = {},
+): Promise<Answer> {
+  const { user = 'alice', body, key, timeoutMs = 40_000 } = options
+  const token = tokens.get(user) ?? sign(user)
+  tokens.set(user, token)
+  const response = await fetch(instance.url + path, {
+    method,
+    headers: {
+      authorization: `Bearer ${await token}`,
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...(key === undefined ? {} : { 'idempotency-key': key }),
+    },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    signal: AbortSignal.timeout(timeoutMs),
+  })
+  const text = await response.text()
+  return { status: response.status, headers: response.headers, body: text === '' ? {} : JSON.parse(text) }
+}
+
+const sign = (user: string): Promise<string> =>
+  new SignJWT({ scope: 'agent:read agent:write' })
+    .setProtectedHeader({ alg: 'HS256' })
+    .setSubject(user)
+    .setIssuedAt()
+    .setExpirationTime('2h')
+    .sign(Buffer.from(SECRET))

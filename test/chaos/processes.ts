@@ -1,0 +1,82 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import { createServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+/** A child process that can be killed and started again at the same address. */
+export interface Restartable {
+  readonly pid: number | undefined
+  start(): Promise<void>
+  /** SIGKILL; resolves when the process is gone. */
+  kill(): Promise<void>
+  /** SIGTERM; resolves when the process has ended by itself. */
+  end(): Promise<void>
+}
+
+/** @param ready resolves true once the process serves */
+export function restartable(
+  file: string,
+  env: Record<string, string>,
+  ready: () => Promise<boolean>,
+): Restartable {
+  let child: ChildProcess | undefined
+
+  async function stop(signal: NodeJS.Signals): Promise<void> {
+    const ending = child
+    child = undefined
+    if (ending === undefined || ending.exitCode !== null || ending.signalCode !== null) return
+    const exited = once(ending, 'exit')
+    ending.kill(signal)
+    await exited
+  }
+
+  return {
+    get pid() {
+      return child?.pid
+    },
+    async start() {
+      const started = spawn(process.execPath, [file], {
+        env: { PATH: process.env.PATH ?? '', ...env },
+        stdio: process.env.CHAOS_LOG ? ['ignore', 2, 2] : 'ignore',
+      })
+      child = started
+      const end = () => started.kill('SIGKILL')
+      process.once('exit', end)
+      started.once('exit', () => process.off('exit', end))
+      while (!(await ready().catch(() => false))) {
+        if (started.exitCode !== null || started.signalCode !== null) {
+          if (child !== started) return
+          throw new Error(`${file} ended with ${started.exitCode ?? started.signalCode} while it started`)
+        }
+        await sleep(50)
+      }
+    },
+    kill: () => stop('SIGKILL'),
+    end: () => stop('SIGTERM'),
+  }
+}
+
+/** A port that nobody listens on at this moment. */
+export async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1')
+  await once(probe, 'listening')
+  const { port } = probe.address() as AddressInfo
+  probe.close()
+  await once(probe, 'close')
+  return port
+}
+
+/** Processes that the process has started. */
+export function childrenOf(pid: number): number[] {
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
+      .trim()
+      .split(' ')
+      .filter(Boolean)
+      .map(Number)
+  } catch {
+    return [] // It is gone.
+  }
+}

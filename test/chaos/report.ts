@@ -1,0 +1,6 @@
+/** Where scenarios say what they found. */
+export interface Report {
+  /** A figure or an explanation. */
+  note(line: string): void
+  result(claim: string, holds: boolean): void
+}

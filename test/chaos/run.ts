@@ -1,0 +1,43 @@
+// npm run test:chaos [-- scenario…]: scenarios of crashes, outages and repetitions on processes of their own.
+// The last line is "N passed, N failed".
+import { type Cluster, startCluster } from './cluster.ts'
+import type { Report } from './report.ts'
+import { SCENARIOS } from './scenarios.ts'
+
+const LIMIT_MS = 10 * 60_000
+
+const chosen = process.argv.slice(2)
+const tally = { passed: 0, failed: 0 }
+const report: Report = {
+  note: (line) => console.log(`    ${line}`),
+  result(claim, holds) {
+    tally[holds ? 'passed' : 'failed'] += 1
+    console.log(`${holds ? 'ok    ' : 'not ok'} ${claim}`)
+  },
+}
+const finish = () => {
+  console.log(`\n${tally.passed} passed, ${tally.failed} failed`)
+  process.exit(tally.failed === 0 && tally.passed > 0 ? 0 : 1)
+}
+setTimeout(() => {
+  report.result('all scenarios are over within 10 minutes', false)
+  finish()
+}, LIMIT_MS)
+
+for (const { name, instances, environment, run } of SCENARIOS) {
+  if (chosen.length > 0 && !chosen.includes(name)) continue
+  console.log(`\n# ${name}`)
+  const startedAt = performance.now()
+  let cluster: Cluster | undefined
+  try {
+    cluster = await startCluster(instances, environment)
+    await run(cluster, report)
+  } catch (error) {
+    console.error(error)
+    report.result(`${name} runs to its end`, false)
+  } finally {
+    await cluster?.stop()
+  }
+  report.note(`${((performance.now() - startedAt) / 1_000).toFixed(0)} s`)
+}
+finish()
