@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { runs } from '@trigger.dev/sdk'
+import { configure, runs } from '@trigger.dev/sdk'
 import t from 'tap'
 import { startLocalEngine } from '../../../src/local/engine/engine.ts'
 import { began, ended, eventually, reaches, runToEnd, start } from './conformance/suite.ts'
@@ -126,7 +126,9 @@ t.test('task files', async (t) => {
 
   t.test('that change are loaded anew; broken ones are taken up when they are mended', async (t) => {
     write("async () => 'hello'")
-    await openEngine(t, { taskModules: [file], watch: true, maxChildren: 1 })
+    const engine = await openProcess({ taskModules: [file], secretKey: SECRET, watch: true, maxChildren: 1 })
+    t.teardown(() => engine.stop())
+    configure({ baseURL: engine.url, accessToken: SECRET })
     t.equal((await runToEnd('greet')).output, 'hello')
     const waiting = await start('part')
     await reaches(waiting, 'PENDING_VERSION')

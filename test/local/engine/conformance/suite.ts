@@ -12,7 +12,7 @@ export interface Case {
 /** Thrown by a case that the server cannot do for a reason that is no fault, e.g. because it has no S2. */
 export class Unable extends Error {}
 
-const DEADLINE_MS = 30_000
+const DEADLINE_MS = 60_000
 const POLL_MS = 30
 const FINAL = new Set([
   'COMPLETED',
