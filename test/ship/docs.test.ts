@@ -1,0 +1,108 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { test } from 'tap'
+import { parse } from 'yaml'
+import { withTable } from '../../src/settings-table.ts'
+import { createMetrics } from '../../src/telemetry/metrics.ts'
+
+const guide = readFileSync('docs/operations.md', 'utf8')
+const alerts = parse(readFileSync('ops/alerts.yml', 'utf8')) as {
+  groups: Array<{ rules: Array<{ alert: string; expr: string; labels: { severity: string } }> }>
+}
+const dashboard = JSON.parse(readFileSync('ops/grafana/agent-chat-service.json', 'utf8')) as {
+  panels: Array<{ title: string; targets: Array<{ expr: string }> }>
+}
+const rules = alerts.groups.flatMap((group) => group.rules)
+const panels = dashboard.panels.flatMap(({ title, targets }) => targets.map(({ expr }) => ({ title, expr })))
+
+/** Every series that the service exposes, with its labels. */
+async function exposed(): Promise<Map<string, Set<string>>> {
+  const metrics = createMetrics('0')
+  metrics.read({
+    pool: () => ({ total: 1, idle: 1, waiting: 0 }),
+    poolMax: 1,
+    uncounted: () => 0,
+    streams: () => ({ viewers: 0, logs: 0 }),
+    sweeps: () => ({ sweeperLagSeconds: 0, oldestUnfinishedSeconds: 0, unfinished: 0 }),
+    components: async () => ({ database: 'ok' }),
+  })
+  const series = new Map<string, Set<string>>()
+  for (const { name, type } of await metrics.registry.getMetricsAsJSON()) {
+    const metric = metrics.registry.getSingleMetric(name) as unknown as { labelNames: string[] }
+    const suffixes = String(type) === 'histogram' ? ['_bucket', '_sum', '_count'] : ['']
+    for (const suffix of suffixes) series.set(name + suffix, new Set([...metric.labelNames, 'le']))
+  }
+  return series
+}
+
+/** What Prometheus itself, or the dashboard's own query, adds. */
+const ADDED = new Set(['job', 'instance'])
+
+test('the dashboard and the alerts ask for nothing that does not exist', async (t) => {
+  const series = await exposed()
+  const queries = [...panels, ...rules.map(({ alert, expr }) => ({ title: alert, expr }))]
+  t.ok(queries.length > 30)
+  for (const { title, expr } of queries) {
+    const names = expr.match(/\b(agent_chat|process|nodejs)_\w+/g) ?? []
+    t.ok(names.length > 0, title)
+    const unknown = names.filter((name) => !series.has(name))
+    t.strictSame(unknown, [], title)
+    for (const [, name = '', selector = ''] of expr.matchAll(/\b(\w+)\{([^}]*)\}/g)) {
+      const labels = [...selector.matchAll(/(\w+)\s*(?:=~|!~|!=|=)/g)].map(([, label = '']) => label)
+      t.strictSame(
+        labels.filter((label) => !ADDED.has(label) && !series.get(name)?.has(label)),
+        [],
+        `${title}: labels of ${name}`,
+      )
+    }
+    const balance = [...expr].reduce((open, sign) => open + (sign === '(' ? 1 : sign === ')' ? -1 : 0), 0)
+    t.equal(balance, 0, `${title}: brackets`)
+  }
+})
+
+test('every metric of the service is on the dashboard', async (t) => {
+  const shown = panels.map(({ expr }) => expr).join(' ')
+  const own = [...(await exposed()).keys()].filter((name) => name.startsWith('agent_chat_'))
+  const bare = new Set(own.map((name) => name.replace(/_(bucket|sum|count)$/, '')))
+  // The version, and what is in flight, are for questions asked by hand.
+  for (const name of ['agent_chat_build_info', 'agent_chat_http_requests_in_flight']) bare.delete(name)
+  t.strictSame(
+    [...bare].filter((name) => !shown.includes(name)),
+    [],
+  )
+})
+
+test('every alert has its page in the runbook, and every page its alert', (t) => {
+  const pages = [...guide.matchAll(/^### (AgentChat\w+)$/gm)].map(([, name]) => name)
+  t.strictSame(pages.sort(), rules.map(({ alert }) => alert).sort())
+  t.end()
+})
+
+test('the settings in the guide are those of the schema: node src/settings-table.ts', (t) => {
+  t.equal(guide, withTable(guide))
+  t.end()
+})
+
+test('links between the documents lead somewhere', (t) => {
+  for (const file of ['docs/operations.md', 'docs/trigger.md']) {
+    const text = readFileSync(file, 'utf8')
+    for (const [, target = ''] of text.matchAll(/\]\(([^)]+)\)/g)) {
+      if (/^https?:/.test(target)) continue
+      const [path = '', anchor] = target.split('#')
+      const place = new URL(
+        path === '' ? file : path,
+        new URL(`../../${path === '' ? '' : file}`, import.meta.url),
+      )
+      t.ok(existsSync(place), `${file}: ${target}`)
+      if (anchor === undefined) continue
+      const other = readFileSync(place, 'utf8')
+      const anchors = [...other.matchAll(/^#+ (.+)$/gm)].map(([, title = '']) =>
+        title
+          .toLowerCase()
+          .replace(/[^\w\- ]/g, '')
+          .replaceAll(' ', '-'),
+      )
+      t.ok(anchors.includes(anchor), `${file}: ${target}`)
+    }
+  }
+  t.end()
+})
