@@ -1,9 +1,11 @@
 import t from 'tap'
+import { ready } from '../streams/sse.ts'
 import { startEngine, startService, token } from '../support/service.ts'
 
 t.test('a synchronous turn', async (t) => {
   const engine = await startEngine(t, { childEnv: { AGENT_OFFLINE_WORD_MS: '20' } })
   const service = await startService(t, { engine })
+  await ready(service)
   const sync = (message: string, headers: Record<string, string> = {}) =>
     service.call('POST', '/api/agent/chat/sync', { body: { message }, headers })
   const long = 'Tell me a story of 12 sentences'
@@ -44,6 +46,8 @@ t.test('a synchronous turn', async (t) => {
     for (const prefer of ['wait', 'wait=-1', 'wait=1.5', 'wait=ten', 'wait=', 'waiting=3'])
       t.equal(await applied(prefer), null, prefer)
     t.equal((await sync(long, { prefer: 'wait=0' })).status, 202)
+    // Node's limit for receiving a request does not count the answer; this one would.
+    t.equal(service.app.server.timeout, 0, 'no limit cuts a wait of 300 s')
   })
 
   t.test('answers a repeated key with the same run, and a mismatch with 422', async (t) => {
@@ -86,6 +90,7 @@ t.test('a service that drains lets its waiting requests go', async (t) => {
   const engine = await startEngine(t, { childEnv: { AGENT_OFFLINE_WORD_MS: '20' } })
   const draining = await startService(t, { engine })
   const other = await startService(t, { engine, databaseUrl: draining.databaseUrl })
+  await ready(draining, other)
   const body = { message: 'Tell me a story of 12 sentences' }
   const waiting = draining.call('POST', '/api/agent/chat/sync', { body })
   let listed = await other.call('GET', '/api/agent/chat')

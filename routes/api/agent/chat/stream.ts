@@ -17,7 +17,10 @@ the conversation first, uses its id as the id of the chat too, and says \`resume
 asks then exists here. A page that lets the first message create the conversation finds its id in the metadata of the
 answer (\`message.metadata.conversationId\`) and sends it along with the next one, for example in
 \`prepareSendMessagesRequest\`; without it every message begins a new conversation, seeded with the texts that the page
-sends.`
+sends.
+
+Pages with AI SDK 5 or 7 add \`?ui=5\` or \`?ui=7\` to the address, and name the address to reconnect to in
+\`prepareReconnectToStreamRequest\`, because the transport puts its path behind the query.`
 
 const stream: FastifyPluginAsyncTypebox = async (app) => {
   app.post('/api/agent/chat/stream', {
