@@ -188,7 +188,7 @@ export function triggerRunEngine(options: EngineOptions): RunEngine {
       const stream = await lookUp('stream', 'look', ({ streams }) =>
         streams.read<IndexedChunk>(runId, AGENT_STREAM, { signal, timeoutInSeconds: STREAM_SILENCE_SECONDS }),
       )
-      for await (const chunk of stream) if (isIndexed(chunk)) yield chunk
+      for await (const chunk of untilAborted(stream, signal)) if (isIndexed(chunk)) yield chunk
     },
 
     async *changes(tag, signal) {
@@ -199,7 +199,7 @@ export function triggerRunEngine(options: EngineOptions): RunEngine {
           { signal },
         ),
       )
-      for await (const run of subscription) yield toSummary(run)
+      for await (const run of untilAborted(subscription, signal)) yield toSummary(run)
     },
   }
 }
@@ -253,6 +253,24 @@ function isIndexed(value: unknown): value is IndexedChunk {
   return (
     typeof record === 'object' && typeof record?.index === 'number' && typeof record.chunk?.type === 'string'
   )
+}
+
+/** The SDK passes its signal on, but a network that is silent can keep its iterators waiting all the same. */
+async function* untilAborted<T>(source: AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T> {
+  const items = source[Symbol.asyncIterator]()
+  const { promise: aborted, resolve } = Promise.withResolvers<undefined>()
+  const abort = () => resolve(undefined)
+  signal.addEventListener('abort', abort, { once: true })
+  try {
+    while (!signal.aborted) {
+      const next = await Promise.race([items.next(), aborted])
+      if (next === undefined || next.done) return
+      yield next.value
+    }
+  } finally {
+    signal.removeEventListener('abort', abort)
+    items.return?.().catch(() => {}) // Whoever reads has what they wanted.
+  }
 }
 
 async function within<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {

@@ -21,7 +21,7 @@ const PAGE = 100
 const LANES = 8
 /** A run counts as unknown to the engine after two misses this far apart: its lists lag. */
 const MISS_MS = 60_000
-const PING_MS = 500
+const PING_MS = 2_000
 
 /**
  * Makes it certain: every unfinished row has a `check_at`, and whoever finds it due asks the engine and acts.

@@ -117,7 +117,7 @@ function checkOrder(
     if (before === undefined || run?.status !== 'completed') return
     const answer = messages.find(({ role, run_id }) => role === 'assistant' && run_id === run.id)?.text ?? ''
     // An engine that has forgotten its runs cannot tell a worker about those ahead.
-    if (!answer.includes(before.message.slice(0, 24)) && !during(run, kills))
+    if (!answer.includes(before.message.slice(0, 24)) && !during(run, kills, { grace: false }))
       violations.push({ rule: 'history', what: `${start.message} was answered: ${answer}` })
   })
   return violations
@@ -126,9 +126,8 @@ function checkOrder(
 const excused = (run: Row, kills: Kill[]): boolean =>
   run.error_code !== null && KILLED.has(run.error_code) && during(run, kills)
 
-const during = (run: Row, kills: Kill[]): boolean =>
-  kills.some(
-    ({ at, graceMs }) =>
-      run.created_at.getTime() - 15_000 < at &&
-      at < (run.finished_at?.getTime() ?? Number.POSITIVE_INFINITY) + graceMs,
-  )
+const during = (run: Row, kills: Kill[], { grace } = { grace: true }): boolean =>
+  kills.some(({ at, graceMs }) => {
+    const finishedAt = run.finished_at?.getTime() ?? Number.POSITIVE_INFINITY
+    return run.created_at.getTime() - 15_000 < at && at < finishedAt + (grace ? graceMs : 0)
+  })

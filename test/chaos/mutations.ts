@@ -40,8 +40,7 @@ const MUTATIONS: Array<{ name: string; rule: string; sql: string }> = [
   {
     name: 'two messages out of order',
     rule: 'order',
-    sql: `update messages m set position = case position when 1 then -1 else 1 end
-          where role = 'user' and position in (1, 2) and conversation_id = (
+    sql: `update messages set position = 99 where role = 'user' and position = 1 and conversation_id = (
             select conversation_id from messages where role = 'user' and position = 2 limit 1)`,
   },
   {

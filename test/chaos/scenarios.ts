@@ -16,7 +16,14 @@ export const SCENARIOS: Scenario[] = [
     run: (cluster, report) =>
       runLoad(
         cluster,
-        { threads: 1_000, turns: 2, parallel: 24, seconds: Number(process.env.S ?? 180), seed: Date.now() % 100_000, everyMs: 5_000 },
+        {
+          threads: 1_000,
+          turns: 2,
+          parallel: 24,
+          seconds: Number(process.env.S ?? 180),
+          seed: Date.now() % 100_000,
+          everyMs: 5_000,
+        },
         report,
       ),
   },
