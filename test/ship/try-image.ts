@@ -6,7 +6,7 @@
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
+import { constants, setPriority, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startPostgres } from '../../src/local/postgres.ts'
@@ -37,6 +37,8 @@ function check(holds: boolean, what: string, figures = ''): void {
   console.log(`${holds ? 'ok    ' : 'FAILED'}  ${what}${figures === '' ? '' : `  (${figures})`}`)
 }
 
+// So that what was started here ends with it.
+process.once('SIGINT', () => process.exit(1))
 const folder = await mkdtemp(join(tmpdir(), 'agent-chat-image-'))
 const quiet = { info() {}, warn: console.error, error: console.error }
 const openDatabase = () => startPostgres({ dataDir: folder, log: quiet })
@@ -87,6 +89,7 @@ async function trial(): Promise<void> {
     ['node', 'src/local/engine/main.ts'],
   )
   await answering(`${engineUrl}/healthcheck`)
+  yieldCpu(engine)
 
   const instance = async (name: string) => {
     const port = await freePort()
@@ -127,7 +130,9 @@ async function trial(): Promise<void> {
   for (const container of [b, engine]) {
     const since = performance.now()
     container.signal('SIGTERM')
-    check((await container.ended) === 0, `${container.name} ends with 0`, seconds(since))
+    await container.gone()
+    const took = seconds(since)
+    check((await container.ended) === 0, `${container.name} ends with 0`, took)
   }
 }
 
@@ -159,41 +164,51 @@ async function drainUnderLoad(a: Container & { url: string }, other: string): Pr
   })
 
   const starts: Array<Promise<{ user: string; reply: Reply }>> = []
+  const floodsSince = performance.now()
   const flood = setInterval(() => {
-    const user = users[starts.length % users.length] ?? ''
-    starts.push(
-      call(target, user, 'POST', '/api/agent/chat', { message: 'Hello' }).then((reply) => ({ user, reply })),
-    )
-  }, 1000 / STARTS_PER_SECOND)
+    // By the clock: a timer that is late makes up for it.
+    while (starts.length < ((performance.now() - floodsSince) / 1000) * STARTS_PER_SECOND) {
+      const user = users[starts.length % users.length] ?? ''
+      const start = call(target, user, 'POST', '/api/agent/chat', { message: 'Hello' })
+      starts.push(start.then((reply) => ({ user, reply })))
+    }
+  }, 10)
   await sleep(4000)
   const since = performance.now()
   a.signal('SIGTERM')
-  const code = await a.ended
-  check(code === 0, 'SIGTERM under load ends with 0', seconds(since))
-  check(performance.now() - since < 25_000, 'within SHUTDOWN_TIMEOUT_SECONDS')
+  await a.gone()
+  const took = seconds(since)
+  check(performance.now() - since < 25_000, 'SIGTERM under load: gone within SHUTDOWN_TIMEOUT_SECONDS', took)
   await sleep(1000)
   clearInterval(flood)
+  const floodSeconds = (performance.now() - floodsSince) / 1000
+  const code = await a.ended
+  check(code === 0, 'and the exit code is 0', `${code}`)
+  if (code !== 0) console.log(a.output())
   balancing.abort()
   await balancer
 
   const replies = await Promise.all(starts)
-  const count = (outcome: Reply['outcome']) => replies.filter(({ reply }) => reply.outcome === outcome).length
-  const outcomes = [...new Set(replies.map(({ reply }) => reply.outcome))].map((of) => `${of}: ${count(of)}`)
-  check(count(202) === replies.length, `no start failed at ${STARTS_PER_SECOND}/s`, outcomes.join(', '))
+  const kinds = replies.map(({ reply: { outcome, body } }) => `${outcome} ${body?.code ?? ''}`.trim())
+  const outcomes = [...new Set(kinds)].map((kind) => `${kind}: ${kinds.filter((of) => of === kind).length}`)
+  check(
+    replies.every(({ reply }) => reply.outcome === 202),
+    `no start failed, ${(starts.length / floodSeconds).toFixed(0)}/s`,
+    outcomes.join(', '),
+  )
   const unfinished = await notCompleted(
     other,
     replies.map(({ user, reply }) => ({ user, runId: reply.body?.runId })),
   )
   check(unfinished.length === 0, 'every accepted run completed', `${replies.length - unfinished.length}`)
+  const said = await Promise.all(told.map(({ user, runId }) => settled(other, user, runId)))
   const seen = await Promise.all(viewers)
+  const whole = seen.filter((viewing, n) => isWhole(viewing, said[n % said.length]?.body?.text))
+  const resumed = seen.filter(({ resumptions }) => resumptions > 0).length
   check(
-    seen.every(isWhole),
-    `${STREAMS} streams were resumed without a frame lost or repeated`,
-    [
-      `${seen.filter(isWhole).length} whole`,
-      `${seen.filter(({ resumptions }) => resumptions > 0).length} resumed`,
-      `${seen[0]?.ids.length} frames`,
-    ].join(', '),
+    whole.length === STREAMS,
+    `${STREAMS} streams were resumed without a word lost or repeated`,
+    `${whole.length} whole, ${resumed} resumed, ${seen[0]?.text.length} characters each`,
   )
 }
 
@@ -303,6 +318,20 @@ async function notCompleted(url: string, runs: Array<{ user: string; runId: stri
   await Promise.all(Array.from({ length: 20 }, ask))
   if (unfinished.length > 0) console.log(unfinished.slice(0, 5).join('\n'))
   return unfinished
+}
+
+/** The workers' work is not what is tried here, and in production it is done elsewhere. */
+function yieldCpu(engine: Container): void {
+  const yielding = setInterval(() => {
+    for (const pid of engine.children()) {
+      try {
+        setPriority(pid, constants.priority.PRIORITY_LOW)
+      } catch {
+        // It has ended meanwhile.
+      }
+    }
+  }, 200)
+  yielding.unref()
 }
 
 async function answering(url: string): Promise<void> {

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { v7 as uuid } from 'uuid'
 
@@ -9,9 +9,13 @@ export interface Container {
   /** Of the process itself, on this machine. */
   pid(): number
   uid(): number
+  children(): number[]
   signal(signal: NodeJS.Signals): void
-  /** The exit code, and what it wrote. */
+  /** Resolves when the process is gone; launchers may take their time to clean up after it. */
+  gone(): Promise<void>
+  /** The exit code. */
   ended: Promise<number | null>
+  /** What it wrote. */
   output(): string
 }
 
@@ -58,7 +62,14 @@ export async function startContainer(
     name,
     pid: () => pid,
     uid: () => Number(/^Uid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]),
+    children: () =>
+      read(`/proc/${pid}/task/${pid}/children`)
+        .split(' ')
+        .flatMap((child) => (child === '' ? [] : [Number(child)])),
     signal: (signal) => process.kill(pid, signal),
+    async gone() {
+      while (existsSync(`/proc/${pid}`)) await sleep(20)
+    },
     ended,
     output: () => output,
   }

@@ -4,6 +4,8 @@ import type { Caller } from './caller.ts'
 export interface Viewing {
   /** Places of the frames in the order in which they came. */
   ids: number[]
+  /** The answer as its deltas tell it. */
+  text: string
   isDone: boolean
   resumptions: number
 }
@@ -16,7 +18,7 @@ export async function view(
   urls: () => string,
   until: AbortSignal,
 ): Promise<Viewing> {
-  const seen: Viewing = { ids: [], isDone: false, resumptions: -1 }
+  const seen: Viewing = { ids: [], text: '', isDone: false, resumptions: -1 }
   while (!seen.isDone && !until.aborted) {
     seen.resumptions += 1
     const last = seen.ids.at(-1)
@@ -35,6 +37,7 @@ export async function view(
         for (const line of lines) {
           if (line.startsWith('id: ')) seen.ids.push(Number(line.slice(4)))
           if (line === 'data: [DONE]') seen.isDone = true
+          else if (line.startsWith('data: ')) seen.text += textOf(line.slice(6))
         }
       }
     } catch {
@@ -45,5 +48,11 @@ export async function view(
   return seen
 }
 
-/** Every frame once, in order, from the first to the end. */
-export const isWhole = ({ ids, isDone }: Viewing): boolean => isDone && ids.every((id, place) => id === place)
+function textOf(json: string): string {
+  const { type, delta } = JSON.parse(json)
+  return type === 'text-delta' ? delta : ''
+}
+
+/** Every frame once, in order, to the end: what was read is what was said. Some ids have no frame to show. */
+export const isWhole = ({ ids, text, isDone }: Viewing, said: string): boolean =>
+  isDone && text === said && ids.every((id, place) => place === 0 || id > (ids[place - 1] ?? id))
