@@ -52,7 +52,10 @@ export function observer({ stores, engine, log, tags }: ServiceContext, finalize
       for await (const run of engine.changes(tags.instance, reopen)) {
         if (seen.get(run.runId)?.status === run.status) continue
         seen.set(run.runId, { status: run.status, createdAt: run.createdAt.getTime() })
-        void inLine(() => notice(run))
+        // What waits in line when the service ends is left to the sweeper of the next one.
+        void inLine(async () => {
+          if (!signal.aborted) await notice(run)
+        })
       }
     } catch (error) {
       if (reopen.aborted) return
