@@ -61,7 +61,7 @@ export const Settings = Type.Object({
   SHUTDOWN_TIMEOUT_SECONDS: integer('Seconds between SIGTERM and a forced end', 1, 3600, 25),
   SHUTDOWN_DELAY_SECONDS: optional(
     integer(
-      'Seconds after SIGTERM in which only readiness says no; 5 in production, else 0 when unset',
+      'Seconds after SIGTERM in which only readiness says no. Unset: in production a fifth of the timeout, at most 5, else 0',
       0,
       3600,
     ),

@@ -109,6 +109,13 @@ test('only GET /metrics is served there, and nothing is when no port is set', as
   t.equal((await fetch(`${url}/api/agent/chat`)).status, 404)
   t.equal((await fetch(`${url}/metrics`, { method: 'POST' })).status, 404)
   t.equal((await fetch(`${service.url}/metrics`)).status, 404, 'callers never see them')
+  await t.rejects(
+    startService(t, {
+      engine: service.engine,
+      environment: { METRICS_PORT: String(service.app.metricsPort) },
+    }),
+    /port \d+ on 127\.0\.0\.1 is taken by another process\. Set METRICS_PORT/,
+  )
   await service.close()
   await t.rejects(fetch(`${url}/metrics`), 'the port ends with the service')
 

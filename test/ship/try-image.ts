@@ -2,7 +2,7 @@
  * Tries the image as production runs it: two instances with a Postgres and a local engine of their own, each in
  * its container. Takes about three minutes; exit code 0 when everything held.
  *
- *   node test/ship/try-image.ts "docker run --rm --network host {env} agent-chat-service {command}"
+ *   node test/ship/try-image.ts "docker run --rm --network host {env} agent-chat-service {command}" [starts/s]
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
@@ -24,7 +24,7 @@ if (!LAUNCHER) {
 }
 const SECRET = 'a-secret-of-the-image-trial-that-is-long-enough'
 const ENGINE_KEY = 'tr_dev_image_trial'
-const STARTS_PER_SECOND = 100
+const STARTS_PER_SECOND = Number(process.argv[3] ?? 100)
 const STREAMS = 50
 const OUTAGE_SECONDS = 20
 const SETTLE_SECONDS = 180
@@ -85,7 +85,12 @@ async function trial(): Promise<void> {
   const engineUrl = `http://127.0.0.1:${enginePort}`
   const engine = await run(
     'engine',
-    { TRIGGER_SECRET_KEY: ENGINE_KEY, LOCAL_ENGINE_PORT: String(enginePort), LOG_LEVEL: 'warn' },
+    {
+      TRIGGER_SECRET_KEY: ENGINE_KEY,
+      LOCAL_ENGINE_PORT: String(enginePort),
+      LOCAL_ENGINE_CONCURRENCY: '6',
+      LOG_LEVEL: 'warn',
+    },
     ['node', 'src/local/engine/main.ts'],
   )
   await answering(`${engineUrl}/healthcheck`)

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import type { Teardown } from './service.ts'
 
@@ -76,8 +76,11 @@ export function startProcess(
   }
 }
 
-/** Processes whose command line or environment contains the text: what a start has left behind. */
+/**
+ * Processes whose command line or environment contains the text: what a start has left behind. Only Linux tells.
+ */
 export function processesWith(text: string): string[] {
+  if (!existsSync('/proc')) return []
   return readdirSync('/proc').filter((pid) => {
     if (!/^\d+$/.test(pid) || Number(pid) === process.pid) return false
     return ['cmdline', 'environ'].some((file) => {
