@@ -33,6 +33,9 @@ export interface CallerOptions {
   random: () => number
 }
 
+/** A start must be accepted this long after the last misfortune at the latest. */
+const PATIENCE_MS = 45_000
+
 /**
  * Callers that hold conversations and want every message answered once: they repeat a start with its key until
  * it is accepted, some send it twice at once, some lose patience and ask again.
@@ -53,7 +56,7 @@ export async function converse(cluster: Cluster, options: CallerOptions): Promis
     return request(some(), 'POST', '/api/agent/chat', { user, body, key, timeoutMs }).catch(() => undefined)
   }
 
-  async function start(body: object, user: string): Promise<{ key: string; answer: Answer }> {
+  async function start(body: object, user: string): Promise<{ key: string; answer: Answer } | undefined> {
     const key = randomUUID()
     for (let attempt = 0; ; attempt++) {
       const impatient = random() < 0.05
@@ -65,8 +68,12 @@ export async function converse(cluster: Cluster, options: CallerOptions): Promis
       if (new Set(taken.map((answer) => answer?.body.runId)).size > 1)
         log.contradictions.push(`${key}: ${taken.map((answer) => answer?.body.runId).join(' and ')}`)
       const fatal = answers.find((answer) => answer && answer.status !== 202 && !answer.body.retryable)
-      if (fatal) log.contradictions.push(`${key}: ${fatal.status} ${fatal.body.code}`)
       if (taken[0] !== undefined) return { key, answer: taken[0] }
+      if (fatal !== undefined || Date.now() > options.until + PATIENCE_MS) {
+        const last = answers.map((answer) => answer && `${answer.status} ${answer.body.code}`).join(', ')
+        log.contradictions.push(`${key} is never accepted: ${last}`)
+        return undefined
+      }
       await sleep(200 + random() * 400)
     }
   }
@@ -77,7 +84,9 @@ export async function converse(cluster: Cluster, options: CallerOptions): Promis
     for (let turn = 0; turn < options.turns && Date.now() < options.until; turn++) {
       const message = `This is ${turn} of thread-${thread}. What was my last message?`
       const body = { message, ...(conversationId === undefined ? {} : { conversationId }) }
-      const { key, answer } = await start(body, user)
+      const started = await start(body, user)
+      if (started === undefined) return
+      const { key, answer } = started
       const { runId } = answer.body
       log.accepted.push({
         user,

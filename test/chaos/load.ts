@@ -92,7 +92,9 @@ export async function runLoad(cluster: Cluster, options: LoadOptions, report: Re
       counts.set(name, (counts.get(name) ?? 0) + 1)
       if (name === 'kill the engine') kills.push({ at: Date.now(), graceMs: LOST_GRACE_MS })
       if (name === 'kill a worker') kills.push({ at: Date.now(), graceMs: 1_000 })
+      if (process.env.CHAOS_LOG) console.error(new Date().toISOString(), name)
       await MISFORTUNES[name](cluster, instance, random)
+      if (process.env.CHAOS_LOG) console.error(new Date().toISOString(), 'over')
       if (name === 'kill the engine') kills.push({ at: Date.now(), graceMs: LOST_GRACE_MS })
     }
   })()
@@ -100,6 +102,7 @@ export async function runLoad(cluster: Cluster, options: LoadOptions, report: Re
   const log = await converse(cluster, { ...options, until, random })
   const seconds = (performance.now() - startedAt) / 1_000
   over = true
+  if (process.env.CHAOS_LOG) console.error(new Date().toISOString(), 'callers are done')
   await trouble
   await cluster.mend()
 
