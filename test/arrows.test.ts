@@ -77,6 +77,7 @@ const processEntries = [
   'src/token.ts',
   'src/migrate.ts',
   'src/openapi.ts',
+  'trigger.config.ts',
   'src/trigger/agent-chat.ts',
   'src/local/engine/main.ts',
   'src/local/engine/child.ts',
