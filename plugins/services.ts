@@ -7,7 +7,7 @@ import { canceller } from '../src/services/canceller.ts'
 import type { ServiceContext } from '../src/services/context.ts'
 import { type ConversationService, conversationService } from '../src/services/conversations.ts'
 import { dispatcher } from '../src/services/dispatcher.ts'
-import { finalizer } from '../src/services/finalizer.ts'
+import { type Finalizer, finalizer } from '../src/services/finalizer.ts'
 import { observer } from '../src/services/observer.ts'
 import { type RunService, runService } from '../src/services/runs.ts'
 import { sweeper } from '../src/services/sweeper.ts'
@@ -23,6 +23,7 @@ declare module 'fastify' {
       runs: RunService
       conversations: ConversationService
       waiters: Waiters
+      settle: Finalizer['settle']
     }
     /** How far the sweeper is behind, read every few seconds; undefined before the first time. */
     sweeperLag(): Lag | undefined
@@ -58,6 +59,7 @@ const services: FastifyPluginAsync<{ config: AppConfig }> = async (app, { config
     runs: runService(context, waiting, cancels),
     conversations: conversationService(context, cancels),
     waiters: waiting,
+    settle: ended.settle,
   })
 
   app.decorate('sweeperLag', keeper.lag)

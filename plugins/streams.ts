@@ -16,6 +16,7 @@ const plugin: FastifyPluginAsync = async (app) => {
       engine: app.engine,
       waiters: app.services.waiters,
       progress: app.stores.runs.progress,
+      settle: app.services.settle,
       log: app.log,
     }),
   )

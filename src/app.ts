@@ -9,6 +9,7 @@ import {
 } from 'fastify'
 import access from '../plugins/access.ts'
 import auth from '../plugins/auth.ts'
+import connections from '../plugins/connections.ts'
 import cors from '../plugins/cors.ts'
 import defaultHeaders from '../plugins/default-headers.ts'
 import docs from '../plugins/docs.ts'
@@ -27,7 +28,6 @@ import services from '../plugins/services.ts'
 import streams from '../plugins/streams.ts'
 import strictQuery from '../plugins/strict-query.ts'
 import tracing from '../plugins/tracing.ts'
-import unusedConnections from '../plugins/unused-connections.ts'
 import chatRoutes from '../routes/api/agent/chat/index.ts'
 import conversationRoutes from '../routes/api/agent/conversations/index.ts'
 import healthRoutes from '../routes/health.ts'
@@ -83,7 +83,7 @@ export function buildApp(config: AppConfig, options: AppOptions = {}): App {
   app.register(cors, { origins: config.corsOrigins })
   app.register(errors)
   app.register(health)
-  app.register(unusedConnections)
+  app.register(connections)
   app.register(metrics, { config })
 
   // These look at every route and so come before all of them.

@@ -30,6 +30,7 @@ export type RunSummaryRecord = Omit<RunRecord, 'input' | 'output' | 'frameCount'
 
 /** What a run's row says about its stream. */
 export interface RunProgress {
+  turnId: string
   status: PublicStatus
   cancelRequestedAt: Date | null
   /** Records that the stream holds, once the run is over; null when nobody could count them. */
@@ -88,7 +89,7 @@ export function runStore(database: Database) {
     async progress(runId: string): Promise<RunProgress | undefined> {
       const [row] = await database.named<RunProgress>(
         'progress',
-        `select case when status in ('dispatching', 'abandoned') then 'queued' else status end as status,
+        `select id as "turnId", case when status in ('dispatching', 'abandoned') then 'queued' else status end as status,
            cancel_requested_at as "cancelRequestedAt", frame_count as "frameCount", error
          from runs where run_id = $1`,
         [runId],

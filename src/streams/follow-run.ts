@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { RunEngine } from '../engine/run-engine.ts'
 import { isFinished } from '../engine/run-status.ts'
 import { versionOf, type Waiters } from '../services/waiters.ts'
@@ -11,11 +12,15 @@ export interface FollowContext {
   waiters: Pick<Waiters, 'changed'>
   /** Undefined: the run has no row (yet); rejects while the database is away. */
   progress(runId: string): Promise<RunProgress | undefined>
+  /** Ends the turn if its run has ended. */
+  settle(turnId: string, runId: string): Promise<unknown>
   onRead(): void
 }
 
 const LOOK_MS = 60_000
 const UNSEEN_MS = 1_000
+/** A worker is done this soon after its last chunk, and the instance that started the run has seen it. */
+const HURRY_MS = 1_000
 /** A finished stream is all there: this long without another record means that none will come. */
 const QUIET_MS = 2_000
 
@@ -79,9 +84,11 @@ function read(runId: string, log: FrameLog, context: FollowContext, signal: Abor
   const open = () => {
     const own = new AbortController()
     stop = own
-    void readUpstream(context.engine, runId, log, AbortSignal.any([signal, own.signal]), context.onRead).then(
-      (kept) => kept || log.lost || log.lose('expired'),
-    )
+    const either = AbortSignal.any([signal, own.signal])
+    void readUpstream(context.engine, runId, log, either, context.onRead).then((kept) => {
+      if (kept) return hurry(runId, context, either)
+      if (log.lost === undefined) log.lose('expired')
+    })
   }
   open()
   return {
@@ -96,6 +103,20 @@ function read(runId: string, log: FrameLog, context: FollowContext, signal: Abor
       return log.lost === undefined && (holdsAll(log, run) || !mustHoldAll(log, run))
     },
     stop: () => stop.abort(),
+  }
+}
+
+/**
+ * The instance that started the run may be gone, and nobody else looks at it for a minute: whoever has seen the
+ * last chunk sees to it that the turn ends.
+ */
+async function hurry(runId: string, context: FollowContext, signal: AbortSignal): Promise<void> {
+  for (let pause = HURRY_MS; ; pause *= 2) {
+    await sleep(pause, undefined, { signal }).catch(() => {})
+    if (signal.aborted) return
+    const run = await context.progress(runId).catch(() => undefined)
+    if (run !== undefined && isFinished(run.status)) return
+    if (run !== undefined) await context.settle(run.turnId, runId).catch(() => {})
   }
 }
 

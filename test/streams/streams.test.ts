@@ -32,8 +32,19 @@ const reading = (records: IndexedChunk[], then: 'silence' | 'break' | 'end' = 's
 
 /** A run as its row tells, and an engine that follows a script: one entry a read, the last one for all others. */
 function scripted(script: Read[], settings: Partial<StreamSettings> = {}) {
-  const row: RunProgress = { status: 'running', cancelRequestedAt: null, frameCount: null, error: null }
-  const state = { row: row as RunProgress | undefined, engineAway: false, open: 0 }
+  const row: RunProgress = {
+    turnId: 'turn',
+    status: 'running',
+    cancelRequestedAt: null,
+    frameCount: null,
+    error: null,
+  }
+  const state = {
+    row: row as RunProgress | undefined,
+    engineAway: false,
+    engineSays: {} as Partial<RunProgress>,
+    open: 0,
+  }
   const waiting = new Set<() => void>()
   let reads = 0
   const hub = streams(
@@ -67,6 +78,9 @@ function scripted(script: Read[], settings: Partial<StreamSettings> = {}) {
           }),
       },
       progress: async () => state.row && { ...state.row },
+      settle: async () => {
+        become(state.engineSays)
+      },
       log: { error: (object) => console.error(object) },
     },
     settings,
@@ -234,6 +248,13 @@ t.test('runs that end otherwise end their streams at once, with what clients und
   t.same((await waiting).types, ['abort', '[DONE]'])
   t.equal(queued.hub.stats().reads, 0, 'a run that never ran has no stream')
   await nothingLeft(t, queued)
+})
+
+t.test('a run whose instance is gone is ended by whoever sees its last chunk', async (t) => {
+  const run = scripted([reading(upTo(5))])
+  run.state.engineSays = { status: 'completed', frameCount: 5 }
+  t.same((await read(await run.view())).ids, [0, 1, 2, 3, 4, undefined])
+  await nothingLeft(t, run)
 })
 
 t.test('a run without a row ends with its stream: the database was away when it was started', async (t) => {
