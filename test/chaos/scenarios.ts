@@ -1,6 +1,9 @@
 import type { Cluster } from './cluster.ts'
+import { runDeaths } from './deaths.ts'
 import { runLoad } from './load.ts'
+import { runManyRuns, runPollers } from './polls.ts'
 import type { Report } from './report.ts'
+import { runSingleStarts } from './single.ts'
 
 export interface Scenario {
   name: string
@@ -9,7 +12,18 @@ export interface Scenario {
   run(cluster: Cluster, report: Report): Promise<void>
 }
 
+/** Together they take less than ten minutes on two cores. */
 export const SCENARIOS: Scenario[] = [
+  { name: 'single', instances: 3, run: runSingleStarts },
+  {
+    name: 'polls',
+    instances: 1,
+    async run(cluster, report) {
+      await runPollers(cluster, report, { pollers: 200, seconds: 30 })
+      await runManyRuns(cluster, report, { runs: 500 })
+    },
+  },
+  { name: 'deaths', instances: 2, run: runDeaths },
   {
     name: 'load',
     instances: 3,
@@ -20,7 +34,7 @@ export const SCENARIOS: Scenario[] = [
           threads: 1_000,
           turns: 2,
           parallel: 24,
-          seconds: Number(process.env.S ?? 180),
+          seconds: Number(process.env.CHAOS_SECONDS ?? 120),
           seed: Date.now() % 100_000,
           everyMs: 5_000,
         },
