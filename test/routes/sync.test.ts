@@ -1,5 +1,5 @@
 import t from 'tap'
-import { ready } from '../streams/sse.ts'
+import { openStream, ready, textOf } from '../streams/sse.ts'
 import { startEngine, startService, token } from '../support/service.ts'
 
 t.test('a synchronous turn', async (t) => {
@@ -98,5 +98,7 @@ t.test('a service that drains lets its waiting requests go', async (t) => {
   await draining.close()
   const answer = await waiting
   t.match(answer, { status: 202, body: { runId: listed.body.data[0].runId, status: 'queued' } })
-  t.match((await other.ended(answer.body.runId)).body, { status: 'completed', text: /\w/ })
+  const rest = await openStream(other, `/api/agent/chat/${answer.body.runId}/stream`)
+  t.equal(await rest.closed, 'end', 'its stream goes on elsewhere')
+  t.match((await other.ended(answer.body.runId)).body, { status: 'completed', text: textOf(rest.events) })
 })
