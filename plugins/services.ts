@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import { v7 as uuid } from 'uuid'
@@ -29,6 +30,9 @@ declare module 'fastify' {
     sweeperLag(): Lag | undefined
   }
 }
+
+/** How long the end waits for a round of the sweeper that has begun. */
+const BACKGROUND_MS = 3_000
 
 /** The use cases, and what works beside the requests: the observer, the sweeper. */
 const services: FastifyPluginAsync<{ config: AppConfig }> = async (app, { config }) => {
@@ -77,7 +81,8 @@ const services: FastifyPluginAsync<{ config: AppConfig }> = async (app, { config
   app.addHook('preClose', async () => waiting.release())
   app.addHook('onClose', async () => {
     stop.abort()
-    await background
+    // A round with the engine away takes longer than a drain may; every step of it is safe to be cut off.
+    await Promise.race([background, sleep(BACKGROUND_MS, undefined, { ref: false })])
   })
 }
 
