@@ -64,6 +64,8 @@ export function openDatabase({ url, poolMax, log }: DatabaseOptions): Database {
   })
   // Without a listener an idle connection that breaks ends the process.
   pool.on('error', (error) => log.warn({ err: error }, 'idle database connection broke'))
+  // So does one that is in use: its statement has failed already.
+  pool.on('connect', (client) => client.on('error', () => {}))
   const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool: discarding(pool) }) })
   const recovered: Array<() => void> = []
   const breaker = { away: false, trying: false, triedAt: 0 }

@@ -122,6 +122,8 @@ export async function runLoad(cluster: Cluster, options: LoadOptions, report: Re
     report.note(
       `runs: ${rows.map(({ status, n }) => `${n} ${status}`).join(', ')}; the last one ended ${settledIn} s after the last misfortune`,
     )
+    const deaths = cluster.instances.reduce((sum, instance) => sum + instance.process.deaths, 0)
+    report.result(`no instance ended by itself (${deaths} did)`, deaths === 0)
     for (const { rule, what } of violations.slice(0, 10)) report.note(`violated: ${rule}: ${what}`)
     report.result(
       'every accepted start has one run, one end, one message in its place',

@@ -8,6 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 /** A child process that can be killed and started again at the same address. */
 export interface Restartable {
   readonly pid: number | undefined
+  /** How often it has ended without being killed. */
+  readonly deaths: number
   start(): Promise<void>
   /** SIGKILL; resolves when the process is gone. */
   kill(): Promise<void>
@@ -22,6 +24,7 @@ export function restartable(
   ready: () => Promise<boolean>,
 ): Restartable {
   let child: ChildProcess | undefined
+  let deaths = 0
 
   async function stop(signal: NodeJS.Signals): Promise<void> {
     const ending = child
@@ -36,6 +39,9 @@ export function restartable(
     get pid() {
       return child?.pid
     },
+    get deaths() {
+      return deaths
+    },
     async start() {
       const started = spawn(process.execPath, [file], {
         env: { PATH: process.env.PATH ?? '', ...env },
@@ -44,7 +50,10 @@ export function restartable(
       child = started
       const end = () => started.kill('SIGKILL')
       process.once('exit', end)
-      started.once('exit', () => process.off('exit', end))
+      started.once('exit', () => {
+        process.off('exit', end)
+        if (child === started) deaths += 1
+      })
       while (!(await ready().catch(() => false))) {
         if (started.exitCode !== null || started.signalCode !== null) {
           if (child !== started) return

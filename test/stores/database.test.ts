@@ -1,0 +1,73 @@
+import { sql } from 'kysely'
+import t from 'tap'
+import { isAway, openDatabase } from '../../src/stores/database.ts'
+import { startToxicProxy } from '../chaos/toxic-proxy.ts'
+import { createDatabase } from '../support/postgres.ts'
+
+const log = { warn() {} }
+
+t.test('the database', async (t) => {
+  const url = await createDatabase(t)
+  const proxy = await startToxicProxy(url)
+  t.teardown(() => proxy.stop())
+  const database = openDatabase({ url: proxy.url, poolMax: 4, log })
+  t.teardown(() => database.close())
+  const one = () => database.run((db) => sql<{ one: number }>`select 1 as one`.execute(db))
+
+  t.test(
+    'may end connections in the middle of statements: the caller hears of it, the process lives',
+    async (t) => {
+      const admin = openDatabase({ url, poolMax: 1, log })
+      const sleeping = [
+        database.run((db) => sql`select pg_sleep(3)`.execute(db)),
+        database.named('sleep', 'select pg_sleep(3)', []),
+      ].map((statement) => statement.catch((error: unknown) => error))
+      for (;;) {
+        const { rows } = await admin.run((db) =>
+          sql`select pg_terminate_backend(pid) from pg_stat_activity
+            where datname = current_database() and query like 'select pg_sleep%'`.execute(db),
+        )
+        if (rows.length >= 2) break
+      }
+      for (const error of await Promise.all(sleeping)) t.ok(isAway(error))
+      await admin.close()
+      while ((await one().catch(() => undefined)) === undefined);
+      t.same((await one()).rows, [{ one: 1 }])
+    },
+  )
+
+  t.test('when away, is tried by one call a second; the others are refused at once', async (t) => {
+    let recovered = 0
+    database.onRecovery(() => {
+      recovered += 1
+    })
+    await one()
+    proxy.toxics.hang = true
+    await t.rejects(one(), { code: 'database_unavailable' })
+    const from = performance.now()
+    const refusals = await Promise.all(
+      Array.from({ length: 100 }, () => one().catch((error: unknown) => error)),
+    )
+    t.ok(refusals.every(isAway))
+    t.ok(performance.now() - from < 1_000, 'none of them waited for a timeout')
+    await proxy.mend()
+    while ((await one().catch(() => undefined)) === undefined);
+    t.equal(recovered, 1)
+  })
+
+  t.test('has one identity, whoever asks first', async (t) => {
+    const { sweepStore } = await import('../../src/stores/sweeps.ts')
+    const ids = await Promise.all(
+      Array.from({ length: 8 }, (_, n) =>
+        sweepStore(database).identity(`00000000-0000-7000-8000-00000000000${n}`),
+      ),
+    )
+    t.equal(new Set(ids).size, 1)
+  })
+
+  t.test('does not count a statement that it cancelled as an outage', async (t) => {
+    const cancelled = database.run((db) => sql`set statement_timeout = 50; select pg_sleep(1)`.execute(db))
+    await t.rejects(cancelled, { code: 'database_unavailable' })
+    t.same((await one()).rows, [{ one: 1 }])
+  })
+})
