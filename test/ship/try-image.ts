@@ -157,9 +157,10 @@ async function drainUnderLoad(a: Container & { url: string }, other: string): Pr
 
   const told = await Promise.all(
     users.slice(0, 5).map(async (user) => {
-      const { body } = await call(a.url, user, 'POST', '/api/agent/chat', {
+      const { outcome, body } = await call(a.url, user, 'POST', '/api/agent/chat', {
         message: 'Tell me a story of 150 sentences',
       })
+      if (outcome !== 202) throw new Error(`a story was not started: ${outcome} ${JSON.stringify(body)}`)
       return { user, runId: String(body.runId) }
     }),
   )

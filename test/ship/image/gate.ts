@@ -1,11 +1,36 @@
+import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer } from 'node:net'
 
-/** A fixed address in front of a server that comes and goes, and is somewhere else when it comes back. */
-export async function startGate(target: number) {
-  let current = target
+export interface Gate {
+  port: number
+  /** From now on it leads to this port. */
+  lead(to: number): void
+  close(): void
+}
+
+/**
+ * A fixed address in front of a server that comes and goes, and is somewhere else when it comes back. A process
+ * of its own: the one that makes the load would delay what passes through.
+ */
+export async function startGate(target: number): Promise<Gate> {
+  const child = fork(import.meta.filename, [String(target)])
+  const [port] = await once(child, 'message')
+  return {
+    port: Number(port),
+    lead: (to) => void child.send(to),
+    close: () => void child.kill(),
+  }
+}
+
+if (import.meta.main) {
+  let target = Number(process.argv[2])
+  process.on('message', (to) => {
+    target = Number(to)
+  })
+  process.on('disconnect', () => process.exit())
   const server = createServer((socket) => {
-    const through = connect(current, '127.0.0.1')
+    const through = connect(target, '127.0.0.1')
     for (const [one, other] of [
       [socket, through],
       [through, socket],
@@ -16,11 +41,5 @@ export async function startGate(target: number) {
     socket.pipe(through).pipe(socket)
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
-  return {
-    port: (server.address() as AddressInfo).port,
-    lead(to: number) {
-      current = to
-    },
-    close: () => server.close(),
-  }
+  process.send?.((server.address() as AddressInfo).port)
 }
