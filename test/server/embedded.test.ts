@@ -1,0 +1,97 @@
+import { once } from 'node:events'
+import { chown, mkdir } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { test } from 'tap'
+import { ask, say } from '../support/ask.ts'
+import { processesWith, type Running, startProcess } from '../support/process.ts'
+import { SECRET } from '../support/service.ts'
+import { temporaryFolder } from '../support/temporary.ts'
+
+const SERVER = [process.execPath, 'src/server.ts']
+/** A user of every system that owns nothing. */
+const NOBODY = 65_534
+
+/** Creating a database takes seconds: these tests use one folder, one after the other. */
+const folder = await temporaryFolder(t)
+
+test('the default needs nothing: embedded parts come with npm start and go with Ctrl-C', async (t) => {
+  const users = process.getuid?.() === 0 ? [undefined, NOBODY] : [undefined]
+  for (const uid of users) {
+    await t.test(uid === undefined ? 'as this user' : 'as a user without rights', async (t) => {
+      const data = join(folder, String(uid ?? 'own'))
+      await mkdir(data)
+      if (uid !== undefined) await chown(data, uid, uid)
+      const environment = { PORT: '0', LOCAL_DATA_DIR: data, AUTH_JWT_SECRET: SECRET, npm_config_cache: data }
+      const start = () =>
+        startProcess(t, ['npm', '--no-update-notifier', 'start'], {
+          environment,
+          ...(uid === undefined ? {} : { uid }),
+        })
+      const origin = async (service: Running) => (await service.line(/agent-chat-service {2}(\S+)/))[1] ?? ''
+
+      const first = start()
+      const url = await origin(first)
+      const { status, body } = await say(url, 'What is 17 * 23?')
+      t.equal(status, 202, JSON.stringify(body))
+      const poll = await ask(url, `/api/agent/chat/${body.runId}?wait=30`)
+      t.match(poll.body, { conversationId: body.conversationId })
+      // What a terminal does: everybody in the group hears it, and npm passes it on once more.
+      first.signal('SIGINT', 'group')
+      t.equal((await first.ended).code, 0)
+      t.match(first.output(), /"signal":"SIGINT","msg":"ending"/)
+      t.strictSame(processesWith(data), [], 'nothing is left')
+
+      const second = start()
+      await origin(second)
+      second.signal('SIGKILL', 'group')
+      await second.ended
+      const third = start()
+      const again = await origin(third)
+      t.equal(
+        (await ask(again, `/api/agent/conversations/${body.conversationId}`)).status,
+        200,
+        'data outlives a kill',
+      )
+      third.signal('SIGTERM', 'group')
+      t.equal((await third.ended).code, 0)
+      t.strictSame(processesWith(data), [], 'not even what the killed one had left')
+    })
+  }
+})
+
+test('a second signal ends at once, and takes embedded parts along', async (t) => {
+  const data = join(folder, 'own')
+  const service = startProcess(t, SERVER, {
+    environment: { PORT: '0', LOCAL_DATA_DIR: data, AUTH_JWT_SECRET: SECRET, SHUTDOWN_DELAY_SECONDS: '20' },
+  })
+  await service.line(/agent-chat-service/)
+  service.signal('SIGTERM')
+  await service.line(/"msg":"ending"/)
+  await sleep(400) // Sooner, a second signal counts as the echo of the first.
+  service.signal('SIGTERM')
+  t.strictSame(await service.ended, { code: 1, signal: null })
+  t.match(service.output(), /told twice/)
+  while (processesWith(data).length > 0) await sleep(20)
+  t.pass('Postgres and the children went too')
+})
+
+test('a port that is taken is a sentence, and what had started is stopped', async (t) => {
+  const taken = createServer().listen(0, '127.0.0.1')
+  await once(taken, 'listening')
+  t.teardown(() => taken.close())
+  const address = taken.address()
+  const port = typeof address === 'object' && address !== null ? String(address.port) : ''
+  const data = join(folder, 'own')
+  const service = startProcess(t, SERVER, {
+    environment: { PORT: port, LOCAL_DATA_DIR: data, AUTH_JWT_SECRET: SECRET },
+  })
+  t.equal((await service.ended).code, 1)
+  t.match(
+    service.output(),
+    new RegExp(`Cannot listen: port ${port} on 127\\.0\\.0\\.1 is taken by another process\\. Set PORT`),
+  )
+  t.notMatch(service.output(), /at .*\(node:/, 'no stack')
+  t.strictSame(processesWith(data), [])
+})

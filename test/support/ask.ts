@@ -1,0 +1,18 @@
+import { token } from './service.ts'
+
+/** Asks a service that is a process of its own, as alice. */
+export async function ask(url: string, path: string, init: RequestInit = {}) {
+  const response = await fetch(url + path, {
+    ...init,
+    headers: { authorization: `Bearer ${await token('alice')}`, ...init.headers },
+  })
+  return { status: response.status, headers: response.headers, body: JSON.parse(await response.text()) }
+}
+
+/** Starts a turn there. */
+export const say = (url: string, message: string) =>
+  ask(url, '/api/agent/chat', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ message }),
+  })
