@@ -94,13 +94,17 @@ async function measure(): Promise<void> {
   const delays: number[] = []
   let measuring = false
   const streaming = new Set<number>()
+  const newest: number[] = []
+  /** Joins where the run is: replaying what came before would be another measurement. */
   const view = (number: number) => {
-    const path = `/api/agent/chat/${runIds[number % RUNS]}/stream`
+    const run = number % RUNS
+    const path = `/api/agent/chat/${runIds[run]}/stream?startIndex=${newest[run] ?? 0}`
     get(service.address + path, { agent: false, headers: { authorization } }, (response) => {
       response.setEncoding('latin1').on('data', (text: string) => {
         const now = Date.now()
-        for (const [, written] of text.matchAll(/"delta":"(\d+)/g)) {
+        for (const [, index, written] of text.matchAll(/id: (\d+)\ndata: .*"delta":"(\d+)/g)) {
           streaming.add(number)
+          if (number < RUNS) newest[run] = Number(index)
           if (measuring) delays.push(now - Number(written))
         }
       })
