@@ -295,6 +295,11 @@ export async function runDeaths(cluster: Cluster, report: Report): Promise<void>
       )
       await cluster.mend()
       if (victim.process.pid === undefined) await victim.process.start()
+      // Connections to the process before are closed by now, but not all of them known to be.
+      await until(
+        async () => (await request(victim, 'GET', '/readyz').catch(() => undefined))?.status === 200,
+        10_000,
+      )
     }
     const { rows } = await client.query(
       `select count(*)::int n from runs where status in ('dispatching', 'queued', 'running')`,

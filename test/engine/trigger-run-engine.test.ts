@@ -1,0 +1,116 @@
+import t from 'tap'
+import { callBudget } from '../../src/engine/call-budget.ts'
+import { DispatchError } from '../../src/engine/engine-error.ts'
+import { triggerRunEngine } from '../../src/engine/trigger-run-engine.ts'
+import { startToxicProxy } from '../chaos/toxic-proxy.ts'
+import { startEngine } from '../support/service.ts'
+
+const log = { warn() {}, error() {} }
+
+t.test('the engine adapter', async (t) => {
+  const local = await startEngine(t)
+  const proxy = await startToxicProxy(local.url)
+  t.teardown(() => proxy.stop())
+  const calls: string[] = []
+  const engine = triggerRunEngine({
+    secretKey: local.secretKey,
+    apiUrl: proxy.url,
+    callsPerMinute: 0,
+    log,
+    onCall: ({ kind, outcome }) => calls.push(`${kind} ${outcome}`),
+  })
+  const turn = (n: number) => ({
+    version: 1,
+    turnId: `00000000-0000-7000-8000-00000000000${n}`,
+    conversationId: null,
+    message: { id: 'm', role: 'user' as const, parts: [{ type: 'text' as const, text: 'hello' }] },
+    history: [],
+    ahead: [],
+    assistantMessageId: 'a',
+  })
+  const options = (n: number, deadlineMs = 10_000) => ({
+    engineKey: `key ${n}`,
+    concurrencyKey: `c${n}`,
+    tags: [`turn_${n}`],
+    ttlSeconds: 60,
+    maxDurationSeconds: 60,
+    keySeconds: 60,
+    deadlineMs,
+  })
+  const outcome = (n: number) =>
+    engine.start(turn(n), options(n, 1_500)).then(
+      () => 'started',
+      (error: unknown) => (error instanceof DispatchError ? error.outcome : String(error)),
+    )
+
+  t.test('starts once per key', async (t) => {
+    const ids = await Promise.all([1, 1, 1].map((n) => engine.start(turn(n), options(n))))
+    t.equal(new Set(ids).size, 1)
+  })
+
+  t.test('knows that nothing was started when nobody listened', async (t) => {
+    await proxy.cut()
+    t.equal(await outcome(2), 'refused')
+    t.match(calls.at(-1), 'start connection')
+    await proxy.mend()
+  })
+
+  t.test('does not know when the answer was lost, and does not hang', async (t) => {
+    proxy.toxics.swallowAnswers = true
+    t.equal(await outcome(3), 'unknown')
+    await t.rejects(
+      engine.ping(500).then(() => engine.get('run_x')),
+      { code: 'engine_unavailable' },
+    )
+    await proxy.mend()
+    const runs = []
+    for await (const run of engine.list({ tag: 'turn_3' })) runs.push(run)
+    t.equal(runs.length, 1)
+    t.equal(await engine.start(turn(3), options(3)), runs[0]?.runId)
+  })
+
+  t.test('ends a reader whose network is silent when it is told to', async (t) => {
+    const runId = await engine.start(turn(4), options(4))
+    proxy.toxics.swallowAnswers = true
+    const stop = new AbortController()
+    setTimeout(() => stop.abort(), 200)
+    const read = async () => {
+      for await (const _ of engine.chunks(runId, stop.signal));
+    }
+    await read().catch(() => {})
+    const follow = async () => {
+      for await (const _ of engine.changes('turn_4', stop.signal));
+    }
+    await follow().catch(() => {})
+    await proxy.mend()
+    t.pass('both came to an end')
+  })
+
+  t.test('tells a run that is unknown from one that is lost', async (t) => {
+    t.equal(await engine.get('run_nobodyknowsthisone'), undefined)
+    await t.resolves(engine.cancel('run_nobodyknowsthisone'))
+  })
+})
+
+t.test('the budget of calls lets starts go first and sweeps have a fifth', async (t) => {
+  // The budget's own timer holds no process.
+  const alive = setInterval(() => {}, 1_000)
+  t.teardown(() => clearInterval(alive))
+  const budget = callBudget(60)
+  const signal = new AbortController().signal
+  const admitted: string[] = []
+  const take = (kind: 'act' | 'look' | 'sweep', within = signal) =>
+    budget.take(kind, within).then(
+      () => void admitted.push(kind),
+      () => void admitted.push(`no ${kind}`),
+    )
+  for (let n = 0; n < 10; n++) await take('act')
+  const late = new AbortController()
+  const waiting = [take('sweep', late.signal), take('look'), take('act')]
+  await waiting[2]
+  t.same(admitted.slice(10), ['act'], 'the last to come is the first to go')
+  await waiting[1]
+  late.abort()
+  await waiting[0]
+  t.same(admitted.slice(10, 12), ['act', 'look'])
+})
