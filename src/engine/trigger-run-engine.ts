@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseFailure } from '../agent/failure.ts'
 import type { IndexedChunk } from '../agent/turn.ts'
-import { AGENT_STREAM, AGENT_TASK_ID, type AgentOutput, type AgentTurn } from '../agent/turn.ts'
+import { AGENT_QUEUE, AGENT_STREAM, AGENT_TASK_ID, type AgentOutput, type AgentTurn } from '../agent/turn.ts'
 import { type Problem, problem } from '../errors.ts'
 import { type CallBudget, type CallKind, callBudget } from './call-budget.ts'
 import { DispatchError, isRetryable, readFailure } from './engine-error.ts'
@@ -126,6 +126,8 @@ export function triggerRunEngine(options: EngineOptions): RunEngine {
               AGENT_TASK_ID,
               turn,
               {
+                // Named here too: a run that comes before the worker has said which queue it is waits for ever.
+                queue: AGENT_QUEUE,
                 idempotencyKey: engineKey,
                 idempotencyKeyTTL: `${keySeconds}s`,
                 concurrencyKey,

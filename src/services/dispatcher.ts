@@ -16,6 +16,9 @@ const GIVE_UP_MS = 8_000
 const LOOK_MS = 40
 /** What is left for the engine at least, however long the runs ahead took. */
 const MIN_SEND_MS = 2_000
+/** A database that was away for a moment gets the run id after all. */
+const RECORD_ATTEMPTS = 5
+const RECORD_PAUSE_MS = 1_200
 const SECONDS_PER_DAY = 86_400
 
 export interface Dispatcher {
@@ -120,8 +123,9 @@ export function dispatcher(context: ServiceContext): Dispatcher {
   /** @returns the run that the turn has; undefined when the turn was taken back meanwhile */
   async function record(turnId: string, runId: string): Promise<string | undefined> {
     const recorded = await stores.turns.record(turnId, runId).catch((error: unknown) => {
-      // The run goes ahead; the observer or the sweeper records it by its turn tag.
+      // The run goes ahead; what is not recorded in a moment, observer and sweeper record by its turn tag.
       log.warn({ err: error, turnId, runId }, 'the run id could not be recorded')
+      void recordLater(turnId, runId)
       return { state: 'recorded', cancelRequested: false } as const
     })
     switch (recorded.state) {
@@ -137,6 +141,14 @@ export function dispatcher(context: ServiceContext): Dispatcher {
       case 'abandoned':
         // The sweeper stops it, once the turn's key leads elsewhere.
         return undefined
+    }
+  }
+
+  async function recordLater(turnId: string, runId: string): Promise<void> {
+    for (let attempt = 0; attempt < RECORD_ATTEMPTS; attempt++) {
+      await sleep(RECORD_PAUSE_MS, undefined, { ref: false })
+      const recorded = await stores.turns.record(turnId, runId).catch(() => undefined)
+      if (recorded !== undefined) return
     }
   }
 
