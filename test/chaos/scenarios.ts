@@ -23,7 +23,7 @@ export const SCENARIOS: Scenario[] = [
       await runManyRuns(cluster, report, { runs: 500 })
     },
   },
-  { name: 'deaths', instances: 2, run: runDeaths },
+  { name: 'deaths', instances: 2, run: (cluster, report) => runDeaths(cluster, report) },
   {
     name: 'load',
     instances: 3,
