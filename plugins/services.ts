@@ -83,6 +83,8 @@ const services: FastifyPluginAsync<{ config: AppConfig }> = async (app, { config
     stop.abort()
     // A round with the engine away takes longer than a drain may; every step of it is safe to be cut off.
     await Promise.race([background, sleep(BACKGROUND_MS, undefined, { ref: false })])
+    // Nobody hears any more how this instance's runs end: another one looks at once.
+    await app.stores.sweeps.checkAllNow().catch(() => {})
   })
 }
 

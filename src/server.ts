@@ -13,7 +13,7 @@ const log = pino(logOptions(config.logLevel))
 await runProcess(
   async ({ onEnd, fail }) => {
     const { startEmbedded } = await import('./local/embedded.ts')
-    const embedded = await startEmbedded(config, log)
+    const embedded = await startEmbedded(config, log, { watchAgent: process.argv.includes('--watch-agent') })
     onEnd(embedded.stop)
 
     const schema = schemaCheck(embedded.config.database.url, log)

@@ -18,8 +18,14 @@ const AGENT_TASK = path.resolve(import.meta.dirname, '../trigger/agent-chat.ts')
 /**
  * Starts a database, a run engine and a signing secret of this machine's own where the environment names none.
  * Whatever fails to start takes what has started with it.
+ *
+ * @param options.watchAgent loads the agent's code anew when it changes, for development
  */
-export async function startEmbedded(config: Config, log: EngineLog & Log): Promise<Embedded> {
+export async function startEmbedded(
+  config: Config,
+  log: EngineLog & Log,
+  { watchAgent = false } = {},
+): Promise<Embedded> {
   const stops: Array<() => Promise<void>> = []
   const parts: Embedded['parts'] = []
   const stop = async () => {
@@ -71,6 +77,7 @@ export async function startEmbedded(config: Config, log: EngineLog & Log): Promi
       taskModules: [AGENT_TASK],
       secretKey: `tr_dev_${await localSecret(config.localDataDir, 'engine-key')}`,
       childEnv: config.agentEnvironment,
+      watch: watchAgent,
       log,
     })
     stops.push(() => running.stop())

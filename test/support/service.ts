@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { SignJWT } from 'jose'
 import { type App, type AppOptions, buildApp } from '../../src/app.ts'
@@ -91,6 +92,7 @@ export async function startService(t: Teardown, options: ServiceOptions = {}): P
   }
   t.teardown(close)
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
+  await warm(app)
 
   const call: Service['call'] = async (method, path, { user = 'alice', body, headers = {}, signal } = {}) => {
     const response = await fetch(url + path, {
@@ -132,4 +134,10 @@ export function token(sub: string, claims: Record<string, unknown> = {}, lifetim
     .setIssuedAt()
     .setExpirationTime(lifetime)
     .sign(Buffer.from(SECRET))
+}
+
+/** Nobody sends traffic to an instance that is not ready; one that never will be is a test's own business. */
+async function warm(app: App): Promise<void> {
+  const until = performance.now() + 10_000
+  while ((await app.health.look()).status === 'starting' && performance.now() < until) await sleep(50)
 }
