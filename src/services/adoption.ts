@@ -8,7 +8,7 @@ export interface Adoption {
   remember(turn: UnstoredTurn): void
   /** A turn whose start had no answer from the database: if it was written after all, it is withdrawn. */
   takeBack(turnId: string): void
-  /** The database is back: what this instance remembers is written. */
+  /** Writes what this instance remembers; rejects while the database is away. */
   recovered(): Promise<void>
   /**
    * Looks through the engine's runs for ones without a row: those started without the database are adopted,

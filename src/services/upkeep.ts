@@ -48,8 +48,8 @@ export function upkeep(context: ServiceContext, sweeper: Sweeper, adoption: Adop
   }
 
   const catchUp = quietly('catching up after an outage of the database', async () => {
-    if (!outage) return
     await adoption.recovered()
+    if (!outage) return
     await stores.sweeps.checkAllNow()
     await adoption.search(true)
     outage = false

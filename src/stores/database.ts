@@ -26,7 +26,8 @@ export interface DatabaseOptions {
   log: { warn(object: object, message: string): void }
 }
 
-const CONNECT_TIMEOUT_MS = 2_000
+/** For a connection of the pool, be it a new one or one that others have to give back first. */
+const CONNECT_TIMEOUT_MS = 4_000
 const STATEMENT_TIMEOUT_MS = 4_000
 /** Counted by the client, for a network that swallows the answer. */
 const QUERY_TIMEOUT_MS = 5_000
@@ -85,8 +86,9 @@ export function openDatabase({ url, poolMax, log }: DatabaseOptions): Database {
         answered()
         throw error
       }
-      // A statement that ran out of time says nothing about the others.
-      if (codeOf(error) !== QUERY_CANCELED) Object.assign(breaker, { away: true, triedAt: Date.now() })
+      // A statement that ran out of time, or of connections, says nothing about the others.
+      if (codeOf(error) !== QUERY_CANCELED && !isPoolBusy(error))
+        Object.assign(breaker, { away: true, triedAt: Date.now() })
       throw problem('database_unavailable', { cause: error })
     } finally {
       if (isTrial) breaker.trying = false
@@ -119,6 +121,10 @@ export function isAway(error: unknown): boolean {
   if (code.length === 5 && AWAY_CLASSES.has(code.slice(0, 2))) return true
   return NETWORK_CODES.has(code) || (error instanceof Error && CLIENT_MESSAGES.test(error.message))
 }
+
+/** pg-pool's words for a wait in its own queue; a connection that cannot be made fails with others. */
+const isPoolBusy = (error: unknown): boolean =>
+  error instanceof Error && error.message === 'timeout exceeded when trying to connect'
 
 /** Whether the database refused the content of a statement (SQLSTATE classes 22 and 23). */
 export function isContentError(error: unknown): boolean {

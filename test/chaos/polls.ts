@@ -72,8 +72,9 @@ export async function runManyRuns(
       }
       for (;;) {
         await sleep(1_000)
-        const { body: run } = await request(some(n), 'GET', `${START}/${started.body.runId}`)
+        const { status, body: run } = await request(some(n), 'GET', `${START}/${started.body.runId}`)
         polls += 1
+        if (status !== 200) continue
         if (run.status === 'completed') completed += 1
         if (run.status !== 'queued' && run.status !== 'running') return
       }
