@@ -194,7 +194,9 @@ export function triggerRunEngine(options: EngineOptions): RunEngine {
     },
 
     async *changes(tag, signal) {
-      const subscription = await lookUp('subscribe', 'look', async ({ runs }) =>
+      await budget.take('look', signal)
+      // Asks nobody yet, so it says nothing about whether Trigger.dev is there.
+      const subscription = await scoped(async ({ runs }) =>
         runs.subscribeToRunsWithTag(
           tag,
           { createdAt: '2h', skipColumns: ['payload', 'output', 'metadata'] },

@@ -120,6 +120,17 @@ test('a database that is away makes the start wait, readiness says so, and it ge
   t.equal((await service.ended).code, 0)
 })
 
+test('a run engine that is away keeps the service from being ready, whatever it tries meanwhile', async (t) => {
+  const environment = await productionEnvironment(t, { TRIGGER_API_URL: 'http://127.0.0.1:9' })
+  const service = startProcess(t, SERVER, { environment })
+  const url = await addressOf(service)
+  for (let looks = 0; looks < 3; looks++) {
+    const { status, body } = await ask(url, '/readyz')
+    t.match({ status, body }, { status: 503, body: { status: 'starting', components: { engine: 'down' } } })
+    await sleep(1_100) // Looks are remembered for a second.
+  }
+})
+
 test('a schema of another version stops the start, also when the database comes later', async (t) => {
   const database = new URL(await createEmptyDatabase(t))
   const behind = /The database lacks migrations \(0001_\w+(, \w+)*\)\. Run: npm run migrate/
