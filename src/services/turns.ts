@@ -4,9 +4,9 @@ import { v7 as uuid } from 'uuid'
 import type { TurnMessage } from '../agent/turn.ts'
 import type { Caller } from '../caller.ts'
 import { problem } from '../errors.ts'
-import { isAway } from '../stores/database.ts'
+import { isAway, neverSent } from '../stores/database.ts'
 import type { Metadata } from '../stores/schema.ts'
-import type { NewTurn, StartedTurn } from '../stores/turns.ts'
+import type { NewTurn, StartedTurn, StartOutcome } from '../stores/turns.ts'
 import type { Adoption } from './adoption.ts'
 import type { Canceller } from './canceller.ts'
 import type { ServiceContext } from './context.ts'
@@ -46,6 +46,8 @@ export interface TurnService {
 const TITLE_CODE_POINTS = 100
 /** How long a start may take in all, whatever is slow: the database, the runs ahead, the engine. */
 const START_MS = 10_000
+/** A little longer than the database refuses calls after one that failed. */
+const SECOND_TRY_MS = 1_200
 const REPLAY_WAIT_MS = 10_000
 const REPLAY_LOOK_MS = 50
 
@@ -65,7 +67,7 @@ export function turnService(
       await charge(
         idempotencyKey !== undefined && (await isReplay(caller, idempotencyKey)) ? 'read' : 'start',
       )
-      const outcome = await stores.turns.start(turn).catch((error: unknown) => {
+      const outcome = await store(turn).catch((error: unknown) => {
         if (!isAway(error)) throw error
         if (turn.newConversation) return undefined
         // The answer may have been lost, not the statement: what it wrote must not be run.
@@ -88,6 +90,15 @@ export function turnService(
           throw problem('conversation_queue_full', { members: { activeRunId: outcome.activeRunId } })
       }
     },
+  }
+
+  /** An outage may be a moment long: a turn that was not sent is tried once more before it goes without its row. */
+  async function store(turn: NewTurn): Promise<StartOutcome> {
+    return stores.turns.start(turn).catch(async (error: unknown) => {
+      if (!isAway(error) || !neverSent(error)) throw error
+      await sleep(SECOND_TRY_MS)
+      return stores.turns.start(turn)
+    })
   }
 
   /** With the database away a key is looked up nowhere: the engine's own key keeps the start single. */

@@ -126,6 +126,16 @@ export function isAway(error: unknown): boolean {
 const isPoolBusy = (error: unknown): boolean =>
   error instanceof Error && error.message === 'timeout exceeded when trying to connect'
 
+/** Whether a rejected call was certainly never sent: refused by the breaker, or without a connection. */
+export function neverSent(error: unknown): boolean {
+  const cause = error instanceof Problem ? error.details.cause : error
+  return (
+    cause === undefined ||
+    codeOf(cause) === 'ECONNREFUSED' ||
+    (cause instanceof Error && /when trying to connect|due to connection timeout/.test(cause.message))
+  )
+}
+
 /** Whether the database refused the content of a statement (SQLSTATE classes 22 and 23). */
 export function isContentError(error: unknown): boolean {
   return /^(22|23|54)/.test(codeOf(error))
