@@ -7,6 +7,7 @@ export interface StartOptions {
   engineKey: string
   /** Runs with the same key execute one after the other, in the order of their start. */
   concurrencyKey: string
+  /** The last one is the turn's own: by it an earlier attempt of the same start is found. */
   tags: string[]
   /** Seconds that the run may wait for its execution. */
   ttlSeconds: number

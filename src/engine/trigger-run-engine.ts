@@ -120,7 +120,12 @@ export function triggerRunEngine(options: EngineOptions): RunEngine {
           'start',
           'act',
           options.deadlineMs ?? START_DEADLINE_MS,
-          ({ tasks }) => {
+          async ({ runs, tasks }) => {
+            if (mayExist) {
+              // The engine forgets the key of a failed run: sent blindly, the turn could run twice.
+              const { data } = await runs.list({ tag: tags.at(-1) ?? engineKey, limit: 1 }, NO_SDK_RETRY)
+              if (data[0] !== undefined && data[0].status !== 'CANCELED') return data[0]
+            }
             sent = true
             return tasks.trigger(
               AGENT_TASK_ID,
