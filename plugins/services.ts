@@ -68,13 +68,13 @@ const services: FastifyPluginAsync<{ config: AppConfig }> = async (app, { config
 
   app.decorate('sweeperLag', keeper.lag)
   app.health.detail('runs', () => keeper.lag())
+  // Asked for once; starts need it even while the database is away.
+  app.health.add('identity', () => context.tags.service())
 
   const stop = new AbortController()
   let background: Promise<unknown> = Promise.resolve()
   app.addHook('onListen', async () => {
     background = Promise.all([observes.watch(stop.signal), keeper.run(stop.signal)])
-    // Needed by starts while the database is away.
-    context.tags.service().catch(() => {})
     // Whatever was unfinished when the last process ended is looked at now.
     await app.stores.sweeps.checkAllNow().catch(() => {})
   })

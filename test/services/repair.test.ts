@@ -21,8 +21,6 @@ t.test('what an instance leaves behind', async (t) => {
     const { body } = await gone.call('POST', CHAT, { body: { message: 'Tell a story with 40 sentences.' } })
     await gone.close()
     await until(async () => (await service.app.engine.get(body.runId))?.status === 'completed')
-    t.match((await service.call('GET', `${CHAT}/${body.runId}`)).body.status, /queued|running/)
-    await due()
     const { body: ended } = await service.ended(body.runId)
     t.equal(ended.status, 'completed')
     t.ok(ended.text.length > 100)
@@ -142,6 +140,8 @@ t.test('runs without a row', async (t) => {
       settings: { ttlSeconds: 60, maxDurationSeconds: 60, retentionDays: 1, largePayloads: false },
     }
     await adoption(context).search()
+    // The instance's own search may have been first, and is not done yet.
+    await until(async () => (await service.call('GET', `${CHAT}/${unstored.body.runId}`)).status === 200)
     t.match((await service.ended(unstored.body.runId)).body, {
       status: 'completed',
       text: '4 * 4 = 16.',
@@ -192,10 +192,7 @@ t.test('runs without a row', async (t) => {
       const starts = await Promise.all(
         [1, 2, 3].map((n) => survivor.call('POST', CHAT, { body: { message: `What is ${n} + 1?` } })),
       )
-      t.same(
-        starts.map(({ status }) => status),
-        [202, 202, 202],
-      )
+      for (const { status, body } of starts) t.equal(status, 202, body)
       await second.mend()
       for (const { body } of starts) {
         const run = await until(async () => {

@@ -1,6 +1,7 @@
+import { setTimeout } from 'node:timers/promises'
 import { sql } from 'kysely'
 import t from 'tap'
-import { isAway, openDatabase } from '../../src/stores/database.ts'
+import { isAway, neverSent, openDatabase } from '../../src/stores/database.ts'
 import { startToxicProxy } from '../chaos/toxic-proxy.ts'
 import { createDatabase } from '../support/postgres.ts'
 
@@ -13,6 +14,10 @@ t.test('the database', async (t) => {
   const database = openDatabase({ url: proxy.url, poolMax: 4, log })
   t.teardown(() => database.close())
   const one = () => database.run((db) => sql<{ one: number }>`select 1 as one`.execute(db))
+  /** A refusal by the breaker takes no time at all; asking again at once would leave none for its trial. */
+  const answering = async () => {
+    while ((await one().catch(() => undefined)) === undefined) await setTimeout(20)
+  }
 
   t.test(
     'may end connections in the middle of statements: the caller hears of it, the process lives',
@@ -22,16 +27,22 @@ t.test('the database', async (t) => {
         database.run((db) => sql`select pg_sleep(3)`.execute(db)),
         database.named('sleep', 'select pg_sleep(3)', []),
       ].map((statement) => statement.catch((error: unknown) => error))
-      for (;;) {
+      for (let asleep = 0; asleep < 2; ) {
         const { rows } = await admin.run((db) =>
-          sql`select pg_terminate_backend(pid) from pg_stat_activity
-            where datname = current_database() and query like 'select pg_sleep%'`.execute(db),
+          sql`select pid from pg_stat_activity
+            where datname = current_database() and state = 'active' and query like 'select pg_sleep%'`.execute(
+            db,
+          ),
         )
-        if (rows.length >= 2) break
+        asleep = rows.length
       }
+      await admin.run((db) =>
+        sql`select pg_terminate_backend(pid) from pg_stat_activity
+          where datname = current_database() and query like 'select pg_sleep%'`.execute(db),
+      )
       for (const error of await Promise.all(sleeping)) t.ok(isAway(error))
       await admin.close()
-      while ((await one().catch(() => undefined)) === undefined);
+      await answering()
       t.same((await one()).rows, [{ one: 1 }])
     },
   )
@@ -44,14 +55,16 @@ t.test('the database', async (t) => {
     await one()
     proxy.toxics.hang = true
     await t.rejects(one(), { code: 'database_unavailable' })
-    const from = performance.now()
     const refusals = await Promise.all(
       Array.from({ length: 100 }, () => one().catch((error: unknown) => error)),
     )
     t.ok(refusals.every(isAway))
-    t.ok(performance.now() - from < 1_000, 'none of them waited for a timeout')
+    t.ok(
+      refusals.every((error) => neverSent(error)),
+      'none of them waited for a timeout',
+    )
     await proxy.mend()
-    while ((await one().catch(() => undefined)) === undefined);
+    await answering()
     t.equal(recovered, 1)
   })
 
