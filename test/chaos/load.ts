@@ -82,11 +82,13 @@ export async function runLoad(cluster: Cluster, options: LoadOptions, report: Re
 
   const trouble = (async () => {
     const names = options.misfortunes ?? (Object.keys(MISFORTUNES) as Misfortune[])
+    let round: Misfortune[] = []
     while (!over && Date.now() < until) {
       await sleep(options.everyMs * (0.5 + random()))
       if (over) break
       // Each once in turn, in a new order every round; an engine's death costs all its runs, so it is rarer.
-      const name = names[Math.floor(random() * names.length)] as Misfortune
+      if (round.length === 0) round = [...names]
+      const [name] = round.splice(Math.floor(random() * round.length), 1) as [Misfortune]
       if (name === 'kill the engine' && (counts.get(name) ?? 0) >= 2) continue
       const instance = cluster.instances[Math.floor(random() * cluster.instances.length)] as Instance
       counts.set(name, (counts.get(name) ?? 0) + 1)

@@ -36,7 +36,7 @@ export const SCENARIOS: Scenario[] = [
           parallel: 24,
           seconds: Number(process.env.CHAOS_SECONDS ?? 120),
           seed: Date.now() % 100_000,
-          everyMs: 5_000,
+          everyMs: 1_500,
         },
         report,
       ),
