@@ -1,14 +1,13 @@
-import { pino } from 'pino'
 import { buildApp } from './app.ts'
 import { type Config, ConfigError, loadConfig } from './config.ts'
 import { runProcess } from './lifecycle/run-process.ts'
 import { schemaCheck } from './lifecycle/schema-check.ts'
 import { drain, serve } from './lifecycle/serve.ts'
 import type { Embedded } from './local/embedded.ts'
-import { logOptions } from './telemetry/log-options.ts'
+import { processLog } from './telemetry/process-log.ts'
 
 const config = readConfig()
-const log = pino(logOptions(config.logLevel))
+const log = processLog(config.logLevel)
 
 await runProcess(
   async ({ onEnd, fail }) => {

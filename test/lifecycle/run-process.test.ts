@@ -5,14 +5,14 @@ import type { Teardown } from '../support/service.ts'
 /** A process of one line, whose parts say when they end. */
 function runScript(t: Teardown, start: string, timeoutSeconds = 10): Running {
   const script = `
-    import { pino } from 'pino'
     import { runProcess } from './src/lifecycle/run-process.ts'
     import { StartError } from './src/lifecycle/start-error.ts'
+    import { processLog } from './src/telemetry/process-log.ts'
     const part = (name) => async (signal) => console.log('ended', name, signal ?? 'by a failure')
     const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
     process.on('exit', () => console.log('exit'))
     await runProcess(async ({ onEnd, fail }) => { ${start}; console.log('started'); setInterval(() => {}, 1000) },
-      { log: pino(), timeoutSeconds: ${timeoutSeconds} })`
+      { log: processLog('info'), timeoutSeconds: ${timeoutSeconds} })`
   return startProcess(t, [process.execPath, '--input-type=module', '-e', script])
 }
 

@@ -8,10 +8,9 @@
  * read: `AGENT_…` and `OTEL_…`. `GET /healthcheck` answers `OK` without a key.
  */
 import { fileURLToPath } from 'node:url'
-import { pino } from 'pino'
 import { runProcess } from '../../lifecycle/run-process.ts'
 import { explainListen, StartError } from '../../lifecycle/start-error.ts'
-import { logOptions } from '../../telemetry/log-options.ts'
+import { processLog } from '../../telemetry/process-log.ts'
 import { startLocalEngine } from './engine.ts'
 
 const TIMEOUT_SECONDS = 10
@@ -23,7 +22,7 @@ const {
   TRIGGER_SECRET_KEY: secretKey,
   LOG_LEVEL: level = 'info',
 } = process.env
-const log = pino(logOptions(level))
+const log = processLog(level)
 
 await runProcess(
   async ({ onEnd }) => {
