@@ -26,6 +26,11 @@ export interface AgentTurn {
   history: TurnMessage[]
   /** Runs of the conversation that had not ended, oldest first; the worker reads them from the engine. */
   ahead: string[]
+  /**
+   * How many messages of `history` stand before the turn of each run ahead: one whose end is stored late may stand
+   * before turns that had ended. Absent: all of them.
+   */
+  aheadAfter?: number[]
   /** The id of the answer: the same in stream, poll and conversation. */
   assistantMessageId: string
   /** W3C trace context of the request that started the turn. */

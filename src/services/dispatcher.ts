@@ -5,7 +5,7 @@ import { DispatchError } from '../engine/engine-error.ts'
 import { isFinished } from '../engine/run-status.ts'
 import type { PendingDispatch, RunAhead, StartedTurn } from '../stores/turns.ts'
 import { runsOfTurn, type ServiceContext, turnTag } from './context.ts'
-import { buildPayload, type PayloadParts } from './engine-payload.ts'
+import { buildPayload, type PayloadParts, type PlacedRun } from './engine-payload.ts'
 
 /** How long a run ahead may stay without its engine id before whoever waits behind it dispatches it. */
 const PREDECESSOR_MS = 1_000
@@ -93,13 +93,18 @@ export function dispatcher(context: ServiceContext): Dispatcher {
    * The engine keeps the order in which it is told, so a turn goes out only when all ahead of it have. One
    * whose process died is sent by the turn behind it.
    */
-  async function predecessors(ahead: RunAhead[], deadline: number): Promise<string[]> {
+  async function predecessors(ahead: RunAhead[], deadline: number): Promise<PlacedRun[]> {
     const known = new Map(ahead.map((run) => [run.turnId, run.runId]))
+    const placed = () =>
+      ahead.flatMap(({ turnId, position }) => {
+        const runId = known.get(turnId)
+        return runId ? [{ runId, position }] : []
+      })
     const givesUpAt = Math.min(performance.now() + GIVE_UP_MS, deadline - MIN_SEND_MS)
     let first: { turnId: string; since: number } | undefined
     for (;;) {
       const waiting = [...known].filter(([, runId]) => runId === null).map(([turnId]) => turnId)
-      if (waiting.length === 0) return [...known.values()].filter((runId) => runId !== null)
+      if (waiting.length === 0) return placed()
       if (performance.now() > givesUpAt) throw new DispatchError('engine_unavailable', 'refused')
       await sleep(LOOK_MS)
       const pending = await stores.turns.pending(waiting)
@@ -165,10 +170,10 @@ export function dispatcher(context: ServiceContext): Dispatcher {
       conversationId === null || position === null
         ? { history: [], ahead: [] }
         : await stores.turns.context(conversationId, position)
-    const ahead: string[] = []
+    const ahead: PlacedRun[] = []
     for (const run of behind.ahead) {
       const runId = run.runId ?? (await redispatchIfPending(run.turnId))
-      if (runId !== undefined) ahead.push(runId)
+      if (runId !== undefined) ahead.push({ runId, position: run.position })
     }
     const parts = { ...input, turnId, conversationId, history: behind.history, ahead }
     return record(turnId, await sendAgain(parts, pending))

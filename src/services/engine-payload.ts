@@ -11,10 +11,18 @@ export interface PayloadParts {
   conversationId: string | null
   message: TurnMessage
   assistantMessageId: string
-  history: Array<TurnMessage & { position: number }>
-  ahead: string[]
+  history: PlacedMessage[]
+  ahead: PlacedRun[]
   traceparent?: string | undefined
   origin?: TurnOrigin | undefined
+}
+
+type PlacedMessage = TurnMessage & { position: number }
+
+/** A run of the engine and its turn's place in the conversation. */
+export interface PlacedRun {
+  runId: string
+  position: number
 }
 
 /**
@@ -22,40 +30,43 @@ export interface PayloadParts {
  * @throws Problem `engine_payload_too_large` when the message alone does not fit
  */
 export function buildPayload(parts: PayloadParts, { largePayloads }: { largePayloads: boolean }): AgentTurn {
-  const { turnId, conversationId, assistantMessageId, ahead } = parts
+  const { turnId, conversationId, assistantMessageId } = parts
   const turn: AgentTurn = {
     version: PAYLOAD_VERSION,
     turnId,
     conversationId,
     message: bare(parts.message),
     history: [],
-    ahead,
+    ahead: parts.ahead.map(({ runId }) => runId),
+    aheadAfter: parts.ahead.map(() => MAX_HISTORY_MESSAGES),
     assistantMessageId,
     ...(parts.traceparent === undefined ? {} : { traceparent: parts.traceparent }),
     ...(parts.origin === undefined ? {} : { origin: parts.origin }),
   }
   let bytes = sizeOf(turn)
   if (bytes > MAX_PAYLOAD_BYTES && !largePayloads) throw problem('engine_payload_too_large')
+  const history: PlacedMessage[] = []
   for (const group of turnsOf(parts.history).reverse()) {
-    bytes += sizeOf(group)
-    if (bytes > MAX_PAYLOAD_BYTES || turn.history.length + group.length > MAX_HISTORY_MESSAGES) break
-    turn.history.unshift(...group)
+    bytes += sizeOf(group.map(bare))
+    if (bytes > MAX_PAYLOAD_BYTES || history.length + group.length > MAX_HISTORY_MESSAGES) break
+    history.unshift(...group)
   }
-  return turn
+  const standBefore = (run: PlacedRun) => history.filter(({ position }) => position < run.position).length
+  return { ...turn, history: history.map(bare), aheadAfter: parts.ahead.map(standBefore) }
 }
 
 /**
  * A turn begins with a message of the user; seeded history (position 0) may begin with an assistant's. What is
  * left of a turn whose beginning the window has cut off is not one.
  */
-function turnsOf(history: PayloadParts['history']): TurnMessage[][] {
-  const turns: TurnMessage[][] = []
+function turnsOf(history: PlacedMessage[]): PlacedMessage[][] {
+  const turns: PlacedMessage[][] = []
   let position = 0
   for (const message of history) {
     const begins = message.role === 'user' || message.position !== position
     position = message.position
     if (begins || turns.length === 0) turns.push([])
-    turns.at(-1)?.push(bare(message))
+    turns.at(-1)?.push(message)
   }
   const isCut = history[0]?.role === 'assistant' && history[0].position > 0
   return isCut ? turns.slice(1) : turns

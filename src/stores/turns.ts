@@ -34,6 +34,7 @@ export interface RunAhead {
   turnId: string
   runId: string | null
   status: StoredStatus
+  position: number
 }
 
 /** Finished messages before a turn, oldest first, and the unfinished runs ahead of it. */

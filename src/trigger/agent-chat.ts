@@ -16,7 +16,7 @@ import { workerTracing } from '../telemetry/worker-tracing.ts'
 import { aheadEngine } from './ahead-engine.ts'
 import { createChunkWriter } from './chunk-writer.ts'
 import { settled } from './deadline.ts'
-import { readAhead } from './history-ahead.ts'
+import { readAhead, withAhead } from './history-ahead.ts'
 
 /** Milliseconds that the last chunks may take to leave once the turn is over, and once the run is cancelled. */
 const DRAIN_MS = 15_000
@@ -71,7 +71,7 @@ async function streamTurn(
   let result: TurnResult
   try {
     result = await runTurn(
-      { ...turn, history: [...turn.history, ...ahead.messages] },
+      { ...turn, history: withAhead(turn.history, ahead.turns, turn.aheadAfter) },
       {
         settings: readAgentSettings(process.env),
         signal,

@@ -18,8 +18,8 @@ export interface AheadEngine {
 }
 
 export interface AheadHistory {
-  /** Oldest first. */
-  messages: TurnMessage[]
+  /** The messages of each run, in the order of the runs; none where they could not be had. */
+  turns: TurnMessage[][]
   /** A run was not over, or could not be read, in time. */
   incomplete: boolean
 }
@@ -50,7 +50,26 @@ export async function readAhead(
 ): Promise<AheadHistory> {
   const deadline = Date.now() + limits.waitMs
   const turns = await Promise.all(runIds.map((runId) => readTurn(runId, engine, signal, limits, deadline)))
-  return { messages: turns.flatMap((turn) => turn ?? []), incomplete: turns.includes(undefined) }
+  return { turns: turns.map((turn) => turn ?? []), incomplete: turns.includes(undefined) }
+}
+
+/**
+ * The history with the turns ahead in their places.
+ * @param places how many messages of the history stand before each turn, ascending; all of them when absent
+ */
+export function withAhead(
+  history: TurnMessage[],
+  turns: TurnMessage[][],
+  places: number[] = [],
+): TurnMessage[] {
+  const merged: TurnMessage[] = []
+  let from = 0
+  turns.forEach((turn, n) => {
+    const to = places[n] ?? history.length
+    merged.push(...history.slice(from, to), ...turn)
+    from = to
+  })
+  return [...merged, ...history.slice(from)]
 }
 
 async function readTurn(

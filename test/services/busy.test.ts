@@ -77,6 +77,24 @@ t.test('a busy conversation', async (t) => {
     t.match(await send(other, 'there is room again', { conversationId }), { status: 202 })
   })
 
+  t.test(
+    'keeps the order when the end of a run is stored later than that of the one behind it',
+    async (t) => {
+      const first = (await send(service, 'first')).body
+      const { conversationId } = first
+      await service.ended(first.runId)
+      const second = (await send(service, 'second', { conversationId })).body
+      await service.ended(second.runId)
+      await query(
+        service,
+        `update runs set status = 'running', finished_at = null, check_at = now() + interval '1 minute'
+       where run_id = '${first.runId}'`,
+      )
+      const third = (await send(service, 'What was my last message?', { conversationId })).body
+      t.match((await service.ended(third.runId)).body, { text: /"second"/ })
+    },
+  )
+
   t.test('tells a queued run its place, and the conversation its oldest run', async (t) => {
     const first = await startLong(service)
     const { conversationId } = first

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { type AheadEngine, type AheadRun, readAhead } from '../../src/trigger/history-ahead.ts'
+import { type AheadEngine, type AheadRun, readAhead, withAhead } from '../../src/trigger/history-ahead.ts'
 import { say, turnOf } from '../agent/turns.ts'
 
 const limits = { waitMs: 100, pollMs: 10, callMs: 50 }
@@ -31,20 +31,23 @@ const interrupted = { type: 'text', text: '[This answer was interrupted.]' }
 t.test('a completed run gives its message and answer, in the order of the runs', async (t) => {
   const engine = engineOf({ a: [completed('A?', 'A.')], b: [completed('B?', 'B.')] })
   t.same(await readAhead(['a', 'b'], engine, live, limits), {
-    messages: [say('user', 'A?'), say('assistant', 'A.'), say('user', 'B?'), say('assistant', 'B.')],
+    turns: [
+      [say('user', 'A?'), say('assistant', 'A.')],
+      [say('user', 'B?'), say('assistant', 'B.')],
+    ],
     incomplete: false,
   })
 })
 
 t.test('nothing ahead asks nothing', async (t) => {
-  t.same(await readAhead([], engineOf({}), live, limits), { messages: [], incomplete: false })
+  t.same(await readAhead([], engineOf({}), live, limits), { turns: [], incomplete: false })
 })
 
 t.test('an unfinished run is waited for', async (t) => {
   const executing = { status: 'EXECUTING', payload: turnOf('A?') }
   const engine = engineOf({ a: [{ ...executing, status: 'QUEUED' }, executing, completed('A?', 'A.')] })
   t.match(await readAhead(['a'], engine, live, limits), {
-    messages: [{}, say('assistant', 'A.')],
+    turns: [[{}, say('assistant', 'A.')]],
     incomplete: false,
   })
 })
@@ -52,7 +55,7 @@ t.test('an unfinished run is waited for', async (t) => {
 t.test('a run that does not end in time is left out', async (t) => {
   const engine = engineOf({ a: [{ status: 'EXECUTING', payload: turnOf('A?') }], b: [completed('B?', 'B.')] })
   t.same(await readAhead(['a', 'b'], engine, live, limits), {
-    messages: [say('user', 'B?'), say('assistant', 'B.')],
+    turns: [[], [say('user', 'B?'), say('assistant', 'B.')]],
     incomplete: true,
   })
 })
@@ -71,9 +74,11 @@ for (const status of ['FAILED', 'CANCELED', 'CRASHED', 'TIMED_OUT', 'SYSTEM_FAIL
     ]
     const engine = engineOf({ a: [{ status, payload: turnOf('Story?') }] }, records)
     t.same(await readAhead(['a'], engine, live, limits), {
-      messages: [
-        say('user', 'Story?'),
-        { id: 'answer', role: 'assistant', parts: [{ type: 'text', text: 'Once upon a' }, interrupted] },
+      turns: [
+        [
+          say('user', 'Story?'),
+          { id: 'answer', role: 'assistant', parts: [{ type: 'text', text: 'Once upon a' }, interrupted] },
+        ],
       ],
       incomplete: false,
     })
@@ -96,13 +101,16 @@ t.test('a stream that never ends, or breaks, gives what came until then', async 
       throw new Error('404')
     },
   }
-  t.match((await readAhead(['a'], silent, live, limits)).messages[1]?.parts, [{ text: 'Once' }, interrupted])
-  t.same((await readAhead(['a'], broken, live, limits)).messages[1]?.parts, [interrupted])
+  t.match((await readAhead(['a'], silent, live, limits)).turns[0]?.[1]?.parts, [
+    { text: 'Once' },
+    interrupted,
+  ])
+  t.same((await readAhead(['a'], broken, live, limits)).turns[0]?.[1]?.parts, [interrupted])
 })
 
 t.test('an engine that fails, hangs or answers rubbish cannot stop the turn', async (t) => {
   const hanging: AheadEngine = { ...engineOf({}), retrieve: () => new Promise(() => {}) }
-  const nothing = { messages: [], incomplete: true }
+  const nothing = { turns: [[]], incomplete: true }
   t.same(await readAhead(['a'], hanging, live, limits), nothing)
   t.same(await readAhead(['a'], engineOf({ a: [new Error('500')] }), live, limits), nothing)
   for (const payload of [undefined, null, 5, {}, { message: 'text' }, { message: { id: 'x' } }]) {
@@ -117,5 +125,15 @@ t.test('a stop ends the waiting', async (t) => {
   const engine = engineOf({ a: [{ status: 'QUEUED', payload: turnOf('A?') }] })
   const reading = readAhead(['a'], engine, stop.signal, { waitMs: 60_000, pollMs: 30_000, callMs: 50 })
   stop.abort()
-  t.same(await reading, { messages: [], incomplete: true })
+  t.same(await reading, { turns: [[]], incomplete: true })
+})
+
+t.test('turns ahead take their places among those that had ended', async (t) => {
+  const [a, b, c, d] = ['a', 'b', 'c', 'd'].map((text) => [say('user', text), say('assistant', text)])
+  const history = [a, c].flatMap((turn) => turn ?? [])
+  const together = (...turns: (typeof a)[]) => turns.flatMap((turn) => turn ?? [])
+  t.same(withAhead(history, [b ?? [], d ?? []], [2, 4]), together(a, b, c, d))
+  t.same(withAhead(history, [b ?? [], d ?? []], [0, 0]), together(b, d, a, c))
+  t.same(withAhead(history, [[], d ?? []], [2, 4]), together(a, c, d), 'one could not be read')
+  t.same(withAhead(history, [d ?? []]), together(a, c, d), 'a service before this version says no places')
 })
