@@ -54,7 +54,7 @@ const services: FastifyPluginAsync<{ config: AppConfig }> = async (app, { config
   const observes = observer(context, ended)
   const adopts = adoption(context)
   const keeper = upkeep(context, sweeper(context, dispatches, ended), adopts)
-  app.database.onRecovery(keeper.recovered)
+  app.database.onRecovery(adopts.missed)
   ended.onSettled(waiting.nudge)
   observes.onRunning(waiting.nudge)
   const turns = turnService(context, dispatches, cancels, adopts)

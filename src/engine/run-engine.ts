@@ -9,6 +9,8 @@ export interface StartOptions {
   concurrencyKey: string
   /** The last one is the turn's own: by it an earlier attempt of the same start is found. */
   tags: string[]
+  /** Runs with the turn's tag that are not what this start is about. */
+  except?: string[]
   /** Seconds that the run may wait for its execution. */
   ttlSeconds: number
   /** Seconds that the run may execute. */
@@ -17,6 +19,8 @@ export interface StartOptions {
   keySeconds: number
   /** Milliseconds that the start may take with its repetitions; 10 s when absent. */
   deadlineMs?: number
+  /** On whose account; `act` when absent. */
+  kind?: 'act' | 'sweep'
 }
 
 /** What lists and subscriptions tell about a run. Times are the engine's. */
@@ -53,7 +57,7 @@ export interface RunEngine {
   /** `undefined`: unknown to the engine, which may be lag; a run that is certainly lost is a failed snapshot. */
   get(runId: string, kind?: 'look' | 'sweep'): Promise<RunSnapshot | undefined>
   /** Idempotent; a finished run is left as it is. */
-  cancel(runId: string): Promise<void>
+  cancel(runId: string, kind?: 'act' | 'sweep'): Promise<void>
   /** The run's chunks, always from the start of the stream; ends by silence, not by the end of the run. */
   chunks(runId: string, signal: AbortSignal): AsyncIterable<IndexedChunk>
   /** Every change of the runs with the tag, until `signal` aborts or the subscription breaks (then it throws). */

@@ -113,18 +113,20 @@ export function triggerRunEngine(options: EngineOptions): RunEngine {
 
     async start(turn, options) {
       const { engineKey, concurrencyKey, tags, ttlSeconds, maxDurationSeconds, keySeconds } = options
+      const { except = [], kind = 'act', deadlineMs = START_DEADLINE_MS } = options
       let sent = false
       let mayExist = false
       try {
         const handle = await call(
           'start',
-          'act',
-          options.deadlineMs ?? START_DEADLINE_MS,
+          kind,
+          deadlineMs,
           async ({ runs, tasks }) => {
             if (mayExist) {
               // The engine forgets the key of a failed run: sent blindly, the turn could run twice.
-              const { data } = await runs.list({ tag: tags.at(-1) ?? engineKey, limit: 1 }, NO_SDK_RETRY)
-              if (data[0] !== undefined && data[0].status !== 'CANCELED') return data[0]
+              const { data } = await runs.list({ tag: tags.at(-1) ?? engineKey, limit: PAGE }, NO_SDK_RETRY)
+              const known = data.find(({ id, status }) => status !== 'CANCELED' && !except.includes(id))
+              if (known !== undefined) return known
             }
             sent = true
             return tasks.trigger(
@@ -182,9 +184,9 @@ export function triggerRunEngine(options: EngineOptions): RunEngine {
       }
     },
 
-    async cancel(runId) {
+    async cancel(runId, kind = 'act') {
       try {
-        await call('cancel', 'act', CALL_DEADLINE_MS, ({ runs }) => runs.cancel(runId, NO_SDK_RETRY))
+        await call('cancel', kind, CALL_DEADLINE_MS, ({ runs }) => runs.cancel(runId, NO_SDK_RETRY))
       } catch (error) {
         // Unknown to the engine: there is nothing left to cancel.
         if (readFailure(error).status !== 404) throw unavailable(error)

@@ -7,7 +7,11 @@ export interface Adoption {
   /** A run that this instance has started while the database was away; it gets its row when that is back. */
   remember(turn: UnstoredTurn): void
   /** A turn whose start had no answer from the database: if it was written after all, it is withdrawn. */
-  takeBack(turnId: string): void
+  takeBack(turn: { turnId: string; idempotencyKey: string | null }): void
+  /** The database is back: runs that were started meanwhile, here or elsewhere, may lack their rows. */
+  missed(): void
+  /** Whether such runs may still be without their rows. */
+  isBehind(): boolean
   /** Writes what this instance remembers; rejects while the database is away. */
   recovered(): Promise<void>
   /**
@@ -28,13 +32,16 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 export function adoption({ stores, engine, log, tags }: ServiceContext): Adoption {
   const unstored = new Map<string, UnstoredTurn>()
-  const unwanted = new Set<string>()
+  const unwanted = new Map<string, 'gone' | 'abandoned'>()
+  let outages = 0
+  let searchedOutages = 0
 
   async function adopt(turn: UnstoredTurn): Promise<void> {
     const outcome = await stores.turns.adopt(turn)
-    if (outcome === 'superseded') await engine.cancel(turn.runId)
-    // Its row was written after all, only the answer of the database was lost.
-    if (outcome === 'known') await stores.turns.record(turn.turnId, turn.runId)
+    if (outcome === 'superseded')
+      await engine.cancel(turn.runId, 'sweep').catch((error: unknown) => {
+        log.warn({ err: error, runId: turn.runId }, 'the next search will stop the superseded run')
+      })
     log.info(
       { turnId: turn.turnId, runId: turn.runId, outcome },
       'a run that was started without the database',
@@ -48,7 +55,7 @@ export function adoption({ stores, engine, log, tags }: ServiceContext): Adoptio
     if (turn !== undefined) return adopt(turn)
     if (isFinished(run.status) || Date.now() - run.createdAt.getTime() < ORPHAN_AGE_MS) return
     log.warn({ runId, turnId }, 'stopping a run that belongs to no turn')
-    await engine.cancel(runId)
+    await engine.cancel(runId, 'sweep')
   }
 
   return {
@@ -56,13 +63,19 @@ export function adoption({ stores, engine, log, tags }: ServiceContext): Adoptio
       if (unstored.size < REMEMBERED) unstored.set(turn.turnId, turn)
     },
 
-    takeBack(turnId) {
-      if (unwanted.size < REMEMBERED) unwanted.add(turnId)
+    takeBack({ turnId, idempotencyKey }) {
+      // With a key somebody may be dispatching it for a retry: that run must not be found by the next one.
+      if (unwanted.size < REMEMBERED) unwanted.set(turnId, idempotencyKey === null ? 'gone' : 'abandoned')
     },
 
+    missed() {
+      outages += 1
+    },
+    isBehind: () => outages > searchedOutages,
+
     async recovered() {
-      for (const turnId of unwanted) {
-        await stores.turns.withdraw(turnId, 'gone')
+      for (const [turnId, fate] of unwanted) {
+        await stores.turns.withdraw(turnId, fate)
         unwanted.delete(turnId)
       }
       for (const turn of unstored.values()) {
@@ -73,6 +86,7 @@ export function adoption({ stores, engine, log, tags }: ServiceContext): Adoptio
 
     async search(now = false) {
       const startedAt = new Date()
+      const outagesBefore = outages
       const adoptedTo = await stores.sweeps.claimAdoption(now)
       if (adoptedTo === undefined) return
       const createdFrom = new Date(adoptedTo.getTime() - OVERLAP_MS)
@@ -90,6 +104,7 @@ export function adoption({ stores, engine, log, tags }: ServiceContext): Adoptio
       }
       await takeBatch()
       await stores.sweeps.noteAdopted(startedAt)
+      searchedOutages = outagesBefore
     },
   }
 }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { RunEngine, RunSummary } from '../engine/run-engine.ts'
 import type { ConversationStore } from '../stores/conversations.ts'
 import type { RunStore } from '../stores/runs.ts'
@@ -38,15 +39,30 @@ export const turnTag = (turnId: string): string => `turn_${turnId}`
 export const turnOf = (tags: string[]): string | undefined =>
   tags.find((tag) => tag.startsWith('turn_'))?.slice('turn_'.length)
 
-/** The runs that the engine has for a turn, newest first; its lists lag behind by seconds. */
-export async function runsOfTurn(
+/** Whose start a run is, whatever became of its row: with a key, a retry may have made another turn of it. */
+export interface StartOrigin {
+  turnId: string
+  userId: string
+  idempotencyKey: string | null
+}
+
+/** The tag that all runs of a start share. */
+export function startTag({ turnId, userId, idempotencyKey }: StartOrigin): string {
+  if (idempotencyKey === null) return turnTag(turnId)
+  return `key_${createHash('sha256')
+    .update(JSON.stringify([userId, idempotencyKey]))
+    .digest('hex')}`
+}
+
+/** The runs that the engine has with the tag, newest first; its lists lag behind by seconds. */
+export async function runsTagged(
   engine: RunEngine,
-  turnId: string,
+  tag: string,
   kind: 'look' | 'sweep',
+  createdFrom?: Date,
 ): Promise<RunSummary[]> {
   const runs: RunSummary[] = []
-  for await (const run of engine.list({ tag: turnTag(turnId) }, kind)) {
-    if (turnOf(run.tags) === turnId) runs.push(run)
-  }
+  const filter = createdFrom === undefined ? { tag } : { tag, createdFrom }
+  for await (const run of engine.list(filter, kind)) if (run.tags.includes(tag)) runs.push(run)
   return runs
 }

@@ -3,8 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { AGENT_TASK_ID } from '../agent/turn.ts'
 import { DispatchError } from '../engine/engine-error.ts'
 import { isFinished } from '../engine/run-status.ts'
+import { Problem, problem } from '../errors.ts'
 import type { PendingDispatch, RunAhead, StartedTurn } from '../stores/turns.ts'
-import { runsOfTurn, type ServiceContext, turnTag } from './context.ts'
+import { runsTagged, type ServiceContext, type StartOrigin, startTag, turnTag } from './context.ts'
 import { buildPayload, type PayloadParts, type PlacedRun } from './engine-payload.ts'
 
 /** How long a run ahead may stay without its engine id before whoever waits behind it dispatches it. */
@@ -34,9 +35,17 @@ export interface Dispatcher {
    * cancel was asked for.
    * @returns the engine's run id; undefined when the turn was taken back
    */
-  redispatch(pending: PendingDispatch, options?: { send: boolean }): Promise<string | undefined>
-  /** Hands a turn over that has no row, because the database is away. */
-  send(parts: PayloadParts, key: EngineKeyParts, deadline: number): Promise<string>
+  redispatch(pending: PendingDispatch, options?: RedispatchOptions): Promise<string | undefined>
+  /**
+   * Hands a turn over that has no row, because the database is away. With a key, a run that the engine knows
+   * already is the answer, unless only the database can say what became of it: then the rejection is 503.
+   */
+  sendUnstored(parts: PayloadParts, origin: StartOrigin, deadline: number): Promise<string>
+}
+
+export interface RedispatchOptions {
+  send?: boolean
+  kind?: 'act' | 'sweep' | undefined
 }
 
 export type StoredTurn = StartedTurn & { userId: string; idempotencyKey: string | null }
@@ -45,23 +54,31 @@ export interface DispatchOptions {
   traceparent?: string | undefined
   /** When the start must be over, by `performance.now()`. */
   deadline: number
+  /** There may be runs whose rows are still missing after an outage of the database. */
+  outage?: boolean
 }
 
-export interface EngineKeyParts {
-  userId: string
-  idempotencyKey: string | null
-  attempt: number
+interface SendOptions {
+  attempt?: number
+  /** Runs of the turn that were given up. */
+  except?: string[]
+  deadline?: number | undefined
+  kind?: 'act' | 'sweep' | undefined
 }
 
 export function dispatcher(context: ServiceContext): Dispatcher {
   const { stores, engine, log, tags, settings } = context
 
-  async function send(parts: PayloadParts, key: EngineKeyParts, deadline?: number): Promise<string> {
+  async function send(parts: PayloadParts, origin: StartOrigin, options: SendOptions): Promise<string> {
+    const { attempt = 0, except = [], deadline, kind = 'act' } = options
     const payload = buildPayload(parts, settings)
+    const ownTags = new Set([startTag(origin), turnTag(origin.turnId)])
     return engine.start(payload, {
-      engineKey: engineKey(parts.turnId, key),
+      engineKey: engineKey(origin, attempt),
       concurrencyKey: parts.conversationId ?? parts.turnId,
-      tags: [await tags.service(), tags.instance, turnTag(parts.turnId)],
+      tags: [await tags.service(), tags.instance, ...ownTags],
+      except,
+      kind,
       ttlSeconds: settings.ttlSeconds,
       maxDurationSeconds: settings.maxDurationSeconds,
       keySeconds: settings.retentionDays * SECONDS_PER_DAY,
@@ -71,22 +88,45 @@ export function dispatcher(context: ServiceContext): Dispatcher {
     })
   }
 
+  /** The engine keeps a key as long as the service keeps the row. */
+  const keptSince = () => new Date(Date.now() - settings.retentionDays * SECONDS_PER_DAY * 1000)
+
   /**
    * Sends a turn that somebody may have sent before. The engine forgets the key of a failed run and keeps that
-   * of a cancelled one, so its runs are looked up first. From the second attempt on a live run is either of
-   * this attempt, then the key finds it, or of an earlier one, which is being cancelled.
+   * of a cancelled one, so its runs are looked up first. One that was given up and goes on is stopped before
+   * another is sent, so that no turn runs twice.
    */
-  async function sendAgain(parts: PayloadParts, key: EngineKeyParts, deadline?: number): Promise<string> {
-    const runs = await runsOfTurn(engine, parts.turnId, 'look')
-    const earlier = runs.filter(({ status }) => status !== 'cancelled')
-    const usable = earlier.find(({ status }) => key.attempt === 0 || isFinished(status))
+  async function sendAgain(parts: PayloadParts, origin: StartOrigin, options: SendOptions): Promise<string> {
+    const { kind = 'act' } = options
+    const { turnId } = origin
+    const [pending] = await stores.turns.pending([turnId])
+    const givenUp = pending?.givenUp ?? []
+    const attempt = pending?.attempt ?? 0
+    const runs = await runsTagged(engine, startTag(origin), kind === 'act' ? 'look' : kind, keptSince())
+    const notCancelled = runs.filter(({ status }) => status !== 'cancelled')
+    const usable = notCancelled.find(({ runId, status }) => isFinished(status) || !givenUp.includes(runId))
     if (usable !== undefined) {
+      if (givenUp.includes(usable.runId)) await stores.sweeps.takeBack(turnId, usable.runId)
       // Its end may have been seen while the turn was not there to be ended.
-      if (isFinished(usable.status)) await stores.sweeps.checkSoon(parts.turnId)
+      if (isFinished(usable.status)) await stores.sweeps.checkSoon(turnId)
       return usable.runId
     }
-    const attempt = Math.max(key.attempt, runs.length - earlier.length)
-    return send(parts, { ...key, attempt }, deadline)
+    for (const { runId } of notCancelled) await engine.cancel(runId, kind)
+    return send(parts, origin, { ...options, attempt: Math.max(attempt, runs.length), except: givenUp })
+  }
+
+  async function sendUnstored(parts: PayloadParts, origin: StartOrigin, deadline: number): Promise<string> {
+    if (origin.idempotencyKey !== null) {
+      const runs = await runsTagged(engine, startTag(origin), 'look', keptSince())
+      for (const { runId, status } of runs) {
+        if (status === 'cancelled') continue
+        // The row of a run that was stored may be abandoned, and the run about to be stopped.
+        const mayBeStopped = !isFinished(status) && (await engine.get(runId))?.payload?.origin === undefined
+        if (!mayBeStopped) return runId
+      }
+      if (runs.length > 0) throw problem('database_unavailable')
+    }
+    return send(parts, origin, { deadline })
   }
 
   /**
@@ -163,55 +203,76 @@ export function dispatcher(context: ServiceContext): Dispatcher {
     })
   }
 
-  async function redispatch(pending: PendingDispatch, { send: mayBeSent } = { send: true }) {
+  async function redispatch(
+    pending: PendingDispatch,
+    { send: mayBeSent = true, kind }: RedispatchOptions = {},
+  ) {
     const { turnId, input, conversationId, position } = pending
-    if (!mayBeSent || input === null || pending.cancelRequestedAt !== null) return drop(turnId)
+    if (!mayBeSent || input === null || pending.cancelRequestedAt !== null) return drop(pending)
     const behind =
       conversationId === null || position === null
         ? { history: [], ahead: [] }
         : await stores.turns.context(conversationId, position)
     const ahead: PlacedRun[] = []
     for (const run of behind.ahead) {
-      const runId = run.runId ?? (await redispatchIfPending(run.turnId))
+      const runId = run.runId ?? (await redispatchIfPending(run.turnId, kind))
       if (runId !== undefined) ahead.push({ runId, position: run.position })
     }
     const parts = { ...input, turnId, conversationId, history: behind.history, ahead }
-    return record(turnId, await sendAgain(parts, pending))
+    return record(turnId, await sendAgain(parts, pending, { kind }))
   }
 
-  async function redispatchIfPending(turnId: string): Promise<string | undefined> {
+  async function redispatchIfPending(
+    turnId: string,
+    kind: RedispatchOptions['kind'],
+  ): Promise<string | undefined> {
     const [pending] = await stores.turns.pending([turnId])
     if (pending === undefined || pending.runId !== null) return pending?.runId ?? undefined
-    return pending.status === 'dispatching' ? redispatch(pending) : undefined
+    return pending.status === 'dispatching' ? redispatch(pending, { kind }) : undefined
   }
 
-  /** A turn that is not to be sent: it keeps the run that it has, or goes. */
-  async function drop(turnId: string): Promise<string | undefined> {
-    const [run] = await runsOfTurn(engine, turnId, 'look')
+  /**
+   * A turn that is not to be sent: it keeps the run that it has, or goes. One with a key stays as abandoned:
+   * should its dispatcher be slow and not dead, the key must not lead to the run that is stopped then.
+   */
+  async function drop({ turnId, idempotencyKey }: PendingDispatch): Promise<string | undefined> {
+    const [run] = await runsTagged(engine, turnTag(turnId), 'sweep')
     if (run !== undefined) return record(turnId, run.runId)
-    await stores.turns.withdraw(turnId, 'gone')
+    await stores.turns.withdraw(turnId, idempotencyKey === null ? 'gone' : 'abandoned')
     return undefined
   }
 
-  async function handOver(turn: StoredTurn, { traceparent, deadline }: DispatchOptions): Promise<string> {
+  async function handOver(turn: StoredTurn, options: DispatchOptions): Promise<string> {
+    const { traceparent, deadline, outage = false } = options
+    const mayHaveRun = turn.revived || (outage && turn.idempotencyKey !== null)
     let sending = false
     try {
       const ahead = await predecessors(turn.ahead, deadline)
       sending = true
       const parts = { ...turn, ahead, traceparent }
-      return turn.revived ? await sendAgain(parts, turn, deadline) : await send(parts, turn, deadline)
+      return await (mayHaveRun ? sendAgain : send)(parts, turn, { deadline })
     } catch (error) {
       const unknown = sending && error instanceof DispatchError && error.outcome === 'unknown'
-      // A revived turn may have a run from its first dispatch, whatever became of this one.
-      await stores.turns
-        .withdraw(turn.turnId, unknown || turn.revived ? 'abandoned' : 'gone')
-        .catch((cause) => log.warn({ err: cause, turnId: turn.turnId }, 'the sweeper will withdraw the turn'))
+      // Somebody else may be dispatching it at this moment, and the key must lead to that run.
+      const keyed = turn.idempotencyKey !== null && codeOf(error) !== 'engine_payload_too_large'
+      const taken = await takeBack(turn, unknown || keyed ? 'abandoned' : 'gone').catch((cause) => {
+        log.warn({ err: cause, turnId: turn.turnId }, 'the sweeper will withdraw the turn')
+        return undefined
+      })
+      if (taken !== undefined) return taken
       throw error
     }
   }
 
+  /** @returns the run of a turn that cannot be taken back: the one behind it has dispatched it meanwhile */
+  async function takeBack({ turnId }: StoredTurn, fate: 'gone' | 'abandoned'): Promise<string | undefined> {
+    if (await stores.turns.withdraw(turnId, fate)) return undefined
+    const [pending] = await stores.turns.pending([turnId])
+    return pending?.runId ?? undefined
+  }
+
   return {
-    send,
+    sendUnstored,
     redispatch,
     async dispatch(turn, options) {
       const runId = await record(turn.turnId, await handOver(turn, options))
@@ -222,12 +283,15 @@ export function dispatcher(context: ServiceContext): Dispatcher {
   }
 }
 
+const codeOf = (error: unknown) => (error instanceof Problem ? error.code : undefined)
+
 /**
  * A retry with the same Idempotency-Key finds the run even when the database was away. `attempt` counts the
- * runs of a key that the sweeper cancelled: the engine would keep answering with a cancelled one.
+ * runs of a start that were cancelled: the engine would keep answering with a cancelled one.
  */
-function engineKey(turnId: string, { userId, idempotencyKey, attempt }: EngineKeyParts): string {
-  if (idempotencyKey === null) return turnId
-  const parts = [AGENT_TASK_ID, userId, idempotencyKey, ...(attempt > 0 ? [String(attempt)] : [])]
+function engineKey({ turnId, userId, idempotencyKey }: StartOrigin, attempt: number): string {
+  const again = attempt > 0 ? [String(attempt)] : []
+  if (idempotencyKey === null) return [turnId, ...again].join('/')
+  const parts = [AGENT_TASK_ID, userId, idempotencyKey, ...again]
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex')
 }

@@ -2,7 +2,7 @@ import type { RunSnapshot, RunSummary } from '../engine/run-engine.ts'
 import { isFinished } from '../engine/run-status.ts'
 import { Problem } from '../errors.ts'
 import type { DueRun } from '../stores/sweeps.ts'
-import { runsOfTurn, type ServiceContext } from './context.ts'
+import { runsTagged, type ServiceContext, turnTag } from './context.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Finalizer } from './finalizer.ts'
 import { inLanes } from './lanes.ts'
@@ -31,6 +31,8 @@ export function sweeper(context: ServiceContext, dispatcher: Dispatcher, finaliz
   const { stores, engine, log, tags } = context
   /** The engine did not answer: until it does, only what is overdue is seen to. */
   let away = false
+  /** In this round the engine has said that runs are lost. */
+  let lost = false
 
   async function look(due: DueRun, listed: Map<string, RunSummary> | undefined): Promise<void> {
     try {
@@ -48,14 +50,18 @@ export function sweeper(context: ServiceContext, dispatcher: Dispatcher, finaliz
 
   /** The engine is away: a turn whose time is over ends all the same. */
   async function giveUp(due: DueRun): Promise<void> {
-    if (due.overdue && due.status !== 'abandoned') await finalizer.fail(due.turnId, due.runId, 'timed_out')
+    if (!due.overdue || due.status === 'abandoned') return
+    // Nobody was told of a run: its key, if it has one, begins anew.
+    if (due.runId === null) await stores.turns.withdraw(due.turnId, 'abandoned')
+    else await finalizer.fail(due.turnId, due.runId, 'timed_out')
   }
 
   /** A dispatch that nobody finished: with a key its caller will ask for it; without, nobody knows of it. */
   async function findDispatch(due: DueRun): Promise<void> {
     const [pending] = await stores.turns.pending([due.turnId])
     if (pending === undefined || pending.runId !== null || pending.status !== 'dispatching') return
-    const runId = await dispatcher.redispatch(pending, { send: due.keyed && !due.overdue })
+    const send = due.idempotencyKey !== null && !due.overdue
+    const runId = await dispatcher.redispatch(pending, { send, kind: 'sweep' })
     if (runId !== undefined) await finalizer.settle(due.turnId, runId, await engine.get(runId, 'sweep'))
   }
 
@@ -64,33 +70,39 @@ export function sweeper(context: ServiceContext, dispatcher: Dispatcher, finaliz
    * has ended by itself is left for the key: it must not run twice.
    */
   async function settleAbandoned(due: DueRun): Promise<void> {
-    const runs = await runsOfTurn(engine, due.turnId, 'sweep')
-    const live = runs.filter(({ status }) => !isFinished(status))
+    const runs = await runsTagged(engine, turnTag(due.turnId), 'sweep')
+    const live = runs.filter(({ status }) => !isFinished(status)).map(({ runId }) => runId)
     if (live.length > 0) {
       // First the key, then the run: a retry that comes in between must not find the cancelled run.
-      if (!(await stores.sweeps.giveUpRun(due.turnId))) return
-      for (const { runId } of live) await engine.cancel(runId)
+      if (!(await stores.sweeps.giveUp(due.turnId, live))) return
+      for (const runId of live) await engine.cancel(runId, 'sweep')
     }
-    if (!due.keyed) await stores.turns.withdraw(due.turnId, 'gone')
+    if (due.idempotencyKey === null) await stores.turns.withdraw(due.turnId, 'gone')
   }
 
   async function check(due: DueRun, runId: string, listed: RunSummary | undefined): Promise<void> {
-    if (due.cancelRequested) await engine.cancel(runId)
+    if (due.cancelRequested) await engine.cancel(runId, 'sweep')
+    if (listed !== undefined) await found(due)
     const goesOn = listed !== undefined && !isFinished(listed.status)
     if (goesOn && !due.cancelRequested && !due.overdue) return observe(due, runId, listed)
     const run = await engine.get(runId, 'sweep')
     if (run === undefined) return missed(due, runId)
+    await found(due)
     // The engine has lost its runs: no need to find that out one by one.
-    if (run.failureCode === 'worker_lost') await stores.sweeps.checkAllNow()
+    if (run.failureCode === 'worker_lost') lost = true
     if (await finalizer.settle(due.turnId, runId, run)) return
     if (!due.overdue) return observe(due, runId, run)
-    await engine.cancel(runId)
+    await engine.cancel(runId, 'sweep')
     await finalizer.fail(due.turnId, runId, 'timed_out', { readable: true })
   }
 
   async function observe(due: DueRun, runId: string, run: RunSummary | RunSnapshot): Promise<void> {
     if (run.status === 'running' && due.status !== 'running')
       await stores.turns.markRunning(due.turnId, runId, run.startedAt ?? null)
+  }
+
+  async function found({ turnId, missedAt }: DueRun): Promise<void> {
+    if (missedAt !== null) await stores.sweeps.noteFound(turnId)
   }
 
   async function missed(due: DueRun, runId: string): Promise<void> {
@@ -133,7 +145,9 @@ export function sweeper(context: ServiceContext, dispatcher: Dispatcher, finaliz
         away ||= isEngineAway(error)
         return undefined
       })
+      lost = false
       await inLanes(LANES, due, (run) => look(run, listed))
+      if (lost) await stores.sweeps.checkAllNow()
       return due.length
     },
   }

@@ -58,21 +58,23 @@ export function turnService(
   adoption: Adoption,
 ): TurnService {
   const { stores, log } = context
+  /** Turns with a key that are being stored. */
+  const storing = new Map<string, Promise<unknown>>()
 
   return {
     async start(caller, request, { idempotencyKey, traceparent, charge }) {
       const deadline = performance.now() + START_MS
       const turn = newTurn(caller, request, idempotencyKey ?? null)
       buildPayload({ ...turn, history: [], ahead: [], traceparent }, context.settings)
-      await charge(
-        idempotencyKey !== undefined && (await isReplay(caller, idempotencyKey)) ? 'read' : 'start',
-      )
-      const outcome = await store(turn).catch((error: unknown) => {
-        if (!isAway(error)) throw error
-        if (turn.newConversation) return undefined
-        // The answer may have been lost, not the statement: what it wrote must not be run.
-        adoption.takeBack(turn.turnId)
-        throw error
+      const outcome = await inLine(turn, async () => {
+        await charge((await isReplay(turn)) ? 'read' : 'start')
+        return store(turn).catch((error: unknown) => {
+          if (!isAway(error)) throw error
+          if (turn.newConversation) return undefined
+          // The answer may have been lost, not the statement: what it wrote must not be run.
+          adoption.takeBack(turn)
+          throw error
+        })
       })
       if (outcome === undefined) return startUnstored(turn, { traceparent, deadline })
       switch (outcome.outcome) {
@@ -101,9 +103,31 @@ export function turnService(
     })
   }
 
+  /**
+   * Of the requests with one key that come at the same time, the first pays for a start; the others wait until
+   * its turn is stored, or refused, and pay for a replay.
+   */
+  async function inLine<T>({ userId, idempotencyKey }: NewTurn, work: () => Promise<T>): Promise<T> {
+    if (idempotencyKey === null) return work()
+    const line = JSON.stringify([userId, idempotencyKey])
+    const first = storing.get(line)
+    if (first !== undefined) {
+      await first.catch(() => {}) // What became of it, its own caller is told.
+      return work()
+    }
+    const working = work()
+    storing.set(line, working)
+    try {
+      return await working
+    } finally {
+      storing.delete(line)
+    }
+  }
+
   /** With the database away a key is looked up nowhere: the engine's own key keeps the start single. */
-  async function isReplay(caller: Caller, key: string): Promise<boolean> {
-    return stores.turns.knowsKey(caller.userId, key).catch((error: unknown) => {
+  async function isReplay({ userId, idempotencyKey }: NewTurn): Promise<boolean> {
+    if (idempotencyKey === null) return false
+    return stores.turns.knowsKey(userId, idempotencyKey).catch((error: unknown) => {
       if (isAway(error)) return false
       throw error
     })
@@ -112,7 +136,10 @@ export function turnService(
   async function startStored(turn: NewTurn, started: StartedTurn, options: DispatchOptions) {
     const behind = turn.ifBusy === 'interrupt' ? await interrupt(context, canceller, started) : {}
     const { userId, idempotencyKey } = turn
-    const runId = await dispatcher.dispatch({ ...started, ...behind, userId, idempotencyKey }, options)
+    const runId = await dispatcher.dispatch(
+      { ...started, ...behind, userId, idempotencyKey },
+      { ...options, outage: adoption.isBehind() },
+    )
     return { runId, conversationId: started.conversationId, replayed: false }
   }
 
@@ -124,9 +151,9 @@ export function turnService(
     log.warn({ turnId: turn.turnId }, 'starting a run without storing it: the database is away')
     const { turnId, userId, actor, metadata, idempotencyKey, requestHash, message, assistantMessageId } = turn
     const origin = { userId, actor, metadata, idempotencyKey, requestHash }
-    const runId = await dispatcher.send(
+    const runId = await dispatcher.sendUnstored(
       { ...turn, conversationId: null, history: seedTurns(turn.seed), ahead: [], traceparent, origin },
-      { ...turn, attempt: 0 },
+      turn,
       deadline,
     )
     const input = { message, conversationId: null, newConversation: false, assistantMessageId }

@@ -13,8 +13,6 @@ export interface Lag {
 export interface Upkeep {
   /** Sweeps, adopts and expires until `signal` aborts. */
   run(signal: AbortSignal): Promise<void>
-  /** The database is back: what happened meanwhile was missed. */
-  recovered(): void
   lag(): Lag | undefined
 }
 
@@ -27,7 +25,6 @@ const EXPIRE_BATCH = 500
 /** What every instance does beside its requests; the database says whose turn it is. */
 export function upkeep(context: ServiceContext, sweeper: Sweeper, adoption: Adoption): Upkeep {
   const { stores, log, settings } = context
-  let outage = false
   let lag: Lag | undefined
 
   const quietly = (name: string, work: () => Promise<unknown>) => async (): Promise<void> => {
@@ -49,10 +46,9 @@ export function upkeep(context: ServiceContext, sweeper: Sweeper, adoption: Adop
 
   const catchUp = quietly('catching up after an outage of the database', async () => {
     await adoption.recovered()
-    if (!outage) return
+    if (!adoption.isBehind()) return
     await stores.sweeps.checkAllNow()
     await adoption.search(true)
-    outage = false
   })
 
   const look = quietly('looking how far behind the sweeper is', async () => {
@@ -76,9 +72,6 @@ export function upkeep(context: ServiceContext, sweeper: Sweeper, adoption: Adop
         ),
         every(MINUTE_MS, quietly('the removal of expired runs', expire)),
       ])
-    },
-    recovered() {
-      outage = true
     },
     lag: () => lag,
   }

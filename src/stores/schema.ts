@@ -45,6 +45,8 @@ export interface RunsTable {
   idempotency_key: string | null
   request_hash: string | null
   dispatch_attempt: Generated<number>
+  /** The engine's runs that were cancelled while the turn was abandoned. */
+  given_up_runs: Generated<string[]>
   cancel_requested_at: Timestamp | null
   /** When the engine first said that it does not know the run. */
   missed_at: Timestamp | null

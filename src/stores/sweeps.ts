@@ -7,7 +7,7 @@ export interface DueRun {
   turnId: string
   runId: string | null
   status: StoredStatus
-  keyed: boolean
+  idempotencyKey: string | null
   cancelRequested: boolean
   missedAt: Date | null
   overdue: boolean
@@ -35,7 +35,7 @@ export function sweepStore(database: Database) {
             select id from runs
             where status in ('dispatching', 'abandoned', 'queued', 'running') and check_at <= now()
             order by check_at limit ${limit} for no key update skip locked)
-          returning id as "turnId", run_id as "runId", status, idempotency_key is not null as keyed,
+          returning id as "turnId", run_id as "runId", status, idempotency_key as "idempotencyKey",
             cancel_requested_at is not null as "cancelRequested", missed_at as "missedAt",
             deadline_at <= now() as overdue, created_at as "createdAt"`.execute(db),
       )
@@ -62,16 +62,31 @@ export function sweepStore(database: Database) {
       )
     },
 
+    /** The engine knows the run after all: misses only count in a row. */
+    async noteFound(turnId: string): Promise<void> {
+      await database.run((db) => sql`update runs set missed_at = null where id = ${turnId}`.execute(db))
+    },
+
     /**
-     * Before the run of an abandoned turn is cancelled: its next dispatch must not find that run by its key.
+     * Before runs of an abandoned turn are cancelled: its next dispatch must not find them by its key, and their
+     * ends are not the turn's.
      * @returns false when somebody has revived the turn
      */
-    async giveUpRun(turnId: string): Promise<boolean> {
+    async giveUp(turnId: string, runIds: string[]): Promise<boolean> {
       const { rows } = await database.run((db) =>
-        sql`update runs set dispatch_attempt = dispatch_attempt + 1
+        sql`update runs set dispatch_attempt = dispatch_attempt + 1, given_up_runs = given_up_runs || ${runIds}::text[]
             where id = ${turnId} and status = 'abandoned' returning id`.execute(db),
       )
       return rows.length > 0
+    },
+
+    /** A run that was given up had ended by itself all the same: it is the turn's. */
+    async takeBack(turnId: string, runId: string): Promise<void> {
+      await database.run((db) =>
+        sql`update runs set given_up_runs = array_remove(given_up_runs, ${runId}) where id = ${turnId}`.execute(
+          db,
+        ),
+      )
     },
 
     /** Which of the engine's runs no row knows, by id or by turn. */

@@ -107,6 +107,8 @@ export interface PendingDispatch {
   idempotencyKey: string | null
   requestHash: string | null
   attempt: number
+  /** Runs of the engine that are not the turn's: they were cancelled while it was abandoned. */
+  givenUp: string[]
   position: number | null
   conversationId: string | null
   input: TurnInput | null
@@ -155,6 +157,7 @@ export function turnStore(database: Database, limits: TurnLimits) {
             'idempotency_key as idempotencyKey',
             'request_hash as requestHash',
             'dispatch_attempt as attempt',
+            'given_up_runs as givenUp',
             'position',
             'conversation_id as conversationId',
             'input',
@@ -170,7 +173,7 @@ export function turnStore(database: Database, limits: TurnLimits) {
       const [row] = await database.named<{ cancel: boolean }>(
         'record_run',
         `update runs set run_id = $2, status = case when status = 'dispatching' then 'queued' else status end
-         where id = $1 and status <> 'abandoned' and (run_id is null or run_id = $2)
+         where id = $1 and status <> 'abandoned' and (run_id = $2 or (run_id is null and $2 <> all (given_up_runs)))
          returning cancel_requested_at is not null as cancel`,
         [turnId, runId],
       )
@@ -190,7 +193,7 @@ export function turnStore(database: Database, limits: TurnLimits) {
         `update runs set status = 'running', run_id = $2, started_at = coalesce(started_at, $3, now()),
            missed_at = null, check_at = least(deadline_at, now() + interval '60 seconds')
          where id = (select id from runs where id = $1 or run_id = $2 order by run_id = $2 desc nulls last limit 1)
-           and (run_id is null or run_id = $2) and status in ('dispatching', 'queued')`,
+           and (run_id = $2 or (run_id is null and $2 <> all (given_up_runs))) and status in ('dispatching', 'queued')`,
         [turnId, runId, startedAt],
       )
     },
@@ -228,7 +231,10 @@ export function turnStore(database: Database, limits: TurnLimits) {
       return rows[0]?.done ?? false
     },
 
-    /** Gives a run that was started without the database its row; its end is settled like any other's. */
+    /**
+     * Gives a run that was started without the database its row: a new one, or that of its key or its turn when
+     * that has no run. Its end is settled like any other's. `superseded`: its key has got another run.
+     */
     async adopt(turn: UnstoredTurn): Promise<'adopted' | 'known' | 'superseded'> {
       const argument = JSON.stringify({ ...turn, deadlineSeconds: limits.deadlineSeconds })
       const { rows } = await database.run((db) =>

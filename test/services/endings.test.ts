@@ -67,7 +67,7 @@ t.test('the end of a turn', async (t) => {
         turns.start(turn),
         turns.start(turn),
         turns.withdraw(turn.turnId, n % 2 ? 'gone' : 'abandoned'),
-        service.app.stores.sweeps.giveUpRun(turn.turnId),
+        service.app.stores.sweeps.giveUp(turn.turnId, ['run_other']),
       ])
       await turns.withdraw(turn.turnId, 'gone')
     })
