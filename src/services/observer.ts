@@ -23,7 +23,11 @@ const LANES = 16
  * Makes it fast: one realtime subscription per instance to its own tag. What it misses, `check_at` and the
  * sweeper find.
  */
-export function observer({ stores, engine, log, tags }: ServiceContext, finalizer: Finalizer): Observer {
+export function observer(
+  { stores, engine, log, tags }: ServiceContext,
+  finalizer: Pick<Finalizer, 'settle'>,
+  { reopenMs } = { reopenMs: REOPEN_MS },
+): Observer {
   const listeners: Array<(runId: string) => void> = []
 
   async function notice(run: RunSummary): Promise<void> {
@@ -45,7 +49,7 @@ export function observer({ stores, engine, log, tags }: ServiceContext, finalize
   const inLine = limited(LANES)
 
   async function follow(signal: AbortSignal): Promise<void> {
-    const reopen = AbortSignal.any([signal, AbortSignal.timeout(REOPEN_MS)])
+    const reopen = AbortSignal.any([signal, AbortSignal.timeout(reopenMs)])
     const oldest = Date.now() - REPORTED_MS
     for (const [runId, { createdAt }] of seen) if (createdAt < oldest) seen.delete(runId)
     try {

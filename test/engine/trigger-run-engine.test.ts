@@ -114,3 +114,19 @@ t.test('the budget of calls lets starts go first and sweeps have a fifth', async
   await waiting[0]
   t.same(admitted.slice(10, 12), ['act', 'look'])
 })
+
+t.test('sweeps that come alone leave four fifths of the budget to others', async (t) => {
+  const budget = callBudget(60)
+  const end = new AbortController()
+  let sweeps = 0
+  const waiting = Array.from({ length: 10 }, () =>
+    budget.take('sweep', end.signal).then(
+      () => void sweeps++,
+      () => {},
+    ),
+  )
+  for (let n = 0; n < 8; n++) await budget.take('act', end.signal)
+  t.equal(sweeps, 2, 'a fifth of the calls that ten quiet seconds have saved')
+  end.abort()
+  await Promise.all(waiting)
+})
