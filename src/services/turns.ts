@@ -204,11 +204,19 @@ function textMessage(role: 'user' | 'assistant', text: string): TurnMessage & { 
   return { id: uuid(), role, text, parts: [{ type: 'text', text }] }
 }
 
-/** The first 100 code points of the message, line breaks as spaces. */
-export function titleOf(message: string): string {
-  const line = message.replace(/\s*[\r\n\u2028\u2029]+\s*/g, ' ').trim()
-  return [...line].slice(0, TITLE_CODE_POINTS).join('')
+/**
+ * The first 100 code points of the message, line breaks as spaces (CR LF is one). A message that begins with so
+ * many blanks that nothing would be seen is titled from its first visible character on.
+ */
+function titleOf(message: string): string {
+  const title = beginning(message)
+  const visible = /\S/.test(title) ? title : beginning(message.slice(Math.max(message.search(/\S/), 0)))
+  return visible.replace(/\r\n|[\r\n\u2028\u2029]/g, ' ')
 }
+
+/** Cut before it is spread: a code point has at most two code units, a message may have 100,000. */
+const beginning = (text: string) =>
+  [...text.slice(0, 2 * TITLE_CODE_POINTS)].slice(0, TITLE_CODE_POINTS).join('')
 
 /** The canonical form of a turn: key order and absent defaults make no difference. */
 function hashOf(

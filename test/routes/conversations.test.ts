@@ -66,6 +66,20 @@ t.test('conversations', async (t) => {
     await service.ended(body.runId)
   })
 
+  t.test('find a title in any message that may be sent, however many blanks it has', async (t) => {
+    for (const [message, title] of [
+      [`x${' '.repeat(99_990)}y`, `x${' '.repeat(99)}`],
+      [`${' '.repeat(99_999)}y`, 'y'],
+      [' \r\nfirst\r\n\nlast\u2028', '  first  last '],
+      ['😀'.repeat(101), '😀'.repeat(100)],
+    ] as const) {
+      const { body } = await start({ message })
+      const conversation = await call('GET', `/api/agent/conversations/${body.conversationId}`)
+      t.equal(conversation.body.title, title)
+      await service.ended(body.runId)
+    }
+  })
+
   t.test('store the history of a request that creates them, and ignore it when they exist', async (t) => {
     const history = [
       { role: 'user', content: 'My name is Ada.' },
