@@ -100,6 +100,19 @@ t.test('the time is told for a time zone, and an unknown one is refused', (t) =>
   t.end()
 })
 
+t.test('no message is too long to be understood, whatever it repeats', (t) => {
+  const times = (text: string, end = '') => text.repeat(100_000 / text.length) + end
+  // Each was once read again from every place in it: that takes longer than a test may.
+  t.equal(findExpression(times('('.repeat(10), '1 + 2')), `${'('.repeat(32)}1 + 2`)
+  t.equal(findExpression(times(' ', '3 x') + times(' ', '4')), '3 * 4')
+  t.equal(findExpression(`1${times('-', ' ')}`), undefined)
+  t.equal(ask(times('what ')).calls, undefined)
+  t.match(ask(times('what ', 'time is it?')).calls, [{ toolName: 'current_time' }])
+  t.equal(ask('what is this?\nIt is about time.').calls, undefined, 'a question is one line')
+  t.equal(ask(`A story of ${times('9')} chapters`).text?.match(/\./g)?.length, 5)
+  t.end()
+})
+
 t.test('stories have as many sentences as asked for and are the same every time', (t) => {
   for (const [message, sentences] of [
     ['Tell me a story of 12 sentences', 12],

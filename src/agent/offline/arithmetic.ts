@@ -1,20 +1,22 @@
 const WORDS: [RegExp, string][] = [
   [/(?<=\d),(?=\d{3}\b)/g, ''],
-  [/[×·]|\btimes\b|\bmultiplied by\b|(?<=\d\s*)x(?=\s*\d)/gi, '*'],
+  [/[×·]|\btimes\b|\bmultiplied by\b|(?<=\d ?)x(?= ?\d)/gi, '*'],
   [/÷|\bdivided by\b/gi, '/'],
   [/−|\bminus\b/gi, '-'],
   [/\bplus\b/gi, '+'],
   [/\*\*|\bto the power of\b/gi, '^'],
 ]
-const EXPRESSION = /[-(\s]*\d[\d\s.+\-*/^%()]*[\d)]/g
-const OPERATION = /\d[\s)]*[+\-*/^%][\s(+-]*\d/
+/** Bounded in front, because a search tries every place: unbounded, 100,000 brackets would take seconds. */
+const EXPRESSION = /[-( ]{0,32}\d[\d .+\-*/^%()]*[\d)]/g
+const OPERATION = /\d[ )]*[+\-*/^%][ (+-]*\d/
 const DATE = /^\d{4}-\d{1,2}-\d{1,2}$|^\d{1,2}\/\d{1,2}\/\d{2,4}$/
 
 /** The longest arithmetic expression in a message, such as "17 * 23" in "What is 17 × 23?". */
 export function findExpression(message: string): string | undefined {
-  const text = WORDS.reduce((result, [pattern, sign]) => result.replace(pattern, sign), message)
+  const line = message.replace(/\s+/g, ' ')
+  const text = WORDS.reduce((result, [pattern, sign]) => result.replace(pattern, sign), line)
   return (text.match(EXPRESSION) ?? [])
-    .map((candidate) => candidate.trim().replace(/\s+/g, ' '))
+    .map((candidate) => candidate.trim())
     .filter((candidate) => OPERATION.test(candidate) && !DATE.test(candidate))
     .sort((a, b) => b.length - a.length)[0]
 }

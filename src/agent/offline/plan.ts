@@ -51,13 +51,19 @@ function recall({ message, earlier }: Reading): Plan | undefined {
 
 function story({ message }: Reading): Plan | undefined {
   if (!/\bstory\b/i.test(message)) return undefined
-  return { text: tellStory(Number(/(\d+)[ -]sentences?/i.exec(message)?.[1] ?? 5), message) }
+  return { text: tellStory(Number(/(?<!\d)(\d+)[ -]sentences?/i.exec(message)?.[1] ?? 5), message) }
 }
 
 function time({ message }: Reading): Plan | undefined {
-  if (!/\b(what|which|tell|current)\b.*\b(time|date|day)\b/i.test(message)) return undefined
+  if (!message.split(/[\r\n\u2028\u2029]/).some(asksForTime)) return undefined
   const timeZone = /\b[A-Z][A-Za-z]+\/[A-Z][A-Za-z_/]+/.exec(message)?.[0]
   return { calls: [{ toolName: 'current_time', input: timeZone ? { timeZone } : {} }] }
+}
+
+/** In two steps: one pattern for both words would look for the second from every first. */
+function asksForTime(line: string): boolean {
+  const asks = line.search(/\b(what|which|tell|current)\b/i)
+  return asks >= 0 && /\b(time|date|day)\b/i.test(line.slice(asks))
 }
 
 function arithmetic({ message }: Reading): Plan | undefined {
