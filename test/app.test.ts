@@ -296,7 +296,13 @@ test('an empty body is fine where none is needed, and required where one is', as
   t.same((await app.inject({ method: 'POST', url: '/bare' })).json(), { body: null })
   t.same((await post('{"a":1}', '/bare')).json(), { body: { a: 1 } })
   t.equal((await post('{', '/bare')).json().code, 'malformed_json')
+  const form = { 'content-type': 'application/x-www-form-urlencoded' }
+  const curl = await app.inject({ method: 'POST', url: '/bare', headers: { ...form, 'content-length': '0' } })
+  t.same(curl.json(), { body: null }, "curl -X POST -d ''")
+  t.same((await app.inject({ method: 'POST', url: '/bare', headers: form })).json(), { body: null })
+  t.equal((await post('a=1', '/bare', form['content-type'])).statusCode, 415)
   for (const answer of [
+    await app.inject({ method: 'POST', url: '/turns', headers: form }),
     await app.inject({ method: 'POST', url: '/turns', headers }),
     await app.inject({ method: 'POST', url: '/turns' }),
     await post('null'),
