@@ -1,4 +1,5 @@
-import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import { METHODS } from 'node:http'
+import type { FastifyInstance, FastifyPluginAsync, HTTPMethods } from 'fastify'
 import fp from 'fastify-plugin'
 import { problem } from '../src/errors.ts'
 
@@ -14,6 +15,7 @@ declare module 'fastify' {
  * with `Allow` and before anybody asks for a token or reads a body. Has to be registered after all routes.
  */
 const methods: FastifyPluginAsync = async (app) => {
+  for (const method of METHODS) if (isForeign(method, app)) app.addHttpMethod(method)
   for (const [url, own] of methodsByUrl(app)) {
     const allow = [...own, 'OPTIONS']
     const shared = { url, config: { access: 'public' as const, allow }, schema: { hide: true } }
@@ -35,6 +37,10 @@ const methods: FastifyPluginAsync = async (app) => {
     })
   }
 }
+
+/** Node reads more methods than Fastify routes. CONNECT is none of them: it names no address of a server's. */
+const isForeign = (method: string, app: FastifyInstance) =>
+  method !== 'CONNECT' && !app.supportedMethods.includes(method as HTTPMethods)
 
 /** What a parameter is called does not make another address, for the router either. */
 function methodsByUrl(app: FastifyInstance): Map<string, string[]> {

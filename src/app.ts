@@ -22,6 +22,7 @@ import methods from '../plugins/methods.ts'
 import metrics from '../plugins/metrics.ts'
 import openapi from '../plugins/openapi.ts'
 import persistence from '../plugins/persistence.ts'
+import protocol from '../plugins/protocol.ts'
 import rateLimit from '../plugins/rate-limit.ts'
 import requestId, { requestIdOf } from '../plugins/request-id.ts'
 import services from '../plugins/services.ts'
@@ -35,6 +36,7 @@ import problemRoutes from '../routes/problems/index.ts'
 import type { AppConfig } from './config.ts'
 import { acceptOnlyJson } from './http/json-body.ts'
 import { parseQuery } from './http/query.ts'
+import { refuseConnection } from './http/refuse-connection.ts'
 import { RequestLog } from './http/request-log.ts'
 import { validatorBuilder } from './http/validation.ts'
 import { logOptions } from './telemetry/log-options.ts'
@@ -55,8 +57,11 @@ export interface AppOptions {
 /** 2 MiB: the longest history that the schema allows does not fit, a hundred long messages do. */
 const BODY_LIMIT = 2 * 1024 * 1024
 
-/** Ids are checked by their routes; a length limit in the router would answer 414 instead of 404. */
-const MAX_PARAM_LENGTH = 65_536
+/**
+ * Of address and headers together: whoever sends a long id shall hear about the id. What is longer is 431. Ids
+ * are checked by their routes; a smaller limit in the router would answer 414 instead of 404.
+ */
+const HEADERS_LIMIT = 128 * 1024
 
 /** Builds the service, ready to `listen` or `inject`. Nothing is connected before `ready`. */
 export function buildApp(config: AppConfig, options: AppOptions = {}): App {
@@ -67,8 +72,10 @@ export function buildApp(config: AppConfig, options: AppOptions = {}): App {
     trustProxy: trusted(config.trustProxy),
     bodyLimit: BODY_LIMIT,
     requestTimeout: 30_000,
-    routerOptions: { maxParamLength: MAX_PARAM_LENGTH, querystringParser: parseQuery },
+    http: { maxHeaderSize: HEADERS_LIMIT, requireHostHeader: false },
+    routerOptions: { maxParamLength: HEADERS_LIMIT, querystringParser: parseQuery },
     frameworkErrors: refuse,
+    clientErrorHandler: refuseConnection,
     return503OnClosing: false,
     // `never`: Fastify's types only know compilers made by its own pool.
     schemaController: { compilersFactory: { buildValidator: validatorBuilder() as never } },
@@ -85,6 +92,7 @@ export function buildApp(config: AppConfig, options: AppOptions = {}): App {
   app.register(health)
   app.register(connections)
   app.register(metrics, { config })
+  app.register(protocol)
 
   // These look at every route and so come before all of them.
   app.register(access)

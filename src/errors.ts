@@ -26,6 +26,13 @@ export const PROBLEMS = {
     what: 'The body could not be read as JSON.',
     action: 'Send a well-formed JSON body.',
   },
+  malformed_http: {
+    status: 400,
+    title: 'Malformed HTTP',
+    retryable: false,
+    what: 'What arrived is not a request in HTTP/1.1: an unknown method, a broken header, no `Host` …',
+    action: 'Use an HTTP client; look for a proxy that changes what it passes on.',
+  },
   invalid_cursor: {
     status: 400,
     title: 'Invalid cursor',
@@ -89,6 +96,13 @@ export const PROBLEMS = {
     what: 'The address exists, but not for this method; `Allow` lists those that work.',
     action: 'Use one of the methods in `Allow`.',
   },
+  request_timeout: {
+    status: 408,
+    title: 'Request timeout',
+    retryable: true,
+    what: 'The request did not arrive completely within 30 seconds.',
+    action: 'Send the request again.',
+  },
   conversation_busy: {
     status: 409,
     title: 'Conversation busy',
@@ -139,6 +153,13 @@ export const PROBLEMS = {
     what: 'The body is not `application/json`.',
     action: 'Send JSON with `content-type: application/json`.',
   },
+  expectation_failed: {
+    status: 417,
+    title: 'Expectation failed',
+    retryable: false,
+    what: 'The `Expect` header asks for something other than `100-continue`.',
+    action: 'Leave `Expect` out.',
+  },
   idempotency_key_mismatch: {
     status: 422,
     title: 'Idempotency-Key reused',
@@ -152,6 +173,13 @@ export const PROBLEMS = {
     retryable: true,
     what: 'The user has used up the requests of the current window.',
     action: 'Wait `retryAfter` seconds; then the request is accepted when nobody else spends the budget.',
+  },
+  headers_too_large: {
+    status: 431,
+    title: 'Headers too large',
+    retryable: false,
+    what: 'Address and headers of the request exceed 128 KiB.',
+    action: 'Send a shorter address, fewer or shorter headers.',
   },
   internal: {
     status: 500,

@@ -11,6 +11,7 @@ const MAX_WAIT_SECONDS = 30
 
 const poll: FastifyPluginAsyncTypebox = async (app) => {
   app.get('/api/agent/chat/:runId', {
+    exposeHeadRoute: false,
     config: { scope: 'agent:read', bucket: 'read' },
     schema: {
       operationId: 'pollAgentChat',

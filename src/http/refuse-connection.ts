@@ -1,0 +1,55 @@
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import type { FastifyInstance } from 'fastify'
+import { v7 as uuid } from 'uuid'
+import { type ProblemCode, problem } from '../errors.ts'
+import { problemBody } from './problem-body.ts'
+
+/** What Node reports about bytes that are no request (yet); everything else is malformed. */
+const CODES: Record<string, ProblemCode> = {
+  HPE_HEADER_OVERFLOW: 'headers_too_large',
+  ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
+}
+
+/** For the answer to arrive before the connection breaks under a client that still sends. */
+const LINGER_MS = 1_000
+
+/**
+ * Answers what never became a request, in the one shape of all refusals (contract §2), and ends the connection:
+ * where the next request would begin is unknown. Address and request id are unknown too: `instance` is empty,
+ * which is "this one" (RFC 3986 §4.4), and the id is new.
+ */
+export function refuseConnection(
+  this: FastifyInstance,
+  error: Error & { code: string },
+  socket: Socket,
+): void {
+  // Beyond half an answer, or after ours, there is nothing left to say.
+  if (!socket.writable || isAnswering(socket)) {
+    socket.destroy()
+    return
+  }
+  const refusal = problem(CODES[error.code] ?? 'malformed_http')
+  const id = uuid()
+  const body = JSON.stringify(problemBody(refusal, { id, url: '' }))
+  this.log.debug({ requestId: id, code: refusal.code, reason: error.message }, refusal.message)
+  socket.end(
+    [
+      `HTTP/1.1 ${refusal.statusCode} ${STATUS_CODES[refusal.statusCode]}`,
+      'content-type: application/problem+json',
+      `content-length: ${Buffer.byteLength(body)}`,
+      `x-request-id: ${id}`,
+      'cache-control: no-store',
+      'x-content-type-options: nosniff',
+      'connection: close',
+      '',
+      body,
+    ].join('\r\n'),
+  )
+  setTimeout(() => socket.destroy(), LINGER_MS).unref()
+}
+
+/** Node keeps the response that a connection is busy with on its socket, and asks the same before it writes. */
+function isAnswering(socket: Socket & { _httpMessage?: { _headerSent?: boolean } | null }): boolean {
+  return socket._httpMessage?._headerSent === true
+}

@@ -1,0 +1,143 @@
+import { once } from 'node:events'
+import { METHODS } from 'node:http'
+import { type AddressInfo, connect, type Socket } from 'node:net'
+import { type Test, test } from 'tap'
+import { PROBLEMS, type ProblemCode } from '../../src/errors.ts'
+import { testApp } from '../support/app.ts'
+import { bearer } from '../support/tokens.ts'
+
+/** The service on a port, and what it says to bytes that an HTTP client would not send. */
+async function listening(t: Test) {
+  const app = testApp(t)
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = app.server.address() as AddressInfo
+  const dial = () => connect(port, '127.0.0.1')
+  const send = async (text: string) => {
+    const socket = dial()
+    socket.write(text)
+    return (await socket.toArray()).join('')
+  }
+  return { app, dial, send }
+}
+
+/** Holds an answer to the shape that every refusal has (contract §2). */
+function isProblem(t: Test, answer: string, code: ProblemCode, instance = '') {
+  const [head = '', body = ''] = answer.split('\r\n\r\n')
+  const headers = new Map(
+    head
+      .split('\r\n')
+      .slice(1)
+      .map((line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 2)]),
+  )
+  const { status, title, retryable } = PROBLEMS[code]
+  t.match(head, new RegExp(`^HTTP/1\\.1 ${status} `), code)
+  t.match(headers.get('content-type'), /^application\/problem\+json/, code)
+  t.equal(Number(headers.get('content-length')), Buffer.byteLength(body), code)
+  t.match(
+    JSON.parse(body),
+    {
+      type: `/problems/${code}`,
+      title,
+      status,
+      detail: String,
+      instance,
+      code,
+      error: title,
+      retryable,
+      requestId: headers.get('x-request-id') ?? 'a request id',
+    },
+    code,
+  )
+}
+
+const HEAD = 'Host: localhost\r\nConnection: close\r\n'
+
+test('a run id of any length is 400 or 404, and headers that exceed all measure are 431', async (t) => {
+  const { send } = await listening(t)
+  const get = (path: string) =>
+    send(`GET ${path} HTTP/1.1\r\n${HEAD}Authorization: ${bearer().authorization}\r\n\r\n`)
+  const long = 'x'.repeat(100_000)
+  isProblem(t, await get(`/api/agent/chat/${long}`), 'invalid_request', `/api/agent/chat/${long}`)
+  // The database of this test is away: the id was taken for one.
+  isProblem(
+    t,
+    await get(`/api/agent/chat/run_${long}`),
+    'database_unavailable',
+    `/api/agent/chat/run_${long}`,
+  )
+  isProblem(t, await get(`/api/agent/chat/run_${'x'.repeat(200_000)}`), 'headers_too_large')
+})
+
+test('what is no HTTP is refused in the one shape', async (t) => {
+  const { send } = await listening(t)
+  for (const text of [
+    `FOO /api/agent/chat HTTP/1.1\r\n${HEAD}\r\n`,
+    'hello\r\n\r\n',
+    `GET /livez HTTP/9.9\r\n${HEAD}\r\n`,
+    `GET /livez HTTP/1.1\r\n${HEAD}bad header\r\n\r\n`,
+    `POST /api/agent/chat HTTP/1.1\r\n${HEAD}Content-Length: 1\r\nContent-Length: 2\r\n\r\n{}`,
+    `CONNECT localhost:80 HTTP/1.1\r\n${HEAD}\r\n`,
+  ]) {
+    isProblem(t, await send(text), 'malformed_http')
+  }
+  isProblem(t, await send('GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n'), 'malformed_http', '/livez')
+  t.match(await send('GET /livez HTTP/1.0\r\n\r\n'), /^HTTP\/1\.1 200 /, 'HTTP/1.0 knows no Host')
+})
+
+test('an expectation that nobody can meet is 417, before any token', async (t) => {
+  const { send } = await listening(t)
+  const start = (expect: string) =>
+    send(`POST /api/agent/chat HTTP/1.1\r\n${HEAD}Expect: ${expect}\r\nContent-Length: 2\r\n\r\n{}`)
+  isProblem(t, await start('a miracle'), 'expectation_failed', '/api/agent/chat')
+  t.match(await start('100-Continue'), /^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 401 /)
+})
+
+test('a request that does not arrive in time is 408, unless its answer has begun', async (t) => {
+  const { app, dial } = await listening(t)
+  const late = Object.assign(new Error('late'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' })
+  const accepted = async () => {
+    const socket = dial()
+    const [ours] = (await once(app.server, 'connection')) as [Socket]
+    return { socket, ours }
+  }
+  const half = await accepted()
+  half.socket.write('GET /livez HTTP/1.1\r\nHo')
+  app.server.emit('clientError', late, half.ours)
+  app.server.emit('clientError', late, half.ours)
+  isProblem(t, (await half.socket.toArray()).join(''), 'request_timeout')
+
+  const whole = await accepted()
+  app.server.once('request', (_request, response) => {
+    response.flushHeaders()
+    app.server.emit('clientError', late, whole.ours)
+  })
+  whole.socket.on('error', () => {}) // It is broken off.
+  whole.socket.write(`GET /livez HTTP/1.1\r\n${HEAD}\r\n`)
+  const answer = await whole.socket.toArray().catch(() => [])
+  t.notMatch(answer.join(''), /problem/, 'no second answer in the middle of the first')
+})
+
+test('every method that Node can read is answered: 405 with Allow where there is something, else 404', async (t) => {
+  const { app } = await listening(t)
+  // Fastify wants to hear of QUERY what it asks with.
+  const headers = { 'content-type': 'application/json' }
+  const inject = (method: string, url: string) => app.inject({ method: method as 'GET', url, headers })
+  for (const method of METHODS.filter(
+    (name) => !['GET', 'HEAD', 'POST', 'OPTIONS', 'CONNECT'].includes(name),
+  )) {
+    const answer = await inject(method, '/api/agent/chat')
+    t.equal(answer.statusCode, 405, method)
+    t.equal(answer.json().code, 'method_not_allowed', method)
+    t.same(String(answer.headers.allow).split(', ').sort(), ['GET', 'HEAD', 'OPTIONS', 'POST'], method)
+    t.equal((await inject(method, '/nowhere')).statusCode, 404, method)
+  }
+})
+
+test('HEAD is not offered on long polls and streams', async (t) => {
+  const { app } = await listening(t)
+  for (const path of ['/api/agent/chat/run_1', '/api/agent/chat/run_1/stream']) {
+    const head = await app.inject({ method: 'HEAD', url: path, headers: bearer() })
+    t.equal(head.statusCode, 405, path)
+    t.equal(head.headers.allow, 'GET, OPTIONS', path)
+  }
+})
