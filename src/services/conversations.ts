@@ -63,7 +63,7 @@ export function conversationService(
     },
 
     async list(caller, { limit, cursor }) {
-      const [at, id] = decodeCursor(cursor, 'conversations') ?? []
+      const [at, id] = decodeCursor(cursor, 'conversations', ['time', 'uuid']) ?? []
       const before =
         at === undefined || id === undefined ? {} : { before: { lastActivityAt: new Date(at), id } }
       const rows = await conversations.list(caller.userId, { limit: limit + 1, ...before })
@@ -88,8 +88,8 @@ export function conversationService(
     },
 
     async messages(caller, id, { limit, cursor }) {
-      const filters = ['messages', id]
-      const [position, seq] = decodeCursor(cursor, filters)?.map(Number) ?? []
+      const filters = ['messages', id.toLowerCase()]
+      const [position, seq] = decodeCursor(cursor, filters, ['integer', 'integer'])?.map(Number) ?? []
       const after = position === undefined || seq === undefined ? {} : { after: { position, seq } }
       const rows = existing(await conversations.messages(caller.userId, id, { limit: limit + 1, ...after }))
       return pageOf(rows, limit, filters, {

@@ -9,26 +9,53 @@ export function encodeCursor(key: string[], filters: unknown): string {
   return Buffer.from(JSON.stringify([...key, digest(key, filters)])).toString('base64url')
 }
 
-/** @returns the key; undefined without a cursor @throws Problem `invalid_cursor` */
-export function decodeCursor(cursor: string | undefined, filters: unknown): string[] | undefined {
+/** What a value of a key can be. Anybody can make a cursor up: what is no such value never reaches the database. */
+const KINDS = {
+  uuid: (value: string) => /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/.test(value),
+  integer: (value: string) => /^\d{1,10}$/.test(value) && Number(value) < 2 ** 31,
+  time: (value: string) => /^\d{4}-/.test(value) && new Date(value).toISOString() === value,
+}
+type Kind = keyof typeof KINDS
+
+/**
+ * @param kinds of the values in the key; one id when the list goes by its ids
+ * @returns the key; undefined without a cursor
+ * @throws Problem `invalid_cursor`
+ */
+export function decodeCursor(
+  cursor: string | undefined,
+  filters: unknown,
+  kinds: Kind[] = ['uuid'],
+): string[] | undefined {
   if (cursor === undefined) return undefined
   try {
     const values: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString())
-    if (Array.isArray(values) && values.every((value) => typeof value === 'string')) {
-      const key = values.slice(0, -1)
-      if (values.at(-1) === digest(key, filters)) return key
-    }
+    const key = Array.isArray(values) ? values.slice(0, -1) : []
+    if (isKey(key, kinds) && encodeCursor(key, filters) === cursor) return key
   } catch {
-    // Not JSON: answered below like everything else that is no cursor of ours.
+    // Not JSON, no time: answered below like everything else that is no cursor of ours.
   }
   throw problem('invalid_cursor')
 }
 
+function isKey(key: unknown[], kinds: Kind[]): key is string[] {
+  return (
+    key.length === kinds.length &&
+    kinds.every((kind, place) => typeof key[place] === 'string' && KINDS[kind](key[place]))
+  )
+}
+
+/** In which order the filters were written makes no difference. */
 function digest(key: string[], filters: unknown): string {
   return createHash('sha256')
-    .update(JSON.stringify([key, filters]))
+    .update(JSON.stringify([key, filters], (_name, value) => sorted(value)))
     .digest('base64url')
     .slice(0, 16)
+}
+
+function sorted(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
+  return Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
 }
 
 export interface Page<Item> {

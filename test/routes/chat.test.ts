@@ -283,6 +283,15 @@ t.test('a turn', async (t) => {
       status: 400,
       body: { code: 'invalid_cursor' },
     })
+    const conversationId = runs[0]?.conversationId ?? ''
+    await call('POST', '/api/agent/chat', {
+      user,
+      body: { message: 'Hi', conversationId, metadata: { tag: 'a', all: 'x' } },
+    })
+    const filtered = `metadata[tag]=a&metadata[all]=x&status=failed,completed,queued,running&conversationId=${conversationId}`
+    const { body } = await call('GET', `/api/agent/chat?limit=1&${filtered}`, { user })
+    const reordered = `conversationId=${conversationId.toUpperCase()}&status=queued,running,completed,failed,failed&metadata[all]=x&metadata[tag]=a`
+    t.same(await list(`?${reordered}&limit=1&cursor=${body.nextCursor}`), [ids[0]], 'the same filters')
     t.equal((await call('GET', '/api/agent/chat?status=done', { user })).status, 400)
     t.same((await call('GET', '/api/agent/chat', { user: 'stranger' })).body.data, [])
   })

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { encodeCursor } from '../../src/services/cursor.ts'
 import { startService } from '../support/service.ts'
 
 const UNKNOWN = '0198c5a2-7d3e-7b1a-9f00-3f2a1c4d5e6f'
@@ -135,11 +136,52 @@ t.test('conversations', async (t) => {
     ]) {
       t.match(await call('GET', path, { user }), { status: 400, body: { code: 'invalid_cursor' } }, path)
     }
+    for (const changed of [`${foreign}A`, `${foreign}!`, `${foreign}=`]) {
+      t.equal(
+        (await call('GET', `/api/agent/conversations?cursor=${changed}`, { user })).status,
+        400,
+        changed,
+      )
+    }
     for (const limit of ['0', '101', 'ten', '1.5', '']) {
       t.match(await call('GET', `/api/agent/conversations?limit=${limit}`, { user }), {
         status: 400,
         body: { errors: [{ path: '/limit', in: 'query' }] },
       })
+    }
+  })
+
+  t.test('take no cursor that was made up, though it fits the list in every other way', async (t) => {
+    const { id } = (await call('POST', '/api/agent/conversations', { body: {} })).body
+    const lists: Array<{ path: string; filters: unknown; key: string[]; wrong: string[][] }> = [
+      {
+        path: '/api/agent/conversations',
+        filters: 'conversations',
+        key: ['2026-01-01T00:00:00.000Z', UNKNOWN],
+        wrong: [
+          [],
+          ['yesterday', UNKNOWN],
+          ['2026-02-31T00:00:00.000Z', UNKNOWN],
+          ['+275760-09-13T00:00:00.000Z', UNKNOWN],
+          ['-271821-04-20T00:00:00.000Z', UNKNOWN],
+          ['2026-01-01T00:00:00.000Z', 'x'],
+          ['2026-01-01T00:00:00.000Z'],
+          ['2026-01-01T00:00:00.000Z', UNKNOWN, UNKNOWN],
+        ],
+      },
+      {
+        path: `/api/agent/conversations/${id}/messages`,
+        filters: ['messages', id],
+        key: ['1', '2'],
+        wrong: [['1'], ['1', 'x'], ['1', '2147483648'], ['1e9', '0'], ['-1', '0'], ['NaN', '0'], ['', '']],
+      },
+      { path: '/api/agent/chat', filters: {}, key: [UNKNOWN], wrong: [['1'], [`${UNKNOWN}0`], ['\0'], []] },
+    ]
+    for (const { path, filters, key, wrong } of lists) {
+      const list = (own: string[]) => call('GET', `${path}?cursor=${encodeCursor(own, filters)}`)
+      t.equal((await list(key)).status, 200, path)
+      for (const own of wrong)
+        t.match(await list(own), { status: 400, body: { code: 'invalid_cursor' } }, `${path} ${own}`)
     }
   })
 

@@ -10,6 +10,9 @@ import { ref } from '../../../../src/schemas/shared.ts'
 
 const commaSeparated = (item: string) => `^${item}(,${item})*$`
 
+/** A filter is the same however its values are ordered: a cursor goes by the filters. */
+const setOf = (text: string) => [...new Set(text.split(','))].sort()
+
 const list: FastifyPluginAsyncTypebox = async (app) => {
   app.get('/api/agent/chat', {
     config: { scope: 'agent:read', bucket: 'read' },
@@ -54,11 +57,12 @@ const list: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     handler: async (request) => {
-      const { status, runId, ...query } = request.query
+      const { conversationId, status, runId, ...query } = request.query
       return app.services.runs.list(request.caller, {
         ...query,
-        ...(status === undefined ? {} : { status: status.split(',') as PublicStatus[] }),
-        ...(runId === undefined ? {} : { runIds: runId.split(',') }),
+        ...(conversationId === undefined ? {} : { conversationId: conversationId.toLowerCase() }),
+        ...(status === undefined ? {} : { status: setOf(status) as PublicStatus[] }),
+        ...(runId === undefined ? {} : { runIds: setOf(runId) }),
       })
     },
   })
