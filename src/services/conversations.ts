@@ -1,8 +1,8 @@
 import { v7 as uuid } from 'uuid'
 import type { Caller } from '../caller.ts'
-import { problem } from '../errors.ts'
+import { type Problem, problem } from '../errors.ts'
 import type { ConversationRecord, MessageRecord } from '../stores/conversations.ts'
-import type { Metadata } from '../stores/schema.ts'
+import { MAX_METADATA_PAIRS, type Metadata } from '../stores/schema.ts'
 import type { Canceller } from './canceller.ts'
 import type { ServiceContext } from './context.ts'
 import { decodeCursor, type Page, pageOf } from './cursor.ts'
@@ -74,7 +74,9 @@ export function conversationService(
     },
 
     async patch(caller, id, patch) {
-      return view(existing(await conversations.patch(caller.userId, id, patch)))
+      const patched = await conversations.patch(caller.userId, id, patch)
+      if (patched === 'too_many_pairs') throw tooManyPairs()
+      return view(existing(patched))
     },
 
     async remove(caller, id) {
@@ -103,6 +105,15 @@ export function conversationService(
 function existing<T>(found: T | undefined): T {
   if (found === undefined) throw problem('conversation_not_found')
   return found
+}
+
+/** In the words of the schema, which knows only the pairs of the request. */
+function tooManyPairs(): Problem {
+  const message = `must have at most ${MAX_METADATA_PAIRS} fields, together with those that it has`
+  return problem('invalid_request', {
+    detail: `\`metadata\` ${message}.`,
+    members: { errors: [{ path: '/metadata', message }] },
+  })
 }
 
 function view({ createdAt, updatedAt, lastActivityAt, ...rest }: ConversationRecord): ConversationView {

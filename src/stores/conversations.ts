@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import type { TurnMessage } from '../agent/turn.ts'
 import type { Database } from './database.ts'
-import type { Metadata } from './schema.ts'
+import { MAX_METADATA_PAIRS, type Metadata } from './schema.ts'
 
 export interface ConversationRecord {
   id: string
@@ -78,27 +78,37 @@ export function conversationStore(database: Database) {
       return rows
     },
 
-    /** JSON merge patch (RFC 7396): a metadata value of null removes its key, `metadata: null` all of them. */
+    /**
+     * JSON merge patch (RFC 7396): a metadata value of null removes its key, `metadata: null` all of them. The
+     * pairs are counted on the locked row: patches that arrive together cannot exceed the limit either.
+     */
     async patch(
       userId: string,
       id: string,
       patch: { title?: string; metadata?: Record<string, string | null> | null },
-    ): Promise<ConversationRecord | undefined> {
+    ): Promise<ConversationRecord | 'too_many_pairs' | undefined> {
       const { rows } = await database.run((db) =>
-        sql<ConversationRecord>`
-          with c as (
+        sql<ConversationRecord | { id: null }>`
+          with before as (
+            select id, case
+              when ${patch.metadata === undefined} then null
+              when ${patch.metadata === null} then '{}'::jsonb
+              else jsonb_strip_nulls(metadata || ${JSON.stringify(patch.metadata ?? {})}::jsonb) end as merged
+            from conversations where id = ${id} and user_id = ${userId}
+            for update),
+          c as (
             update conversations set
               title = coalesce(${patch.title ?? null}, title),
-              metadata = case
-                when ${patch.metadata === undefined} then metadata
-                when ${patch.metadata === null} then '{}'::jsonb
-                else jsonb_strip_nulls(metadata || ${JSON.stringify(patch.metadata ?? {})}::jsonb) end,
+              metadata = coalesce(before.merged, metadata),
               updated_at = now()
-            where id = ${id} and user_id = ${userId}
-            returning *)
-          select ${CONVERSATION} from c`.execute(db),
+            from before
+            where conversations.id = before.id
+              and (select count(*) from jsonb_object_keys(before.merged)) <= ${MAX_METADATA_PAIRS}
+            returning conversations.*)
+          select ${CONVERSATION} from before left join c on true`.execute(db),
       )
-      return rows[0]
+      const [row] = rows
+      return row?.id === null ? 'too_many_pairs' : row
     },
 
     /**

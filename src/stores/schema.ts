@@ -3,6 +3,9 @@ import type { TurnMessage, TurnUsage } from '../agent/turn.ts'
 import type { PublicStatus } from '../engine/run-status.ts'
 
 export type Metadata = Record<string, string>
+/** Most pairs that a run or a conversation may carry. */
+export const MAX_METADATA_PAIRS = 16
+
 type Timestamp = ColumnType<Date, Date | string | undefined, Date | string>
 type Json<T> = JSONColumnType<T & object, string, string>
 

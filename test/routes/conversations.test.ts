@@ -42,6 +42,27 @@ t.test('conversations', async (t) => {
     }
   })
 
+  t.test('carry 16 pairs of metadata at most, however many patches bring them', async (t) => {
+    const pairs = (from: number, to: number) =>
+      Object.fromEntries(Array.from({ length: to - from }, (_, i) => [`k${from + i}`, 'v']))
+    const { id } = (await call('POST', '/api/agent/conversations', { body: { metadata: pairs(0, 10) } })).body
+    const patch = (body: object) => call('PATCH', `/api/agent/conversations/${id}`, { body })
+    const refused = await patch({ title: 'Not this one', metadata: pairs(10, 17) })
+    t.match(refused, { status: 400, body: { code: 'invalid_request', errors: [{ path: '/metadata' }] } })
+    const conversation = await call('GET', `/api/agent/conversations/${id}`)
+    t.same(conversation.body.metadata, pairs(0, 10))
+    t.not(conversation.body.title, 'Not this one', 'nothing of it was done')
+
+    // Each of them fits alone.
+    const answers = await Promise.all(
+      [10, 16, 22, 28].map((from) => patch({ metadata: pairs(from, from + 6) })),
+    )
+    t.same(answers.map(({ status }) => status).sort(), [200, 400, 400, 400])
+    t.equal((await patch({ metadata: { k0: null, other: 'v' } })).status, 200, 'one goes, one comes')
+    t.equal((await patch({ title: 'Full' })).body.title, 'Full')
+    t.same((await patch({ metadata: null })).body.metadata, {})
+  })
+
   t.test('refuse bad titles, metadata and unknown fields with every fault', async (t) => {
     const long = await call('POST', '/api/agent/conversations', {
       body: { title: 'x'.repeat(201), metadata: { a: 1 }, colour: 'red' },
