@@ -82,7 +82,7 @@ export function loadConfig(environment: Record<string, string | undefined>): Con
       .filter(([, value]) => value !== undefined && value !== ''),
   )
   const converted = Value.Default(Settings, given) as Settings
-  const faults = [...schemaFaults(converted), ...relationFaults(converted)]
+  const faults = [...schemaFaults(converted), ...addressFaults(converted), ...relationFaults(converted)]
   if (faults.length > 0) throw new ConfigError(faults)
   return deepFreeze(toConfig(converted))
 }
@@ -102,12 +102,23 @@ function schemaFaults(settings: Settings): string[] {
     const choices = Array.isArray(schema.anyOf)
       ? `must be one of ${schema.anyOf.map((one: { const: string }) => one.const).join(', ')}`
       : undefined
-    const form = schema.pattern
-      ? `must be an address like ${schema.pattern.replace(/[\^$]/g, '')}`
-      : undefined
-    if (!seen.has(name)) seen.set(name, `${name}: ${choices ?? form ?? message.toLowerCase()}`)
+    if (!seen.has(name)) seen.set(name, `${name}: ${choices ?? message.toLowerCase()}`)
   }
   return [...seen.values()]
+}
+
+/** A value is an address of one of the setting's schemes, and one that can be dialled: ports end at 65535. */
+function addressFaults(settings: Settings): string[] {
+  return Object.entries<TSchema & { schemes?: string[] }>(Settings.properties).flatMap(
+    ([name, { schemes }]) => {
+      const value = settings[name as keyof Settings]
+      if (schemes === undefined || typeof value !== 'string') return []
+      const isAddress = schemes.some((scheme) => value.startsWith(`${scheme}://`))
+      if (isAddress && !/\s/.test(value) && URL.canParse(value)) return []
+      const beginnings = schemes.map((scheme) => `${scheme}://`).join(' or ')
+      return [`${name}: must be a well-formed address that begins with ${beginnings}`]
+    },
+  )
 }
 
 /** Rules between variables: contract §1 (keys) and §9 (production). */
@@ -140,6 +151,9 @@ function relationFaults(settings: Settings): string[] {
   }
   if (settings.AGENT_MODEL !== undefined && settings.AGENT_MODEL_BASE_URL === undefined) {
     need('AGENT_MODEL_API_KEY', 'is required with AGENT_MODEL, unless AGENT_MODEL_BASE_URL needs none')
+  }
+  if (/^prod/i.test(settings.NODE_ENV ?? '') && settings.NODE_ENV !== 'production') {
+    faults.push('NODE_ENV: production is written "production"; anything else would run on embedded defaults')
   }
   if (settings.NODE_ENV === 'production') {
     need('DATABASE_URL', 'is required with NODE_ENV=production')

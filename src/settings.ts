@@ -5,17 +5,18 @@ const integer = (description: string, minimum: number, maximum: number, fallback
 const text = (description: string, fallback?: string) =>
   Type.String({ description, minLength: 1, ...(fallback === undefined ? {} : { default: fallback }) })
 const flag = (description: string) => Type.Boolean({ description, default: false })
-const url = (description: string, schemes: string, fallback?: string) =>
-  Type.String({
-    description,
-    pattern: `^(${schemes})://[^\\s]+$`,
-    ...(fallback === undefined ? {} : { default: fallback }),
-  })
+const url = (description: string, schemes: string[], fallback?: string) =>
+  Type.String({ description, schemes, ...(fallback === undefined ? {} : { default: fallback }) })
+const HTTP = ['https', 'http']
 const optional = Type.Optional
 
 /** Every variable of the environment that the service reads. Unknown variables are none of its business. */
 export const Settings = Type.Object({
-  NODE_ENV: optional(text('`production` refuses embedded defaults: what is missing stops the start')),
+  NODE_ENV: optional(
+    text(
+      '`production` refuses embedded defaults: what is missing stops the start. Other spellings of it are faults',
+    ),
+  ),
   PORT: integer('Port of the API; 0 picks a free one', 0, 65535, 3000),
   HOST: text('Address to listen on; the image sets 0.0.0.0', '127.0.0.1'),
   LOG_LEVEL: Type.Union(
@@ -23,10 +24,10 @@ export const Settings = Type.Object({
     { description: 'Least level that is logged', default: 'info' },
   ),
   LOG_CONTENT: flag('Log the texts of messages too'),
-  DATABASE_URL: optional(url('Postgres 14 or newer; embedded when unset', 'postgres|postgresql')),
+  DATABASE_URL: optional(url('Postgres 14 or newer; embedded when unset', ['postgres', 'postgresql'])),
   DATABASE_POOL_MAX: integer('Connections of one instance', 2, 200, 10),
   TRIGGER_SECRET_KEY: optional(text('Secret key of the Trigger.dev environment; local engine when unset')),
-  TRIGGER_API_URL: url('Address of Trigger.dev', 'https?', 'https://api.trigger.dev'),
+  TRIGGER_API_URL: url('Address of Trigger.dev', HTTP, 'https://api.trigger.dev'),
   TRIGGER_LARGE_PAYLOADS: flag(
     'The Trigger.dev server has an object store: messages over 120 KiB are accepted',
   ),
@@ -37,11 +38,11 @@ export const Settings = Type.Object({
     1200,
   ),
   AUTH_JWT_SECRET: optional(text('HS256 secrets of at least 32 bytes, comma-separated to rotate')),
-  AUTH_JWKS_URL: optional(url('Key set for RS256, ES256 and EdDSA tokens', 'https?')),
+  AUTH_JWKS_URL: optional(url('Key set for RS256, ES256 and EdDSA tokens', HTTP)),
   AUTH_ISSUER: optional(text('Required `iss` of every token')),
   AUTH_AUDIENCE: optional(text('Required `aud` of every token')),
   AUTH_FAILURE_MAX: integer('Bad tokens per address and minute before 429', 1, 1_000_000, 100),
-  REDIS_URL: optional(url('Shares the rate limits between instances', 'rediss?')),
+  REDIS_URL: optional(url('Shares the rate limits between instances', ['redis', 'rediss'])),
   RATE_LIMIT_START_MAX: integer('Starts per user and window', 1, 1_000_000, 30),
   RATE_LIMIT_READ_MAX: integer('Reads per user and window', 1, 1_000_000, 600),
   RATE_LIMIT_ACTOR_MAX: optional(
@@ -51,7 +52,7 @@ export const Settings = Type.Object({
   TRUST_PROXY: optional(text('`true`, a number of hops, or addresses whose X-Forwarded-For is believed')),
   CORS_ORIGINS: optional(text('Origins that browsers may call from, comma-separated; off when unset')),
   METRICS_PORT: optional(integer('Port of the Prometheus metrics; off when unset', 0, 65535)),
-  OTEL_EXPORTER_OTLP_ENDPOINT: optional(url('Where traces go by OTLP over HTTP; off when unset', 'https?')),
+  OTEL_EXPORTER_OTLP_ENDPOINT: optional(url('Where traces go by OTLP over HTTP; off when unset', HTTP)),
   OTEL_EXPORTER_OTLP_HEADERS: optional(
     text('Headers for the collector of traces, `name=value` pairs, comma-separated'),
   ),
@@ -69,7 +70,7 @@ export const Settings = Type.Object({
   LOCAL_DATA_DIR: text('Folder of the embedded database and secrets', '.data'),
   AGENT_MODEL: optional(text("Model of the agent; the offline model when unset (worker's setting)")),
   AGENT_MODEL_API_KEY: optional(text("Key of the model's provider (worker's setting)")),
-  AGENT_MODEL_BASE_URL: optional(url('OpenAI-compatible endpoint of the provider (worker)', 'https?')),
+  AGENT_MODEL_BASE_URL: optional(url('OpenAI-compatible endpoint of the provider (worker)', HTTP)),
   AGENT_OFFLINE_WORD_MS: integer('Milliseconds per word of the offline model (worker)', 0, 10_000, 15),
 })
 

@@ -117,6 +117,33 @@ test('every fault is named at once, and no value is shown', async (t) => {
   )
 })
 
+test('an address that nobody could dial is a fault in plain words', async (t) => {
+  for (const [name, beginnings, values] of [
+    [
+      'DATABASE_URL',
+      'postgres:// or postgresql://',
+      ['postgres://u:p@h:99999/x', 'mysql://h/x', 'postgres:x'],
+    ],
+    ['REDIS_URL', 'redis:// or rediss://', ['redis://h:99999', 'h:6379', 'redis://a b']],
+    ['TRIGGER_API_URL', 'https:// or http://', ['http://[', 'http://', 'api.trigger.dev', 'https://a b']],
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', 'https:// or http://', ['http://x:99999', 'grpc://x']],
+    ['AGENT_MODEL_BASE_URL', 'https:// or http://', ['http://x:99999']],
+  ] as const) {
+    const fault = `${name}: must be a well-formed address that begins with ${beginnings}`
+    for (const value of values) t.same(faultsOf({ [name]: value }), [fault], value)
+  }
+  t.match(faultsOf({ AUTH_JWKS_URL: 'http://x:99999', AUTH_ISSUER: 'i', AUTH_AUDIENCE: 'a' }), [
+    /^AUTH_JWKS_URL: must be a well-formed address/,
+  ])
+  for (const DATABASE_URL of [
+    'postgres:///agent?host=/var/run/postgresql',
+    'postgresql://agent:p%40ss@[::1]:5432/agent?sslmode=require',
+  ]) {
+    t.same(faultsOf({ DATABASE_URL }), [], DATABASE_URL)
+  }
+  t.same(faultsOf({ REDIS_URL: 'rediss://:secret@cache:6380/1' }), [])
+})
+
 test('numbers have sensible bounds', async (t) => {
   for (const [name, values] of Object.entries({
     PORT: ['-1', '65536', '80.5', 'http', '0x50', 'Infinity'],
@@ -146,6 +173,13 @@ test('production supplies nothing by itself', async (t) => {
     'AUTH_JWT_SECRET or AUTH_JWKS_URL: one is required with NODE_ENV=production',
   ])
   t.same(faultsOf({ NODE_ENV: 'test' }), [])
+  for (const NODE_ENV of ['Production', 'PRODUCTION', 'prod']) {
+    t.match(
+      faultsOf({ ...PRODUCTION, NODE_ENV }),
+      [/^NODE_ENV: production is written "production"/],
+      NODE_ENV,
+    )
+  }
 })
 
 test("a model needs a key, unless a server of one's own is named", async (t) => {
