@@ -27,7 +27,7 @@ export function schemaCheck(
       return undefined
     })
     if (schema === undefined) return false
-    if (schema.state !== 'current') throw new StartError(explain(schema))
+    if (schema.state !== 'current') throw schemaError(schema)
     known = true
     return true
   }
@@ -46,9 +46,12 @@ export function schemaCheck(
   }
 }
 
-function explain({ state, migrations }: Exclude<SchemaState, { state: 'current' }>): string {
+/** Says what to do about a schema of another version. */
+export function schemaError({ state, migrations }: Exclude<SchemaState, { state: 'current' }>): StartError {
   const names = migrations.join(', ')
-  return state === 'behind'
-    ? `The database lacks migrations (${names}). Run: npm run migrate`
-    : `The database has migrations that this version does not know (${names}). Deploy the newer version.`
+  return new StartError(
+    state === 'behind'
+      ? `The database lacks migrations (${names}). Run: npm run migrate`
+      : `The database has migrations that this version does not know (${names}). Deploy the newer version.`,
+  )
 }

@@ -1,11 +1,12 @@
 import { constants } from 'node:fs'
 import { access, mkdir, realpath } from 'node:fs/promises'
 import { resolve } from 'node:path'
+import { StartError } from '../lifecycle/start-error.ts'
 
 /**
  * Creates the folder in which the embedded defaults keep their data, and answers its real path.
  *
- * @throws an Error that names LOCAL_DATA_DIR when the folder cannot be created or written.
+ * @throws StartError that names LOCAL_DATA_DIR when the folder cannot be created or written.
  */
 export async function prepareDataDir(path: string): Promise<string> {
   try {
@@ -14,7 +15,7 @@ export async function prepareDataDir(path: string): Promise<string> {
     await access(path, constants.R_OK | constants.W_OK | constants.X_OK)
     return await realpath(path)
   } catch (error) {
-    throw new Error(
+    throw new StartError(
       `The data folder ${resolve(path)} cannot be used (${reason(error)}). ` +
         'Set LOCAL_DATA_DIR to a folder that this user may write.',
       { cause: error },

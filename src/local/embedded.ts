@@ -1,6 +1,7 @@
 import path from 'node:path'
 import type { AppConfig, Config } from '../config.ts'
-import { migrate } from '../stores/migrations.ts'
+import { schemaError } from '../lifecycle/schema-check.ts'
+import { migrate, schemaState } from '../stores/migrations.ts'
 import type { EngineLog } from './engine/log.ts'
 import type { Log } from './postgres/log.ts'
 
@@ -65,7 +66,9 @@ export async function startEmbedded(
     const { startPostgres } = await import('./postgres.ts')
     const postgres = await startPostgres({ dataDir: config.localDataDir, log })
     stops.push(() => postgres.stop())
-    await migrate(postgres.url)
+    const schema = await schemaState(postgres.url)
+    if (schema.state === 'ahead') throw schemaError(schema)
+    if (schema.state === 'behind') await migrate(postgres.url)
     parts.push({ name: 'embedded Postgres', where: `data in ${path.resolve(config.localDataDir)}` })
     return postgres.url
   }

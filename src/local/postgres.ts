@@ -28,7 +28,7 @@ type Options = {
 /**
  * Starts a real Postgres of this machine's own, on a data folder that only one process at a time may use.
  *
- * @throws an Error whose message says what to do: folder in use or not writable, no Postgres to be found
+ * @throws StartError whose message says what to do: folder in use or not writable, no Postgres to be found
  */
 export async function startPostgres({ dataDir, log, ephemeral = false }: Options): Promise<LocalPostgres> {
   const home = await findHome(dataDir)

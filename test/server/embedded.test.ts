@@ -4,7 +4,9 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { test } from 'tap'
+import { startPostgres } from '../../src/local/postgres.ts'
 import { ask, say } from '../support/ask.ts'
+import { administer } from '../support/postgres.ts'
 import { processesWith, type Running, startProcess } from '../support/process.ts'
 import { SECRET } from '../support/service.ts'
 import { temporaryFolder } from '../support/temporary.ts'
@@ -12,6 +14,7 @@ import { temporaryFolder } from '../support/temporary.ts'
 const SERVER = [process.execPath, 'src/server.ts']
 /** A user of every system that owns nothing. */
 const NOBODY = 65_534
+const STACK = /\bat .*[:/]\S+:\d+:\d+/
 
 /** Creating a database takes seconds: these tests use one folder, one after the other. */
 const folder = await temporaryFolder(t)
@@ -77,6 +80,23 @@ test('a second signal ends at once, and takes embedded parts along', async (t) =
   t.pass('Postgres and the children went too')
 })
 
+test('a second service on the same data folder says so and stops, and the first goes on', async (t) => {
+  const data = join(folder, 'own')
+  const environment = { PORT: '0', LOCAL_DATA_DIR: data, AUTH_JWT_SECRET: SECRET }
+  const first = startProcess(t, SERVER, { environment })
+  const [, url = ''] = await first.line(/agent-chat-service {2}(\S+)/)
+  const second = startProcess(t, SERVER, { environment })
+  t.equal((await second.ended).code, 1)
+  t.match(
+    second.output(),
+    new RegExp(`${data} is in use by another instance of this service \\(process ${first.child.pid}\\)`),
+  )
+  t.notMatch(second.output(), STACK)
+  t.equal((await ask(url, '/livez')).status, 200)
+  first.signal('SIGTERM')
+  t.equal((await first.ended).code, 0)
+})
+
 test('a port that is taken is a sentence, and what had started is stopped', async (t) => {
   const taken = createServer().listen(0, '127.0.0.1')
   await once(taken, 'listening')
@@ -92,6 +112,26 @@ test('a port that is taken is a sentence, and what had started is stopped', asyn
     service.output(),
     new RegExp(`Cannot listen: port ${port} on 127\\.0\\.0\\.1 is taken by another process\\. Set PORT`),
   )
-  t.notMatch(service.output(), /at .*\(node:/, 'no stack')
+  t.notMatch(service.output(), STACK)
   t.strictSame(processesWith(data), [])
+})
+
+// The last one: the folder is of no use to this version any more.
+test('a data folder that a newer version has used is a sentence', async (t) => {
+  const data = join(folder, 'own')
+  const postgres = await startPostgres({ dataDir: data, log: { info() {}, warn() {}, error() {} } })
+  t.teardown(() => postgres.stop())
+  const migrations = `kysely_migration (name, timestamp) values ('9999_newer', '2099-01-01T00:00:00.000Z')`
+  await administer(postgres.url, `insert into ${migrations}`)
+  await postgres.stop()
+  const service = startProcess(t, SERVER, {
+    environment: { PORT: '0', LOCAL_DATA_DIR: data, AUTH_JWT_SECRET: SECRET },
+  })
+  t.equal((await service.ended).code, 1)
+  t.match(
+    service.output(),
+    /The database has migrations that this version does not know \(9999_newer\)\. Deploy/,
+  )
+  t.notMatch(service.output(), STACK)
+  t.strictSame(processesWith(data), [], 'what had started is stopped')
 })

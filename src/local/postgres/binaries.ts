@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { readdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
+import { StartError } from '../../lifecycle/start-error.ts'
 import { reason } from '../data-dir.ts'
 import type { Account } from './account.ts'
 import { embeddedCopy, embeddedInPlace } from './embedded.ts'
@@ -18,7 +19,7 @@ export const bareEnvironment = { PATH: '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' }
  * The first Postgres that runs on this machine: the embedded package, the one on the PATH, Debian's.
  *
  * @param wanted the major version that wrote the cluster, when there is one
- * @throws an Error that lists what was tried and points to DATABASE_URL
+ * @throws StartError that lists what was tried and points to DATABASE_URL
  */
 export async function findBinaries(account: Account, wanted: number | undefined): Promise<Binaries> {
   const failures: string[] = []
@@ -33,7 +34,7 @@ export async function findBinaries(account: Account, wanted: number | undefined)
       failures.push(`${name}: ${reason(error).split('\n')[0]}`)
     }
   }
-  throw new Error(
+  throw new StartError(
     'No Postgres could be found to run here. Set DATABASE_URL to use one that is already running, ' +
       `or install Postgres. Tried:\n${failures.map((failure) => `  - ${failure}`).join('\n')}`,
   )

@@ -1,5 +1,6 @@
 import { chown, lstat, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { StartError } from '../../lifecycle/start-error.ts'
 import { prepareDataDir } from '../data-dir.ts'
 import { localSecret } from '../secret.ts'
 import { type Account, canEnter, serverAccount } from './account.ts'
@@ -37,7 +38,7 @@ export async function ownFolder(path: string): Promise<string> {
   const { uid, mode } = await lstat(path)
   const directory = (mode & 0o170000) === 0o040000
   if (!directory || uid !== process.getuid?.() || mode & 0o022) {
-    throw new Error(`${path} is not a folder of this user alone. Remove it, or set DATABASE_URL.`)
+    throw new StartError(`${path} is not a folder of this user alone. Remove it, or set DATABASE_URL.`)
   }
   return path
 }

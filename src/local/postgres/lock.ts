@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { StartError } from '../../lifecycle/start-error.ts'
 import { reason } from '../data-dir.ts'
 
 const sqliteBusy = 5
@@ -12,7 +13,7 @@ const sqliteBusy = 5
  * no stale lock to judge and no reused process id to be fooled by.
  *
  * @returns a function that gives the folder free
- * @throws an Error that names the process that has it
+ * @throws StartError that names the process that has it
  */
 export async function lockFolder(folder: string): Promise<() => void> {
   const holder = join(folder, 'service.pid')
@@ -23,10 +24,10 @@ export async function lockFolder(folder: string): Promise<() => void> {
   } catch (error) {
     database?.close()
     if (!(error instanceof Error && 'errcode' in error && error.errcode === sqliteBusy)) {
-      throw new Error(`The lock in ${folder} cannot be taken (${reason(error)}).`, { cause: error })
+      throw new StartError(`The lock in ${folder} cannot be taken (${reason(error)}).`, { cause: error })
     }
     const pid = await readFile(holder, 'utf8').catch(() => 'unknown')
-    throw new Error(
+    throw new StartError(
       `The data folder ${folder} is in use by another instance of this service (process ${pid.trim()}). ` +
         'Stop that one first, or give this one a folder of its own with LOCAL_DATA_DIR.',
     )
