@@ -117,6 +117,39 @@ test('a route may decide late what it costs', async (t) => {
   t.match(replay.headers.ratelimit, /^"read";r=599;/)
 })
 
+test('what is refused before its route can say what it costs is a read', async (t) => {
+  const app = limitedApp(t, { startMax: 1, readMax: 4 })
+  const start = (payload: string, type = 'application/json') =>
+    app.inject({
+      method: 'POST',
+      url: '/api/agent/chat',
+      headers: { ...bearer(), 'content-type': type },
+      payload,
+    })
+  const refusals = [
+    await start('{}'),
+    await start('{'),
+    await start('message=hi', 'text/plain'),
+    await start(JSON.stringify({ message: '😀'.repeat(50_000) })),
+  ]
+  t.same(
+    refusals.map((answer) => [
+      answer.json().code,
+      answer.headers['ratelimit-policy'],
+      answer.headers.ratelimit,
+    ]),
+    ['invalid_request', 'malformed_json', 'unsupported_media_type', 'engine_payload_too_large'].map(
+      (code, count) => [code, '"read";q=4;w=60', `"read";r=${3 - count};t=60`],
+    ),
+  )
+  const limited = await start('{}')
+  t.match(limited.json(), { code: 'rate_limited', retryAfter: Number }, 'in the place of the refusal')
+  t.match(limited.headers, { 'retry-after': String, ratelimit: /^"read";r=0;/ })
+  const accepted = await start(JSON.stringify({ message: 'hello' }))
+  t.match(accepted.headers.ratelimit, /^"start";r=0;/, 'no start was spent')
+  t.equal((await start(JSON.stringify({ message: 'hello' }))).statusCode, 429)
+})
+
 test('refusals that come before the caller is known cost nothing', async (t) => {
   const app = limitedApp(t, { startMax: 1 })
   for (let i = 0; i < 3; i++) {
