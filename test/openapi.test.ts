@@ -1,7 +1,10 @@
 import { readFile } from 'node:fs/promises'
+import { Ajv2020 } from 'ajv/dist/2020.js'
+import addFormats from 'ajv-formats'
 import t, { test } from 'tap'
 import { isLocal } from '../src/auth/docs-token.ts'
 import { generate } from '../src/openapi.ts'
+import { RUN_STATUSES } from '../src/schemas/run.ts'
 import { testApp } from './support/app.ts'
 import { SECRET } from './support/tokens.ts'
 
@@ -10,7 +13,13 @@ type Operation = {
   summary?: string
   tags?: string[]
   security?: Record<string, string[]>[]
-  responses: Record<string, { description: string; content?: Record<string, { schema: unknown }> }>
+  responses: Record<
+    string,
+    {
+      description: string
+      content?: Record<string, { schema: unknown; examples?: Record<string, { value: { status: string } }> }>
+    }
+  >
 }
 type Document = { openapi: string; paths: Record<string, Record<string, Operation>>; components: object }
 
@@ -55,6 +64,32 @@ test('every reference leads somewhere', async (t) => {
       .reduce<unknown>((value, key) => (value as Record<string, unknown>)?.[key], document)
     t.ok(target, path)
   }
+})
+
+test('a poll has an example of every status, and all examples fit their schemas', async (t) => {
+  const ajv = addFormats.default(new Ajv2020({ strict: false, allErrors: true }))
+  ajv.addSchema(document, 'description')
+  const pointer = (key: string) => encodeURIComponent(key.replaceAll('~', '~0').replaceAll('/', '~1'))
+  let seen = 0
+  for (const [path, methods] of Object.entries(document.paths)) {
+    for (const [method, { responses }] of Object.entries(methods)) {
+      for (const [status, { content = {} }] of Object.entries(responses)) {
+        for (const [type, { examples = {} }] of Object.entries(content)) {
+          const place = ['paths', path, method, 'responses', status, 'content', type, 'schema']
+          for (const [name, { value }] of Object.entries(examples)) {
+            const validate = ajv.compile({ $ref: `description#/${place.map(pointer).join('/')}` })
+            t.ok(validate(value), `${method} ${path} ${status} ${name}: ${ajv.errorsText(validate.errors)}`)
+            seen++
+          }
+        }
+      }
+    }
+  }
+  const { examples = {} } =
+    document.paths['/api/agent/chat/{runId}']?.get?.responses['200']?.content?.['application/json'] ?? {}
+  t.same(Object.keys(examples).sort(), [...RUN_STATUSES].sort())
+  for (const [status, { value }] of Object.entries(examples)) t.equal(value.status, status)
+  t.ok(seen >= RUN_STATUSES.length)
 })
 
 test('the service serves its own description', async (t) => {
