@@ -240,7 +240,11 @@ t.test('conversations', async (t) => {
       const answer = await call(method, path, patch === undefined ? {} : { body: patch })
       const { requestId, ...rest } = answer.body
       t.type(requestId, 'string')
-      return { status: answer.status, body: JSON.parse(JSON.stringify(rest).replaceAll(id, 'ID')) }
+      const headers = Object.fromEntries(answer.headers)
+      t.equal(headers['x-request-id'], requestId)
+      // What changes from one answer to the next, whatever it is about.
+      for (const name of ['x-request-id', 'ratelimit', 'date']) delete headers[name]
+      return { status: answer.status, headers, body: JSON.parse(JSON.stringify(rest).replaceAll(id, 'ID')) }
     }
     for (const [method, suffix, patch] of requests) {
       const foreign = await said(
@@ -253,19 +257,25 @@ t.test('conversations', async (t) => {
       t.equal(foreign.status, 404)
       t.same(foreign, unknown, `${method} …${suffix}`)
     }
+    // As long as the other, or `content-length` would tell them apart.
+    const unknownRun = `run_${'x'.repeat(body.runId.length - 4)}`
     for (const [method, suffix] of [
       ['GET', ''],
+      ['GET', '/stream'],
       ['POST', '/cancel'],
     ] as const) {
       const foreign = await said(method, `/api/agent/chat/${body.runId}${suffix}`, body.runId)
-      const unknown = await said(method, `/api/agent/chat/run_unknown${suffix}`, 'run_unknown')
+      const unknown = await said(method, `/api/agent/chat/${unknownRun}${suffix}`, unknownRun)
       t.equal(foreign.status, 404)
       t.same(foreign, unknown, `${method} run${suffix}`)
     }
-    const start403 = await start({ message: 'hi', conversationId: body.conversationId })
-    const startUnknown = await start({ message: 'hi', conversationId: UNKNOWN })
-    t.equal(start403.status, 404)
-    t.same({ ...start403.body, requestId: '' }, { ...startUnknown.body, requestId: '' })
+    for (const path of ['/api/agent/chat', '/api/agent/chat/sync']) {
+      const turn = (conversationId: string) =>
+        said('POST', path, conversationId, { message: 'hi', conversationId })
+      const foreign = await turn(body.conversationId)
+      t.equal(foreign.status, 404)
+      t.same(foreign, await turn(UNKNOWN), `POST ${path}`)
+    }
   })
 
   t.test(
