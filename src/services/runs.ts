@@ -18,11 +18,20 @@ export interface RunQuery {
   cursor?: string
 }
 
+/** How long a poll may wait for a change, and from which state on. */
+export interface LongPoll {
+  milliseconds: number
+  signal: AbortSignal
+  /** Whether the caller has seen the run like this; one that has not is answered at once. */
+  knows(run: RunView): boolean
+}
+
 export interface RunService {
-  /** One read. @throws Problem `run_not_found`, also for a foreign run */
-  poll(caller: Caller, runId: string): Promise<RunView>
-  /** Waits for the next change of an unfinished run, at most `milliseconds`, and reads it again. */
-  waitForChange(caller: Caller, runId: string, milliseconds: number, signal: AbortSignal): Promise<RunView>
+  /**
+   * One read; with `wait`, another one after the next change of an unfinished run, or when the time is up.
+   * @throws Problem `run_not_found`, also for a foreign run
+   */
+  poll(caller: Caller, runId: string, wait?: LongPoll): Promise<RunView>
   /**
    * Waits until the run has ended, at most `milliseconds`; less when the service drains.
    * @returns undefined when it goes on, or cannot be seen (the database is away): nothing is lost
@@ -51,16 +60,25 @@ export function runService({ stores }: ServiceContext, waiters: Waiters, cancell
     return run
   }
 
-  return {
-    async poll(caller, runId) {
-      return runView(await find(caller, runId))
-    },
+  /** Whoever nudges has seen something happen, which may be known already: then the wait goes on. */
+  async function changed(caller: Caller, seen: RunRecord, { milliseconds, signal }: LongPoll) {
+    const until = performance.now() + milliseconds
+    const version = versionOf(seen)
+    for (;;) {
+      await waiters.changed(seen.runId, version, until - performance.now(), signal)
+      const run = await find(caller, seen.runId)
+      const isOver = signal.aborted || waiters.released() || until - performance.now() < 1
+      if (isOver || versionOf(run) !== version) return run
+    }
+  }
 
-    async waitForChange(caller, runId, milliseconds, signal) {
+  return {
+    async poll(caller, runId, wait) {
       const run = await find(caller, runId)
-      if (isFinished(run.status)) return runView(run)
-      await waiters.changed(runId, versionOf(run), milliseconds, signal)
-      return runView(await find(caller, runId))
+      const view = await runView(run)
+      if (wait === undefined || isFinished(run.status) || !wait.knows(view)) return view
+      // From the state that was compared: a change since then is not slept over.
+      return runView(await changed(caller, run, wait))
     },
 
     async endWithin(caller, runId, milliseconds, signal) {

@@ -1,4 +1,4 @@
-import type { RunStore } from '../stores/runs.ts'
+import type { RunState, RunStore } from '../stores/runs.ts'
 
 export interface Waiters {
   /**
@@ -33,8 +33,8 @@ export function waiters(runs: RunStore): Waiters {
   async function look(): Promise<void> {
     const ids = [...new Set([...waiting].map((waiter) => waiter.runId))]
     if (ids.length === 0) return
-    const versions = await runs.versions(ids).catch(() => [])
-    const current = new Map(versions.map(({ runId, version }) => [runId, version]))
+    const states = await runs.states(ids).catch(() => [])
+    const current = new Map(states.map((run) => [run.runId, versionOf(run)]))
     for (const waiter of waiting) {
       const version = current.get(waiter.runId)
       if (version !== undefined && version !== waiter.version) waiter.done()
@@ -83,6 +83,6 @@ export function waiters(runs: RunStore): Waiters {
 }
 
 /** What a waiter compares: it changes with everything that a caller may wait for. */
-export function versionOf(run: { status: string; cancelRequestedAt: Date | null }): string {
-  return run.cancelRequestedAt === null ? run.status : `${run.status}/cancelling`
+export function versionOf({ status, cancelRequestedAt, ahead }: RunState): string {
+  return JSON.stringify([status, cancelRequestedAt !== null, ahead])
 }

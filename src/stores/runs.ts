@@ -28,11 +28,12 @@ export interface RunRecord {
 
 export type RunSummaryRecord = Omit<RunRecord, 'input' | 'output' | 'frameCount' | 'truncated' | 'ahead'>
 
+/** What of a run may change while it is unfinished. */
+export type RunState = Pick<RunRecord, 'status' | 'cancelRequestedAt' | 'ahead'>
+
 /** What a run's row says about its stream. */
-export interface RunProgress {
+export interface RunProgress extends RunState {
   turnId: string
-  status: PublicStatus
-  cancelRequestedAt: Date | null
   /** Records that the stream holds, once the run is over; null when nobody could count them. */
   frameCount: number | null
   error: string | null
@@ -54,14 +55,16 @@ const SUMMARY = `id as "turnId", run_id as "runId", status, conversation_id as "
 
 const VISIBLE = `status not in ('dispatching', 'abandoned') and deleted_at is null`
 
-/** A poll is this one read by a unique key; the subquery runs for queued ones only. */
+/** Runs for queued ones only, on the index of a conversation's unfinished runs. */
+const AHEAD = `case when status = 'queued' and conversation_id is not null then (
+    select coalesce(array_agg(coalesce(a.run_id, '') order by a.position), '{}') from runs a
+    where a.conversation_id = runs.conversation_id and a.position < runs.position
+      and a.status in ('dispatching', 'queued', 'running')
+  ) end as ahead`
+
+/** A poll is this one read by a unique key. */
 const POLL = `
-  select ${SUMMARY}, input, output, frame_count as "frameCount", truncated,
-    case when status = 'queued' and conversation_id is not null then (
-      select coalesce(array_agg(coalesce(a.run_id, '') order by a.position), '{}') from runs a
-      where a.conversation_id = runs.conversation_id and a.position < runs.position
-        and a.status in ('dispatching', 'queued', 'running')
-    ) end as ahead
+  select ${SUMMARY}, input, output, frame_count as "frameCount", truncated, ${AHEAD}
   from runs where run_id = any($1) and user_id = $2 and ${VISIBLE}`
 
 /** Reads of runs. The caller's user is part of every query; what is not theirs does not exist. */
@@ -73,13 +76,13 @@ export function runStore(database: Database) {
     },
 
     /**
-     * The versions of many runs at once, for everyone who waits on this instance. Ownership was checked when
-     * the wait began.
+     * The states of many runs at once, for everyone who waits on this instance. Ownership was checked when the
+     * wait began.
      */
-    async versions(runIds: string[]): Promise<Array<{ runId: string; version: string }>> {
+    async states(runIds: string[]): Promise<Array<RunState & { runId: string }>> {
       return database.named(
-        'versions',
-        `select run_id as "runId", status || case when cancel_requested_at is null then '' else '/cancelling' end as version
+        'states',
+        `select run_id as "runId", status, cancel_requested_at as "cancelRequestedAt", ${AHEAD}
         from runs where run_id = any($1)`,
         [runIds],
       )
@@ -90,7 +93,7 @@ export function runStore(database: Database) {
       const [row] = await database.named<RunProgress>(
         'progress',
         `select id as "turnId", case when status in ('dispatching', 'abandoned') then 'queued' else status end as status,
-           cancel_requested_at as "cancelRequestedAt", frame_count as "frameCount", error
+           cancel_requested_at as "cancelRequestedAt", frame_count as "frameCount", error, ${AHEAD}
          from runs where run_id = $1`,
         [runId],
       )

@@ -36,6 +36,7 @@ function scripted(script: Read[], settings: Partial<StreamSettings> = {}) {
     turnId: 'turn',
     status: 'running',
     cancelRequestedAt: null,
+    ahead: null,
     frameCount: null,
     error: null,
   }

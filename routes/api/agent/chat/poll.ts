@@ -6,6 +6,7 @@ import { RunParams } from '../../../../src/schemas/ids.ts'
 import { problems } from '../../../../src/schemas/problem.ts'
 import { Run } from '../../../../src/schemas/run.ts'
 import { ref } from '../../../../src/schemas/shared.ts'
+import type { RunView } from '../../../../src/services/run-view.ts'
 
 const MAX_WAIT_SECONDS = 30
 
@@ -56,13 +57,14 @@ const poll: FastifyPluginAsyncTypebox = async (app) => {
     },
     handler: async (request, reply) => {
       const { caller, query, params } = request
-      const { runs } = app.services
-      let run = await runs.poll(caller, params.runId)
       // A caller who knows an older state hears of this one at once.
-      const knows = request.headers['if-none-match'] === undefined || matches(request, tagOf(run))
-      if (query.wait && knows) {
-        run = await runs.waitForChange(caller, params.runId, query.wait * 1000, request.signal)
-      }
+      const knows = (seen: RunView) =>
+        request.headers['if-none-match'] === undefined || matches(request, tagOf(seen))
+      const run = await app.services.runs.poll(
+        caller,
+        params.runId,
+        query.wait ? { milliseconds: query.wait * 1000, signal: request.signal, knows } : undefined,
+      )
       describeRun(reply, run)
       return matches(request, tagOf(run)) ? reply.code(304).send() : reply.send(run)
     },
