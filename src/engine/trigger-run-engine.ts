@@ -26,6 +26,8 @@ const ATTEMPT_MS = 4_000
 const FIRST_PAUSE_MS = 200
 /** For how long a call is repeated while nothing listens: a restart of the engine's front is bridged, no more. */
 const REFUSED_MS = 2_000
+/** For how long a cancel is repeated: its caller is told within 3 s, and the sweeper cancels later. */
+const CANCEL_REPEAT_MS = 2_000
 /** Silence after which the backend ends a stream; the reader decides by the run whether it was the end. */
 const STREAM_SILENCE_SECONDS = 60
 const PAGE = 100
@@ -33,6 +35,12 @@ const PING_MS = 15_000
 const NO_SDK_RETRY = { retry: { maxAttempts: 1 } }
 
 type Sdk = typeof import('@trigger.dev/sdk')
+
+interface Repetition {
+  onFailure?: (error: unknown) => void
+  /** Milliseconds after which a failure is final. */
+  repeatMs?: number
+}
 
 /**
  * Trigger.dev through its SDK, with what the SDK lacks: deadlines, bounded retries, one budget of calls and
@@ -50,16 +58,16 @@ export function triggerRunEngine(options: EngineOptions): RunEngine {
     return loaded.auth.withAuth({ accessToken: secretKey, baseURL: apiUrl }, () => work(loaded)) as Promise<T>
   }
 
-  /** Repeats until the deadline; no attempt starts after it. Rejects with the last failure. */
+  /** Repeats until the deadline, or for `repeatMs`; no attempt starts after it. Rejects with the last failure. */
   async function call<T>(
     name: string,
     kind: CallKind,
     deadlineMs: number,
     work: (sdk: Sdk) => Promise<T>,
-    onFailure?: (error: unknown) => void,
+    { onFailure, repeatMs = Number.POSITIVE_INFINITY }: Repetition = {},
   ): Promise<T> {
     const deadline = AbortSignal.timeout(deadlineMs)
-    const refusedUntil = performance.now() + REFUSED_MS
+    const calledAt = performance.now()
     for (let pause = FIRST_PAUSE_MS; ; pause *= 2) {
       const startedAt = performance.now()
       const told = (outcome: string) =>
@@ -78,8 +86,10 @@ export function triggerRunEngine(options: EngineOptions): RunEngine {
         onFailure?.(error)
         if (failure.status === undefined || failure.status >= 500) answeredAt = 0
         if (deadline.aborted || !isRetryable(failure)) throw error
-        if (failure.connectionRefused && performance.now() > refusedUntil) throw error
-        await sleep(pause, undefined, { signal: deadline }).catch(() => {
+        const repeatable = failure.connectionRefused ? Math.min(repeatMs, REFUSED_MS) : repeatMs
+        const left = calledAt + repeatable - performance.now()
+        if (left <= 0) throw error
+        await sleep(Math.min(pause, left), undefined, { signal: deadline }).catch(() => {
           throw error
         })
       }
@@ -146,9 +156,12 @@ export function triggerRunEngine(options: EngineOptions): RunEngine {
               NO_SDK_RETRY,
             )
           },
-          (error) => {
-            const failure = readFailure(error)
-            mayExist ||= sent && !failure.connectionRefused && isRetryable(failure) && failure.status !== 429
+          {
+            onFailure: (error) => {
+              const failure = readFailure(error)
+              mayExist ||=
+                sent && !failure.connectionRefused && isRetryable(failure) && failure.status !== 429
+            },
           },
         )
         return handle.id
@@ -186,7 +199,9 @@ export function triggerRunEngine(options: EngineOptions): RunEngine {
 
     async cancel(runId, kind = 'act') {
       try {
-        await call('cancel', kind, CALL_DEADLINE_MS, ({ runs }) => runs.cancel(runId, NO_SDK_RETRY))
+        await call('cancel', kind, CALL_DEADLINE_MS, ({ runs }) => runs.cancel(runId, NO_SDK_RETRY), {
+          repeatMs: CANCEL_REPEAT_MS,
+        })
       } catch (error) {
         // Unknown to the engine: there is nothing left to cancel.
         if (readFailure(error).status !== 404) throw unavailable(error)

@@ -25,7 +25,13 @@ const PLANS: Record<string, (value: number) => Plan> = {
   filter: () => ({ text: 'This answer was', finishReason: 'content-filter' }),
   'tool-stall': (seconds) => ({ calls: [{ toolName: 'sleep', input: { seconds: seconds || 3600 } }] }),
   'tool-big': (characters) => ({ calls: [{ toolName: 'filler', input: { characters } }] }),
-  loop: () => ({ calls: [{ toolName: 'calculate', input: { expression: '1 + 1' } }] }),
+  loop: (seconds) => ({
+    calls: [
+      seconds > 0
+        ? { toolName: 'sleep', input: { seconds } }
+        : { toolName: 'calculate', input: { expression: '1 + 1' } },
+    ],
+  }),
   'two-tools': () => ({
     calls: [
       { toolName: 'calculate', input: { expression: '17 * 23' } },
