@@ -2,6 +2,7 @@ import type { RunView } from '../services/run-view.ts'
 
 const runId = 'run_cmwrkineh0003z47dikyv7w07'
 const conversationId = '0198c5a2-7d3e-7b1a-9f00-3f2a1c4d5e6f'
+const messageId = '0198c5a2-7d3f-7c66-b0a4-91d7be20c355'
 const createdAt = '2026-11-23T09:16:00.275Z'
 const startedAt = '2026-11-23T09:16:00.442Z'
 const finishedAt = '2026-11-23T09:16:02.108Z'
@@ -22,6 +23,7 @@ export const RUN_EXAMPLES: Record<RunView['status'], { summary: string; value: R
       startedAt,
       finishedAt,
       usage: { inputTokens: 61, outputTokens: 24, totalTokens: 85 },
+      messageId,
       text: '17 * 23 = 391.',
       messages: [
         { role: 'user', content: [{ type: 'text', text: 'What is 17 * 23?' }] },
@@ -40,6 +42,7 @@ export const RUN_EXAMPLES: Record<RunView['status'], { summary: string; value: R
       error: 'The model provider is limiting requests at the moment.',
       errorCode: 'provider_rate_limited',
       retryable: true,
+      messageId,
       text: '17 * 23',
     },
   },
@@ -51,6 +54,7 @@ export const RUN_EXAMPLES: Record<RunView['status'], { summary: string; value: R
       startedAt,
       finishedAt,
       cancelRequestedAt: '2026-11-23T09:16:01.990Z',
+      messageId,
       text: 'Once upon a time',
     },
   },

@@ -66,6 +66,12 @@ export const Run = Type.Object(
         { description: 'Queued: its place in the conversation' },
       ),
     ),
+    messageId: Type.Optional(
+      Type.String({
+        description:
+          "Finished: the id of the answer's message, the same as in the stream and in the conversation; absent when nothing was said",
+      }),
+    ),
     text: Type.Optional(
       Type.String({ description: 'Completed: the answer. Failed, cancelled: what there was of it' }),
     ),

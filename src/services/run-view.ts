@@ -25,6 +25,7 @@ export interface RunSummaryView {
 /** The body of a poll (contract §4). */
 export interface RunView extends RunSummaryView {
   queue?: { position: number; ahead: string[] }
+  messageId?: string
   text?: string
   messages?: ModelMessage[]
   toolCalls?: ToolCallView[]
@@ -75,7 +76,7 @@ export async function runView(run: RunRecord): Promise<RunView> {
     case 'cancelled':
       return {
         ...summary,
-        text: run.output === null ? '' : textOf(run.output),
+        ...said(run),
         ...(run.truncated ? { truncated: true } : {}),
       }
   }
@@ -86,10 +87,16 @@ function failureView(errorCode: string, error: string | null) {
   return { error: error ?? failure.message, errorCode, retryable: failure.retryable }
 }
 
-async function answer({ input, output }: RunRecord) {
+/** The answer's message has one id: here, in the stream's `start` and in the conversation. */
+function said({ output }: RunRecord) {
+  return output === null ? { text: '' } : { messageId: output.id, text: textOf(output) }
+}
+
+async function answer(run: RunRecord) {
+  const { input, output } = run
   const messages = [input?.message, output].filter((message) => message !== null && message !== undefined)
   return {
-    text: output === null ? '' : textOf(output),
+    ...said(run),
     messages: await convertToModelMessages(messages.map(bare), { ignoreIncompleteToolCalls: true }),
     toolCalls: output === null ? [] : toolCallsOf(output),
   }

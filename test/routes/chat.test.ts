@@ -1,4 +1,5 @@
 import t from 'tap'
+import { openStream } from '../streams/sse.ts'
 import { startService, token } from '../support/service.ts'
 
 t.test('a turn', async (t) => {
@@ -195,6 +196,30 @@ t.test('a turn', async (t) => {
       status: 400,
       body: { errors: [{ path: '/colour', in: 'query' }] },
     })
+  })
+
+  t.test('has one message id in its stream, its poll and its conversation', async (t) => {
+    for (const [message, status] of [
+      ['What is 5 * 5?', 'completed'],
+      ['[[fail-after:3]]', 'failed'],
+      ['[[stall-after:3]]', 'cancelled'],
+    ]) {
+      const { body } = await start({ message })
+      const stream = await openStream(service, `/api/agent/chat/${body.runId}/stream`)
+      const first = await stream.until(({ chunk }) => chunk?.type === 'start')
+      if (status === 'cancelled') {
+        await stream.until(({ chunk }) => chunk?.type === 'text-delta')
+        await call('POST', `/api/agent/chat/${body.runId}/cancel`)
+      }
+      const run = (await service.ended(body.runId)).body
+      t.match(run, { status, messageId: first.chunk.messageId, text: /\w/ })
+      const said = await call('GET', `/api/agent/conversations/${body.conversationId}/messages`)
+      t.match(said.body.data[1], { id: run.messageId, role: 'assistant', runId: run.runId })
+    }
+    const { body } = await start({ message: '[[fail]]' })
+    const silent = (await service.ended(body.runId)).body
+    t.match(silent, { status: 'failed', text: '' })
+    t.notOk('messageId' in silent)
   })
 
   t.test('is cancelled while it runs, keeps its partial answer, and may be cancelled again', async (t) => {
