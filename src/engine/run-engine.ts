@@ -58,8 +58,11 @@ export interface RunEngine {
   get(runId: string, kind?: 'look' | 'sweep'): Promise<RunSnapshot | undefined>
   /** Idempotent; a finished run is left as it is. */
   cancel(runId: string, kind?: 'act' | 'sweep'): Promise<void>
-  /** The run's chunks, always from the start of the stream; ends by silence, not by the end of the run. */
-  chunks(runId: string, signal: AbortSignal): AsyncIterable<IndexedChunk>
+  /**
+   * The run's chunks, always from the start of the stream; ends by silence, not by the end of the run. Throws when
+   * the connection cannot be made or breaks. `onOpen`: the engine has begun to answer; what it has comes next.
+   */
+  chunks(runId: string, signal: AbortSignal, onOpen?: () => void): AsyncIterable<IndexedChunk>
   /** Every change of the runs with the tag, until `signal` aborts or the subscription breaks (then it throws). */
   changes(tag: string, signal: AbortSignal): AsyncIterable<RunSummary>
 }

@@ -208,11 +208,25 @@ export function triggerRunEngine(options: EngineOptions): RunEngine {
       }
     },
 
-    async *chunks(runId, signal) {
-      const stream = await lookUp('stream', 'look', ({ streams }) =>
-        streams.read<IndexedChunk>(runId, AGENT_STREAM, { signal, timeoutInSeconds: STREAM_SILENCE_SECONDS }),
-      )
-      for await (const chunk of untilAborted(stream, signal)) if (isIndexed(chunk)) yield chunk
+    async *chunks(runId, signal, onOpen) {
+      // What `streams.read()` is made of. That one never says that nothing answers: it tries for ever, and goes on
+      // after a break by the backend's ids.
+      const stream = await lookUp('stream', 'look', async () => {
+        const { apiClientManager, SSEStreamSubscription } = await import('@trigger.dev/core/v3')
+        const client = apiClientManager.clientOrThrow()
+        return new SSEStreamSubscription(`${client.baseUrl}/realtime/v1/streams/${runId}/${AGENT_STREAM}`, {
+          headers: client.getHeaders('fetchStream'),
+          signal,
+          timeoutInSeconds: STREAM_SILENCE_SECONDS,
+          maxRetries: 0,
+          fetchClient: async (...request) => {
+            const response = await fetch(...request)
+            if (response.ok) onOpen?.()
+            return response
+          },
+        }).subscribe()
+      })
+      for await (const { chunk } of untilAborted(stream, signal)) if (isIndexed(chunk)) yield chunk
     },
 
     async *changes(tag, signal) {

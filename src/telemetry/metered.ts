@@ -24,8 +24,8 @@ export function meteredStores(stores: Stores, metrics: Metrics): Stores {
 export function meteredEngine(engine: RunEngine, metrics: Metrics): RunEngine {
   return {
     ...engine,
-    async *chunks(runId, signal) {
-      for await (const record of engine.chunks(runId, signal)) {
+    async *chunks(runId, signal, onOpen) {
+      for await (const record of engine.chunks(runId, signal, onOpen)) {
         if (record.chunk.type === 'text-delta') metrics.sawText(runId)
         yield record
       }
