@@ -89,7 +89,7 @@ export const Run = Type.Object(
       ),
     ),
     toolCalls: Type.Optional(Type.Array(ref(ToolCall), { description: 'Completed: tool calls in order' })),
-    truncated: Type.Optional(Type.Boolean({ description: 'The beginning of a partial answer is lost' })),
+    truncated: Type.Optional(Type.Boolean({ description: 'A part of the answer is lost' })),
   },
   { $id: 'Run', description: 'One turn of the agent' },
 )

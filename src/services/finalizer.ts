@@ -1,20 +1,22 @@
-import { estimateTokens } from '../agent/tokens.ts'
-import type { AgentOutput, TurnUsage } from '../agent/turn.ts'
+import type { AgentOutput, AgentTurn } from '../agent/turn.ts'
 import type { RunSnapshot } from '../engine/run-engine.ts'
 import { isFinished } from '../engine/run-status.ts'
 import { isContentError } from '../stores/database.ts'
 import type { FinalTurn } from '../stores/turns.ts'
 import { type ClosingReason, storable, textOf } from './answer.ts'
 import type { ServiceContext } from './context.ts'
-import { type PartialAnswer, readPartialAnswer } from './partial-answer.ts'
+import { type PartialAnswer, readPartialAnswer, SILENT, UNREAD } from './partial-answer.ts'
+import { partialUsage } from './partial-usage.ts'
 import { runFailure } from './run-failures.ts'
 
 export interface Finalizer {
   /**
-   * Ends a turn whose run has ended, once, whoever sees it first. Does nothing while the run goes on.
+   * Ends a turn whose run has ended, once, whoever sees it first. Does nothing while the run goes on. Rejects when
+   * what there is to keep cannot be had now; the turn is due again soon then.
+   * @param options.overdue there is no other time: what cannot be had is left out
    * @returns whether the turn has ended (by this call or before)
    */
-  settle(turnId: string, runId: string, seen?: RunSnapshot): Promise<boolean>
+  settle(turnId: string, runId: string, seen?: RunSnapshot, options?: { overdue: boolean }): Promise<boolean>
   /**
    * Ends a turn with a code of the service's own, when the engine cannot be asked or knows nothing; `readable`:
    * it can, and what the run had said until now is kept.
@@ -30,6 +32,10 @@ export interface Finalizer {
 }
 
 const REMEMBERED = 10_000
+/** For how long after its end a run's stream is asked for until it can be read. */
+const UNREAD_MS = 120_000
+/** Many that fail at once must not make the sweeper run in circles. */
+const AGAIN_SECONDS = 2
 
 export function finalizer({ stores, engine, log }: ServiceContext): Finalizer {
   const underway = new Map<string, Promise<boolean>>()
@@ -62,7 +68,12 @@ export function finalizer({ stores, engine, log }: ServiceContext): Finalizer {
     if (ended.size > REMEMBERED && oldest !== undefined) ended.delete(oldest)
   }
 
-  async function settleOnce(turnId: string, runId: string, seen?: RunSnapshot): Promise<boolean> {
+  async function settleOnce(
+    turnId: string,
+    runId: string,
+    seen: RunSnapshot | undefined,
+    overdue: boolean,
+  ): Promise<boolean> {
     const run = seen ?? (await engine.get(runId))
     if (run === undefined || !isFinished(run.status)) return false
     const base = {
@@ -74,31 +85,40 @@ export function finalizer({ stores, engine, log }: ServiceContext): Finalizer {
     if (run.status === 'completed' && run.output !== undefined) {
       await store({ ...base, ...completed(run.output) })
     } else {
-      const partial = await partialAnswer(run)
+      const partial = await partialAnswer(run, overdue)
       const end = run.status === 'cancelled' ? CANCELLED : failure(run.failureCode ?? 'internal')
-      await store({ ...base, ...partially(partial, closingReason(run)), ...end })
+      await store({ ...base, ...partially(partial, closingReason(run), run.payload), ...end })
     }
     return true
   }
 
-  /** What a run that did not complete had said; one that never began has no stream to wait for. */
-  async function partialAnswer(run: RunSnapshot): Promise<PartialAnswer> {
+  /** What a run that did not complete had said. */
+  async function partialAnswer(run: RunSnapshot, overdue: boolean): Promise<PartialAnswer> {
+    if (run.failureCode === 'worker_lost') return UNREAD
     if (run.startedAt === undefined) return SILENT
     const partial = await readPartialAnswer(engine, run.runId)
-    return partial.usage !== null ? partial : { ...partial, usage: estimateUsage(run, partial) }
+    const endedAt = run.finishedAt?.getTime() ?? Date.now()
+    if (partial.cutOff !== undefined && !overdue && Date.now() - endedAt < UNREAD_MS) throw partial.cutOff
+    return partial
   }
 
   return {
-    settle(turnId, runId, seen) {
+    settle(turnId, runId, seen, { overdue } = { overdue: false }) {
       if (seen === undefined && ended.has(turnId)) return Promise.resolve(true)
       const running = underway.get(turnId)
       if (running !== undefined) return running
-      const settling = settleOnce(turnId, runId, seen).finally(() => underway.delete(turnId))
+      const settling = settleOnce(turnId, runId, seen, overdue)
+        .catch(async (error: unknown) => {
+          // Whoever called leaves it to the sweeper, which may be a minute away. A database that is away catches up.
+          await stores.sweeps.checkSoon(turnId, AGAIN_SECONDS).catch(() => {})
+          throw error
+        })
+        .finally(() => underway.delete(turnId))
       underway.set(turnId, settling)
       return settling
     },
     async fail(turnId, runId, errorCode, { readable } = { readable: false }) {
-      const partial = readable && runId !== null ? await readPartialAnswer(engine, runId) : SILENT
+      const partial = readable && runId !== null ? await readPartialAnswer(engine, runId) : UNREAD
       const times = { startedAt: null, finishedAt: null }
       await store({ ...times, turnId, runId, ...partially(partial, 'lost'), ...failure(errorCode) })
     },
@@ -106,7 +126,6 @@ export function finalizer({ stores, engine, log }: ServiceContext): Finalizer {
   }
 }
 
-const SILENT: PartialAnswer = { message: null, usage: null, frameCount: 0, truncated: false }
 const CANCELLED = { status: 'cancelled', errorCode: null, error: null } as const
 
 function failure(code: string) {
@@ -133,16 +152,15 @@ function completed({ uiMessage, usage, chunkCount }: AgentOutput) {
   } as const
 }
 
-function partially({ message, usage, frameCount, truncated }: PartialAnswer, reason: ClosingReason) {
+function partially(partial: PartialAnswer, reason: ClosingReason, payload?: AgentTurn) {
+  const { message, chunks, frameCount, truncated } = partial
   const output = message === null ? null : storable(message, reason)
-  return { output, text: output === null ? '' : textOf(output), usage, frameCount, truncated }
-}
-
-/** A worker that was killed has counted nothing: four characters make a token. */
-function estimateUsage({ payload }: RunSnapshot, { message }: PartialAnswer): TurnUsage | null {
-  if (message === null) return null
-  const asked = payload === undefined ? '' : JSON.stringify([payload.history, payload.message])
-  const inputTokens = estimateTokens(asked.length)
-  const outputTokens = estimateTokens(JSON.stringify(message.parts).length)
-  return { inputTokens, outputTokens, totalTokens: inputTokens + outputTokens, estimated: true }
+  const usage = partialUsage(chunks, payload)
+  return {
+    output,
+    text: output === null ? '' : textOf(output),
+    usage: usage !== null && truncated ? { ...usage, estimated: true } : usage,
+    frameCount,
+    truncated,
+  }
 }

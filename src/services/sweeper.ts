@@ -90,7 +90,7 @@ export function sweeper(context: ServiceContext, dispatcher: Dispatcher, finaliz
     await found(due)
     // The engine has lost its runs: no need to find that out one by one.
     if (run.failureCode === 'worker_lost') lost = true
-    if (await finalizer.settle(due.turnId, runId, run)) return
+    if (await finalizer.settle(due.turnId, runId, run, due)) return
     if (!due.overdue) return observe(due, runId, run)
     await engine.cancel(runId, 'sweep')
     await finalizer.fail(due.turnId, runId, 'timed_out', { readable: true })

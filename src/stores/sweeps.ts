@@ -51,9 +51,13 @@ export function sweepStore(database: Database) {
       )
     },
 
-    /** The next sweep looks at the turn. */
-    async checkSoon(turnId: string): Promise<void> {
-      await database.run((db) => sql`update runs set check_at = now() where id = ${turnId}`.execute(db))
+    /** The next sweep looks at the turn, or the first one after some seconds. */
+    async checkSoon(turnId: string, seconds = 0): Promise<void> {
+      await database.run((db) =>
+        sql`update runs set check_at = now() + ${seconds} * interval '1 second' where id = ${turnId}`.execute(
+          db,
+        ),
+      )
     },
 
     async noteMissed(turnId: string): Promise<void> {

@@ -1,8 +1,11 @@
 import t from 'tap'
-import type { TurnMessage } from '../../src/agent/turn.ts'
+import type { TurnMessage, TurnUsage } from '../../src/agent/turn.ts'
+import { triggerRunEngine } from '../../src/engine/trigger-run-engine.ts'
 import { storable } from '../../src/services/answer.ts'
+import { finalizer } from '../../src/services/finalizer.ts'
 import { readPartialAnswer } from '../../src/services/partial-answer.ts'
-import { type Service, startService } from '../support/service.ts'
+import { type Service, startEngine, startService } from '../support/service.ts'
+import { type Gatekeeper, startStreamGate } from '../support/stream-gate.ts'
 import { query, storedTurn, until } from './rows.ts'
 
 const CHAT = '/api/agent/chat'
@@ -109,6 +112,19 @@ t.test('the end of a turn', async (t) => {
     t.ok(body.usage.totalTokens > 0)
   })
 
+  t.test('counts the step in which the process died beside those that its worker had counted', async (t) => {
+    const { body } = await service.call('POST', CHAT, { body: { message: '[[crash:3]] What is 17 * 23?' } })
+    const run = (await service.ended(body.runId)).body
+    t.match(run, { status: 'failed', errorCode: 'crashed', text: /^17/ })
+    const { chunks } = await readPartialAnswer(service.app.engine, body.runId)
+    const [counted, ...more] = chunks.filter(({ chunk }) => chunk.type === 'data-usage')
+    t.same(more, [], 'the second step was not counted')
+    const { inputTokens = 0, outputTokens = 0 } = (counted?.chunk.data ?? {}) as Partial<TurnUsage>
+    t.ok(run.usage.inputTokens > inputTokens, 'the second step was asked again what the first one was')
+    t.ok(run.usage.outputTokens > outputTokens)
+    t.match(run.usage, { totalTokens: run.usage.inputTokens + run.usage.outputTokens, estimated: true })
+  })
+
   t.test('comes without content when the database refuses the content', async (t) => {
     await query(
       service,
@@ -127,6 +143,99 @@ t.test('the end of a turn', async (t) => {
       body: { message: 'What is 1 + 1?', conversationId: body.conversationId },
     })
     t.match((await service.ended(next.body.runId)).body, { status: 'completed' })
+  })
+})
+
+t.test('what a run had said is not lost while its stream cannot be read', async (t) => {
+  const pass: Gatekeeper = (_read, _answer, through) => through()
+  const engine = await startEngine(t)
+  const gate = await startStreamGate(t, engine.url, pass)
+  const service = await startService(t, { engine: { ...engine, url: gate.url } })
+  const log = { info() {}, warn() {}, error() {} }
+  const crashed = async () => {
+    const { body } = await service.call('POST', CHAT, { body: { message: '[[crash:6]] Tell a story.' } })
+    return body.runId as string
+  }
+  const rowOf = async (runId: string) => {
+    const [row] = await query(service, `select frame_count, truncated from runs where run_id = '${runId}'`)
+    return row
+  }
+  const whole = (await service.ended(await crashed())).body.text
+  t.match(whole, /\w+ \w+ \w+/)
+
+  const troubles: Record<string, Gatekeeper> = {
+    'answers late': (_read, _answer, through) => void setTimeout(through, 2_500),
+    'is refused': (read, answer, through) => {
+      if (read > 2) through()
+      else answer.writeHead(503).end()
+    },
+    'breaks after its first record': (read, answer, through) => {
+      if (read > 2) return through()
+      answer.writeHead(200, { 'content-type': 'text/event-stream', 'x-stream-version': 'v2' })
+      const body = JSON.stringify({ data: { index: 0, chunk: { type: 'start', messageId: 'm' } } })
+      answer.write(
+        `event: batch\ndata: {"records":[{"seq_num":0,"timestamp":1,"body":${JSON.stringify(body)}}]}\n\n`,
+      )
+      setImmediate(() => answer.destroy())
+    },
+  }
+  for (const [name, keep] of Object.entries(troubles)) {
+    t.test(`one that ${name}`, async (t) => {
+      const before = gate.reads
+      gate.keep = (read, answer, through) => keep(read - before, answer, through)
+      const runId = await crashed()
+      t.match((await service.ended(runId)).body, { status: 'failed', errorCode: 'crashed', text: whole })
+      t.match(await rowOf(runId), { frame_count: Number, truncated: false })
+    })
+  }
+
+  t.test('but it is not waited for for ever, and then nobody claims to know its end', async (t) => {
+    gate.keep = (_read, answer) => void answer.writeHead(503).end()
+    const runId = await crashed()
+    await until(async () => (await service.app.engine.get(runId))?.status === 'failed')
+    await query(service, `update runs set deadline_at = now(), check_at = now() where run_id = '${runId}'`)
+    t.match((await service.ended(runId)).body, { errorCode: 'crashed', text: '', truncated: true })
+    t.same(await rowOf(runId), { frame_count: null, truncated: true })
+    gate.keep = pass
+    const address = `${CHAT}/${runId}/stream`
+    const rest = await service.call('GET', address, { headers: { 'last-event-id': '3' } })
+    t.equal(rest.status, 200, 'a place in the stream stays one')
+    t.match(rest.body, /^: stream\n\nid: 4\n/)
+  })
+
+  t.test('two minutes after the end of the run it is over in any case', async (t) => {
+    gate.keep = (_read, answer) => void answer.writeHead(503).end()
+    const runId = await crashed()
+    const run = await until(async () => {
+      const found = await service.app.engine.get(runId)
+      return found?.status === 'failed' && found
+    })
+    const { engine: adapter, stores } = service.app
+    const context = {
+      engine: adapter,
+      stores,
+      log,
+      tags: { service: async () => '', instance: '' },
+      settings: { ttlSeconds: 1, maxDurationSeconds: 1, retentionDays: 1, largePayloads: false },
+    }
+    const [row] = await query<{ id: string }>(service, `select id from runs where run_id = '${runId}'`)
+    const { settle } = finalizer(context)
+    const endedAgo = (ms: number) => ({ ...run, finishedAt: new Date(Date.now() - ms) })
+    await t.rejects(settle(row?.id ?? '', runId, endedAgo(100_000)), { message: /stream/ })
+    t.equal(await settle(row?.id ?? '', runId, endedAgo(130_000)), true)
+    t.match((await service.ended(runId)).body, { status: 'failed', text: '', truncated: true })
+  })
+
+  t.test('an engine that is away is told from a run that said nothing', async (t) => {
+    const nobody = triggerRunEngine({ secretKey: 's', apiUrl: 'http://127.0.0.1:1', callsPerMinute: 0, log })
+    t.match(await readPartialAnswer(nobody, 'run_1'), { frameCount: null, truncated: true, cutOff: Error })
+    t.match(
+      await readPartialAnswer(
+        triggerRunEngine({ secretKey: engine.secretKey, apiUrl: engine.url, callsPerMinute: 0, log }),
+        'run_1',
+      ),
+      { frameCount: 0, truncated: false, cutOff: undefined },
+    )
   })
 })
 

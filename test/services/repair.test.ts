@@ -93,7 +93,10 @@ t.test('an engine that is away or starts anew', async (t) => {
       status: 'failed',
       errorCode: 'timed_out',
       retryable: true,
+      truncated: true,
     })
+    const rows = await query(service, `select frame_count from runs where run_id = '${late}'`)
+    t.same(rows, [{ frame_count: null }], 'nobody knows what it has said')
     t.match((await service.call('GET', '/readyz')).body.details, {
       runs: { unfinished: Number, sweeperLagSeconds: Number, oldestUnfinishedSeconds: Number },
     })
@@ -106,7 +109,10 @@ t.test('an engine that is away or starts anew', async (t) => {
       status: 'failed',
       errorCode: 'worker_lost',
       retryable: true,
+      truncated: true,
     })
+    const rest = await service.call('GET', `${CHAT}/${lost}/stream`, { headers: { 'last-event-id': '2' } })
+    t.match(rest.body, { status: 410, code: 'stream_expired' }, 'a place in a stream that is gone')
   })
 })
 
