@@ -44,7 +44,8 @@ export async function followRun(
   }
 
   if (run === undefined || !neverRan(run)) {
-    log.enter('reading')
+    if (run !== undefined && isFinished(run.status)) log.close(run.frameCount)
+    else log.enter('reading')
     const reader = read(runId, log, context, signal)
     try {
       // A run without a row was started while the database was away: its stream alone says when it is over.
@@ -54,6 +55,7 @@ export async function followRun(
         if (signal.aborted) return
         run = (await look()) ?? run
       }
+      if (run !== undefined) log.close(run.frameCount)
       if (!(await reader.complete(run))) {
         if (signal.aborted) return
         // An engine that answers has lost the stream; one that does not may still have it.
@@ -121,8 +123,7 @@ async function hurry(runId: string, context: FollowContext, signal: AbortSignal)
 }
 
 function holdsAll(log: FrameLog, run: RunProgress | undefined): boolean {
-  const count = run?.frameCount ?? null
-  return count === null ? isLast(log.lastType) : log.end >= count
+  return log.complete || ((run?.frameCount ?? null) === null && isLast(log.lastType))
 }
 
 /** Where nobody could count the frames of a run that broke off, those that were seen are its answer. */

@@ -22,13 +22,15 @@ export class FrameLog extends EventEmitter {
   /** Index of the first frame still kept. */
   first = 0
   bytes = 0
-  /** What is known of the run: nothing yet, that it waits, or that there is something to read. */
-  phase: 'opening' | 'queued' | 'reading' = 'opening'
+  /** What is known of the run: nothing yet, that it waits, that there is something to read, or that it has ended. */
+  phase: 'opening' | 'queued' | 'reading' | 'over' = 'opening'
   /** What follows the last frame once the run is over: parts of the service's own and `[DONE]`. */
   ending: Buffer | undefined
   lost: Loss | undefined
   readonly #frames: Frame[] = []
   readonly #capBytes: number
+  /** Frames that the run has; what its worker writes after its end was settled is none of them. */
+  #count = Number.POSITIVE_INFINITY
   #pumping: NodeJS.Immediate | undefined
 
   constructor(capBytes = CAP_BYTES) {
@@ -54,7 +56,13 @@ export class FrameLog extends EventEmitter {
     return this.#frames[index - this.first]
   }
 
+  /** Whether the log has reached the end that the run's row names. */
+  get complete(): boolean {
+    return this.end >= this.#count
+  }
+
   append(frame: Frame): void {
+    if (this.complete) return
     this.#frames.push(frame)
     this.bytes += frame.size
     if (this.full) this.makeRoom()
@@ -79,6 +87,16 @@ export class FrameLog extends EventEmitter {
 
   enter(phase: 'queued' | 'reading'): void {
     this.phase = phase
+    this.emit('change')
+  }
+
+  /** The run has ended, with so many frames if they could be counted: those beyond are taken back. */
+  close(count: number | null): void {
+    this.phase = 'over'
+    if (count !== null) {
+      this.#count = count
+      for (const frame of this.#frames.splice(Math.max(0, count - this.first))) this.bytes -= frame.size
+    }
     this.emit('change')
   }
 

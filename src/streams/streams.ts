@@ -8,9 +8,9 @@ export interface Streams {
   /**
    * Shows the run's stream from frame `from` on, to somebody who may read it. What is judged before anything is
    * sent: a position beyond the end (400), a stream that is no longer kept (410).
-   * @param fresh the run has just been started: there is nothing to judge
+   * A run that has just been started (`fresh`) has nothing to judge, and its caller is never refused.
    */
-  view(runId: string, options: ViewerOptions & { fresh: boolean }, signal: AbortSignal): Promise<Viewer>
+  view(runId: string, options: ViewerOptions, signal: AbortSignal): Promise<Viewer>
   /** @throws Problem `shutting_down` once the service drains */
   assertOpen(): void
   /** Destroys all connections and refuses new ones: the clients resume elsewhere. */
@@ -42,6 +42,8 @@ const DRAINED_MS = 500
 const BEGIN_MS = 5_000
 /** A running worker may not have written anything yet; its viewers wait with open headers. */
 const UNWRITTEN_MS = 1_000
+/** What is left of the stream of a run that is over is known after this long without news. */
+const OVER_MS = 15_000
 
 interface Followed {
   log: FrameLog
@@ -130,15 +132,18 @@ export function streams(
     assertOpen() {
       if (draining) throw problem('shutting_down')
     },
-    async view(runId, { fresh, ...options }, signal) {
-      this.assertOpen()
+    async view(runId, options, signal) {
+      if (!options.fresh) this.assertOpen()
       const { viewer, log } = add(runId, options)
+      if (draining) viewer.cut()
+      if (options.fresh) return viewer
       try {
-        if (!fresh) await judge(log, options.from, signal)
+        await judge(log, viewer, signal)
         return viewer
       } catch (error) {
         viewer.destroy()
-        throw error
+        // Whatever it would have come to, it was cut off.
+        throw draining ? problem('shutting_down') : error
       }
     },
     drain() {
@@ -154,17 +159,24 @@ export function streams(
   }
 }
 
-/** Waits until it is known whether the stream has a frame `from`, or ends just before it. */
-async function judge(log: FrameLog, from: number, signal: AbortSignal): Promise<void> {
+/** Waits until it is known whether the stream has the frame that the viewer needs, or ends just before it. */
+async function judge(log: FrameLog, viewer: Viewer, signal: AbortSignal): Promise<void> {
+  const from = viewer.next
+  const gone = new AbortController()
+  viewer.once('close', () => gone.abort())
+  const either = AbortSignal.any([signal, gone.signal])
   const isJudged = () =>
     log.lost !== undefined || log.ending !== undefined || log.phase === 'queued' || log.end > from
-  if (from === 0) await log.until(isJudged, UNWRITTEN_MS, signal)
+  await log.until(() => isJudged() || log.phase !== 'opening', BEGIN_MS, either)
+  if (log.phase === 'over') await log.until(isJudged, OVER_MS, either)
+  else if (from === 0) await log.until(isJudged, UNWRITTEN_MS, either)
   else {
-    await log.until(() => isJudged() || log.end > 0, BEGIN_MS, signal)
-    await log.until(isJudged, DRAINED_MS, signal)
+    await log.until(() => isJudged() || log.end > 0, BEGIN_MS, either)
+    await log.until(isJudged, DRAINED_MS, either)
   }
   if (log.lost === 'expired') throw problem('stream_expired')
   if (log.lost === 'away') throw problem('engine_unavailable', { retryAfter: 2 })
+  if (viewer.destroyed) throw problem('engine_unavailable', { retryAfter: 2 })
   if (from <= log.end) return
   if (isJudged() || log.end > 0) throw beyondTheEnd(log.end)
   throw problem('engine_unavailable', { retryAfter: 2 })

@@ -13,8 +13,9 @@ export const isLast = (type: string | undefined): boolean =>
   type === 'finish' || type === 'error' || type === 'abort'
 
 /**
- * Copies a run's stream into the log until its last chunk. Every record has to be the next one: after a gap, a
- * break or a silence the stream is read again from its start, whatever the backend's own ids say.
+ * Copies a run's stream into the log until its last chunk, or until the log has all frames of the run. Every record
+ * has to be the next one: after a gap, a break or a silence the stream is read again from its start, whatever the
+ * backend's own ids say.
  * @param onRead called for every read that is opened
  * @returns false when the engine no longer keeps what comes next; true at the end, or when `signal` aborts
  */
@@ -48,11 +49,12 @@ async function readOnce(
 ): Promise<'end' | 'silence' | 'trimmed' | 'gap'> {
   let isFirst = true
   for await (const record of engine.chunks(runId, signal)) {
+    if (log.complete) return 'end'
     if (record.index > log.end) return isFirst ? 'trimmed' : 'gap'
     isFirst = false
     if (record.index < log.end) continue
     log.append(frameOf(record))
-    if (isLast(record.chunk.type)) return 'end'
+    if (log.complete || isLast(record.chunk.type)) return 'end'
     if (log.full) await log.until(() => !log.full, ROOM_MS, signal)
   }
   return 'silence'

@@ -9,6 +9,8 @@ export interface ViewerOptions {
   ui: UiVersion
   /** When the caller's token ends, in ms since 1970. */
   expiresAt: number
+  /** The run has just been started: its caller gets the headers, which name it, before a connection is cut. */
+  fresh: boolean
 }
 
 const BATCH_BYTES = 64 * 1024
@@ -23,22 +25,28 @@ export class Viewer extends Readable implements LogReader {
   readonly expiresAt: number
   readonly #log: FrameLog
   readonly #ui: UiVersion
+  #owesHeaders: boolean
+  #isCut = false
   #wanted = false
   /** Since when nobody has taken what is here, on the clock of `performance.now()`. */
   #untakenSince = Number.POSITIVE_INFINITY
 
-  constructor(log: FrameLog, { from, ui, expiresAt }: ViewerOptions) {
+  constructor(log: FrameLog, { from, ui, expiresAt, fresh }: ViewerOptions) {
     super()
     this.next = from
     this.expiresAt = expiresAt
     this.#log = log
     this.#ui = ui
+    this.#owesHeaders = fresh
     log.readers.add(this)
     // Sends the headers, whenever the first frame may come.
     this.push(HELLO)
   }
 
   override _read(): void {
+    this.#owesHeaders = false
+    // What is here already is written first.
+    if (this.#isCut) return void setImmediate(() => this.destroy())
     this.#wanted = true
     this.#untakenSince = Number.POSITIVE_INFINITY
     this.pump()
@@ -67,7 +75,8 @@ export class Viewer extends Readable implements LogReader {
   }
 
   cut(): void {
-    this.destroy()
+    this.#isCut = true
+    if (!this.#owesHeaders) this.destroy()
   }
 
   #take(): Buffer[] {

@@ -1,4 +1,6 @@
+import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
+import { startToxicProxy } from '../chaos/toxic-proxy.ts'
 import { ask, openStream, ready, textOf, typesOf, userMessage } from '../streams/sse.ts'
 import { startEngine, startService, token } from '../support/service.ts'
 
@@ -176,4 +178,29 @@ t.test('a service that drains cuts its streams at once and another one goes on w
   t.equal(await rest.closed, 'end')
   const whole = textOf([...stream.events, ...rest.events])
   t.equal((await other.ended(runId)).body.text, whole)
+})
+
+t.test('a turn that was started while the service began to drain is told to its caller', async (t) => {
+  const engine = await startEngine(t)
+  const proxy = await startToxicProxy(engine.url)
+  t.teardown(() => proxy.stop())
+  const draining = await startService(t, { engine: { ...engine, url: proxy.url } })
+  const other = await startService(t, { engine, databaseUrl: draining.databaseUrl })
+  await ready(draining, other)
+  proxy.toxics.delayMs = 300
+  const asked = ask(draining, 'What is 2 + 3?')
+  while (!proxy.requests.has('POST /api/v1/tasks/agent-chat/trigger')) await setImmediate()
+  const closed = draining.close()
+  const stream = await asked
+  t.equal(stream.status, 200)
+  const runId = stream.headers.get('x-run-id') ?? ''
+  t.match(runId, /^run_/)
+  t.match(stream.headers.get('x-conversation-id'), /-/)
+  t.equal(stream.headers.get('location'), `/api/agent/chat/${runId}`)
+  t.equal(await stream.closed, 'cut')
+  await closed
+  const rest = await openStream(other, `/api/agent/chat/${runId}/stream`)
+  t.equal(await rest.closed, 'end')
+  t.equal(textOf(rest.events), '2 + 3 = 5.')
+  t.equal((await other.call('GET', '/api/agent/chat')).body.data.length, 1, 'one run')
 })

@@ -184,10 +184,12 @@ t.test('a gap is never shown', async (t) => {
     async (t) => {
       const run = scripted([reading([])])
       run.become({ status: 'completed', frameCount: 9 })
+      const everybody = (code: string) =>
+        Promise.all([0, 5, 9].map((from) => t.rejects(run.view(from), { code }, `${code} from ${from} on`)))
       run.state.engineAway = true
-      await t.rejects(run.view(9), { code: 'engine_unavailable' })
+      await everybody('engine_unavailable')
       run.state.engineAway = false
-      await t.rejects(run.view(9), { code: 'stream_expired' })
+      await everybody('stream_expired')
       await nothingLeft(t, run)
     },
   )
@@ -249,6 +251,44 @@ t.test('runs that end otherwise end their streams at once, with what clients und
   t.same((await waiting).types, ['abort', '[DONE]'])
   t.equal(queued.hub.stats().reads, 0, 'a run that never ran has no stream')
   await nothingLeft(t, queued)
+})
+
+t.test('what a worker writes after the end of its run was settled is shown to nobody', async (t) => {
+  const said = upTo(6).slice(0, 4)
+  const late = [DELTA(4), { index: 5, chunk: { type: 'abort', reason: 'cancelled' } }]
+  const end = { status: 'cancelled', frameCount: 4 } as const
+  const ended = [0, 1, 2, 3, undefined, undefined]
+
+  t.test('neither to those who look on', async (t) => {
+    const { promise: settled, resolve: write } = Promise.withResolvers<void>()
+    const run = scripted([
+      async function* (signal) {
+        yield* said
+        await settled
+        yield* reading(late)(signal)
+      },
+    ])
+    const reader = read(await run.view())
+    run.become(end)
+    write()
+    const { ids, types } = await reader
+    t.same([ids, types.slice(-2)], [ended, ['abort', '[DONE]']])
+    await nothingLeft(t, run)
+  })
+
+  t.test('nor to those who come later, also where it was already shown to somebody', async (t) => {
+    const run = scripted([reading([...said, ...late])])
+    const first = await run.view()
+    const early = read(first)
+    while (first.next < 6) await setImmediate()
+    run.become(end)
+    for (let times = 0; times < 2; times++) {
+      const { ids, types } = await read(await run.view())
+      t.same([ids, types.slice(-2)], [ended, ['abort', '[DONE]']])
+    }
+    t.same((await early).ids.slice(0, 6), [0, 1, 2, 3, 4, 5])
+    await nothingLeft(t, run)
+  })
 })
 
 t.test('a run whose instance is gone is ended by whoever sees its last chunk', async (t) => {
@@ -349,3 +389,30 @@ t.test('a hub that drains cuts everybody and takes nobody', async (t) => {
   await t.rejects(run.view(), { code: 'shutting_down' })
   await nothingLeft(t, run)
 })
+
+t.test('a viewer that is cut before it has begun is refused, and can tell why', async (t) => {
+  const draining = scripted([reading([])])
+  const refusals = [0, 3].map((from) => t.rejects(draining.view(from), { code: 'shutting_down' }))
+  draining.hub.drain()
+  await Promise.all(refusals)
+  await nothingLeft(t, draining)
+
+  const expired = scripted([reading([])], { tickMs: 5 })
+  await t.rejects(expired.view(0, { expiresAt: Date.now() }), { code: 'engine_unavailable' })
+  await nothingLeft(t, expired)
+})
+
+t.test(
+  'who has just started a run gets the first bytes, and with them the headers, even in a drain',
+  async (t) => {
+    const run = scripted([reading(upTo(6).slice(0, 3))])
+    const before = await run.view(0, { fresh: true })
+    run.hub.drain()
+    const after = await run.view(0, { fresh: true })
+    for (const viewer of [before, after]) {
+      const { end, body } = await read(viewer)
+      t.same([end, body], ['cut', ': stream\n\n'])
+    }
+    await nothingLeft(t, run)
+  },
+)
