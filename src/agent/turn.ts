@@ -60,6 +60,8 @@ export interface TurnOutput {
   uiMessage: TurnMessage
   usage: TurnUsage
   finishReason: string
+  /** The answer's text is cut here and whole in the stream only. */
+  textCut?: boolean
 }
 
 /** What the run returns, at most 120 KiB serialized. */

@@ -1,4 +1,5 @@
-import type { AgentOutput, AgentTurn } from '../agent/turn.ts'
+import { cutBesideText } from '../agent/output.ts'
+import type { AgentOutput, AgentTurn, TurnMessage } from '../agent/turn.ts'
 import type { RunSnapshot } from '../engine/run-engine.ts'
 import { isFinished } from '../engine/run-status.ts'
 import { isContentError } from '../stores/database.ts'
@@ -83,7 +84,8 @@ export function finalizer({ stores, engine, log }: ServiceContext): Finalizer {
       finishedAt: run.finishedAt ?? null,
     }
     if (run.status === 'completed' && run.output !== undefined) {
-      await store({ ...base, ...completed(run.output) })
+      const whole = run.output.textCut ? await wholeAnswer(run, run.output, overdue) : run.output.uiMessage
+      await store({ ...base, ...completed(run.output, whole) })
     } else {
       const partial = await partialAnswer(run, overdue)
       const end = run.status === 'cancelled' ? CANCELLED : failure(run.failureCode ?? 'internal')
@@ -96,10 +98,25 @@ export function finalizer({ stores, engine, log }: ServiceContext): Finalizer {
   async function partialAnswer(run: RunSnapshot, overdue: boolean): Promise<PartialAnswer> {
     if (run.failureCode === 'worker_lost') return UNREAD
     if (run.startedAt === undefined) return SILENT
-    const partial = await readPartialAnswer(engine, run.runId)
+    return readStream(run, overdue)
+  }
+
+  /** The answer of a run whose output was too small for it; undefined when its stream has lost it too. */
+  async function wholeAnswer(
+    run: RunSnapshot,
+    { chunkCount }: AgentOutput,
+    overdue: boolean,
+  ): Promise<TurnMessage | undefined> {
+    const { message, frameCount } = await readStream(run, overdue)
+    return message === null || frameCount !== chunkCount ? undefined : cutBesideText(message)
+  }
+
+  /** @throws Error while it may be read another time */
+  async function readStream(run: RunSnapshot, overdue: boolean): Promise<PartialAnswer> {
+    const answer = await readPartialAnswer(engine, run.runId)
     const endedAt = run.finishedAt?.getTime() ?? Date.now()
-    if (partial.cutOff !== undefined && !overdue && Date.now() - endedAt < UNREAD_MS) throw partial.cutOff
-    return partial
+    if (answer.cutOff !== undefined && !overdue && Date.now() - endedAt < UNREAD_MS) throw answer.cutOff
+    return answer
   }
 
   return {
@@ -138,8 +155,8 @@ function closingReason({ status, failureCode }: RunSnapshot): ClosingReason {
   return failureCode === 'worker_lost' || failureCode === 'crashed' ? 'lost' : 'failed'
 }
 
-function completed({ uiMessage, usage, chunkCount }: AgentOutput) {
-  const output = storable(uiMessage, 'failed')
+function completed({ uiMessage, usage, chunkCount }: AgentOutput, whole: TurnMessage | undefined) {
+  const output = storable(whole ?? uiMessage, 'failed')
   return {
     status: 'completed',
     output,
@@ -148,7 +165,7 @@ function completed({ uiMessage, usage, chunkCount }: AgentOutput) {
     errorCode: null,
     error: null,
     frameCount: chunkCount,
-    truncated: false,
+    truncated: whole === undefined,
   } as const
 }
 

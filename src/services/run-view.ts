@@ -71,7 +71,7 @@ export async function runView(run: RunRecord): Promise<RunView> {
     case 'running':
       return summary
     case 'completed':
-      return { ...summary, ...(await answer(run)) }
+      return { ...summary, ...(await answer(run)), ...(run.truncated ? { truncated: true } : {}) }
     case 'failed':
     case 'cancelled':
       return {

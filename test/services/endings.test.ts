@@ -4,6 +4,7 @@ import { triggerRunEngine } from '../../src/engine/trigger-run-engine.ts'
 import { storable } from '../../src/services/answer.ts'
 import { finalizer } from '../../src/services/finalizer.ts'
 import { readPartialAnswer } from '../../src/services/partial-answer.ts'
+import { openStream, textOf } from '../streams/sse.ts'
 import { type Service, startEngine, startService } from '../support/service.ts'
 import { type Gatekeeper, startStreamGate } from '../support/stream-gate.ts'
 import { query, storedTurn, until } from './rows.ts'
@@ -236,6 +237,38 @@ t.test('what a run had said is not lost while its stream cannot be read', async 
       ),
       { frameCount: 0, truncated: false, cutOff: undefined },
     )
+  })
+})
+
+t.test('an answer that is too long for the output of its run', async (t) => {
+  const engine = await startEngine(t)
+  const gate = await startStreamGate(t, engine.url, (_read, _answer, through) => through())
+  const service = await startService(t, { engine: { ...engine, url: gate.url } })
+  const start = async () => {
+    const { body } = await service.call('POST', CHAT, { body: { message: '[[overflow]]' } })
+    return body as { runId: string; conversationId: string }
+  }
+
+  t.test('is whole all the same: it comes from its stream', async (t) => {
+    gate.keep = (read, answer, through) => {
+      if (read > 1) through()
+      else answer.writeHead(503).end()
+    }
+    const { runId, conversationId } = await start()
+    const { body } = await service.ended(runId)
+    t.match(body, { status: 'completed', text: /^(overflow| )+$/, truncated: undefined })
+    t.ok(body.text.length > 200_000)
+    const stream = await openStream(service, `${CHAT}/${runId}/stream`)
+    t.equal(await stream.closed, 'end')
+    t.equal(textOf(stream.events), body.text)
+    const messages = await service.call('GET', `/api/agent/conversations/${conversationId}/messages`)
+    t.equal(messages.body.data.at(-1).parts.at(-1).text, body.text)
+  })
+
+  t.test('says that it is not when the stream is gone', async (t) => {
+    gate.keep = (_read, answer) => void answer.writeHead(410).end()
+    const { body } = await service.ended((await start()).runId)
+    t.match(body, { status: 'completed', text: /^overflow.*was too long to be kept\.\]$/s, truncated: true })
   })
 })
 
