@@ -20,6 +20,8 @@ declare module 'fastify' {
 const QUEUE_LIMIT = 10
 /** A dispatch takes at most 10 s; one that nobody finished by then is looked at. */
 const CHECK_SECONDS = 15
+/** More than a payload takes: its last answer may be longer, and is cut then. */
+const HISTORY_BYTES = 1024 * 1024
 /** Past ttl and duration, a run that nobody ended is ended by the sweeper. */
 const GRACE_SECONDS = 120
 
@@ -31,7 +33,7 @@ const persistence: FastifyPluginAsync<{ config: AppConfig }> = async (app, { con
     turns: turnStore(database, {
       queueLimit: QUEUE_LIMIT,
       maxMessages: 50,
-      maxBytes: 120 * 1024,
+      maxBytes: HISTORY_BYTES,
       checkSeconds: CHECK_SECONDS,
       deadlineSeconds: config.run.ttlSeconds + config.run.maxDurationSeconds + GRACE_SECONDS,
     }),

@@ -41,6 +41,12 @@ export function fitOutput(output: TurnOutput): TurnOutput {
   return { ...withParts(output, [{ type: 'text', text: CUT_TEXT.trim() }]), textCut: true }
 }
 
+/** The message as an output would have it. */
+export function fitMessage(uiMessage: TurnMessage): TurnMessage {
+  const usage = { inputTokens: 0, outputTokens: 0, totalTokens: 0 }
+  return fitOutput({ uiMessage, usage, finishReason: '' }).uiMessage
+}
+
 /** The message with its whole text, and beside that no more than an output has whose text had to be cut. */
 export function cutBesideText(message: TurnMessage): TurnMessage {
   return { ...message, parts: message.parts.map((part) => cutPart(part, BESIDE_TEXT)) }

@@ -1,3 +1,4 @@
+import { fitMessage } from '../agent/output.ts'
 import { type AgentTurn, PAYLOAD_VERSION, type TurnMessage, type TurnOrigin } from '../agent/turn.ts'
 import { problem } from '../errors.ts'
 
@@ -26,7 +27,7 @@ export interface PlacedRun {
 }
 
 /**
- * The payload of a run: the message first, then as many whole turns of history as fit, newest kept.
+ * The payload of a run: the message first, then as many turns of history as fit, newest kept.
  * @throws Problem `engine_payload_too_large` when the message alone does not fit
  */
 export function buildPayload(parts: PayloadParts, { largePayloads }: { largePayloads: boolean }): AgentTurn {
@@ -46,7 +47,7 @@ export function buildPayload(parts: PayloadParts, { largePayloads }: { largePayl
   let bytes = sizeOf(turn)
   if (bytes > MAX_PAYLOAD_BYTES && !largePayloads) throw problem('engine_payload_too_large')
   const history: PlacedMessage[] = []
-  for (const group of turnsOf(parts.history).reverse()) {
+  for (const group of turnsOf(parts.history.map(fitted)).reverse()) {
     bytes += sizeOf(group.map(bare))
     if (bytes > MAX_PAYLOAD_BYTES || history.length + group.length > MAX_HISTORY_MESSAGES) break
     history.unshift(...group)
@@ -72,5 +73,7 @@ function turnsOf(history: PlacedMessage[]): PlacedMessage[][] {
   return isCut ? turns.slice(1) : turns
 }
 
+/** An answer that no output has room for is cut as there, so that the turn itself is not forgotten. */
+const fitted = (message: PlacedMessage): PlacedMessage => ({ ...message, ...fitMessage(message) })
 const bare = ({ id, role, parts }: TurnMessage): TurnMessage => ({ id, role, parts })
 const sizeOf = (value: unknown): number => Buffer.byteLength(JSON.stringify(value))

@@ -263,6 +263,9 @@ t.test('an answer that is too long for the output of its run', async (t) => {
     t.equal(textOf(stream.events), body.text)
     const messages = await service.call('GET', `/api/agent/conversations/${conversationId}/messages`)
     t.equal(messages.body.data.at(-1).parts.at(-1).text, body.text)
+    const message = 'What was my first question?'
+    const next = await service.call('POST', CHAT, { body: { message, conversationId } })
+    t.match((await service.ended(next.body.runId)).body, { text: /overflow/ }, 'the next turn knows of it')
   })
 
   t.test('says that it is not when the stream is gone', async (t) => {
