@@ -12,14 +12,12 @@ type Writing = { Params: { id: string; target: string; key: string } }
 
 const MAX_APPEND_BYTES = 512 * 1024
 const MAX_STREAM_BYTES = 32 * 1024 * 1024
-/** The Redis backend keeps about this many writes. */
-const REDIS_ENTRIES = 1000
 const SILENCE_S = { default: 60, max: 600 }
 
 /** The streams of a run: written by its task, read by anybody who may read the run. */
 export function streamRoutes(app: FastifyInstance, context: RouteContext): void {
-  const backend = context.switches.streams
-  const limits = { maxBytes: MAX_STREAM_BYTES, maxEntries: backend === 'redis' ? REDIS_ENTRIES : undefined }
+  const { streams: backend, keptWrites, silenceSeconds = Number.POSITIVE_INFINITY } = context.switches
+  const limits = { maxBytes: MAX_STREAM_BYTES, maxEntries: backend === 'redis' ? keptWrites : undefined }
 
   const streamOf = (run: Run, key: string): RunStream => {
     const stream = run.streams.get(key) ?? new RunStream(limits)
@@ -56,7 +54,7 @@ export function streamRoutes(app: FastifyInstance, context: RouteContext): void 
       framing,
       lastEventId: typeof lastEventId === 'string' ? lastEventId : undefined,
       latest: request.headers['x-trigger-stream-start'] === 'latest',
-      silenceMs: seconds * 1000,
+      silenceMs: Math.min(seconds, silenceSeconds) * 1000,
       isOver: () => backend === 's2' && run.completedAt !== undefined,
     })
   })

@@ -2,9 +2,13 @@
 export interface Switches {
   /**
    * `s2`: readers get numbered records in batches, as from S2. `redis`: as from the Redis backend: `ms-seq` ids
-   * shared by all lines of a write, about 1,000 writes kept, an end after silence, no resume by number.
+   * shared by all lines of a write, `keptWrites` kept, an end after silence, no resume by number.
    */
   streams: 's2' | 'redis'
+  /** Writes that the Redis backend keeps of a stream: about 1,000. */
+  keptWrites: number
+  /** Seconds of silence after which a reader's connection ends, if it has asked for more; undefined: as it asks. */
+  silenceSeconds: number | undefined
   /** false: uploads of large payloads and outputs are answered 500, as by a server without object store. */
   objectStore: boolean
   /** true: requests beyond the rate limit are answered 429. */
@@ -14,6 +18,8 @@ export interface Switches {
 
 export const DEFAULT_SWITCHES: Switches = {
   streams: 's2',
+  keptWrites: 1_000,
+  silenceSeconds: undefined,
   objectStore: true,
   enforceRateLimit: false,
   rateLimit: { bucket: 750, refill: 250, intervalMs: 10_000 },
