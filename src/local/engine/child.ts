@@ -35,8 +35,8 @@ type InternalCode = 'COULD_NOT_FIND_EXECUTOR' | 'CONFIGURED_INCORRECTLY'
 const WIND_UP_MS = 500
 const MAX_LOG_ATTRIBUTES = 256
 
-// The parent is gone: nobody would hear the result, and nobody would end this process.
-process.on('disconnect', () => process.exit(0))
+// The parent is gone: nobody would hear the result, and nobody would end what this process and its tasks started.
+process.on('disconnect', endGroup)
 
 const ipc = new ZodIpcConnection({
   listenSchema: toChild,
@@ -88,7 +88,11 @@ async function load(files: string[]): Promise<void> {
   } catch (error) {
     const reason = error instanceof Error ? (error.stack ?? error.message) : String(error)
     await ipc.send('LOAD_FAILED', { error: reason })
-    process.disconnect()
+    // Closing the channel lets the message out first.
+    process
+      .off('disconnect', endGroup)
+      .once('disconnect', () => process.exit(1))
+      .disconnect()
   }
 }
 
@@ -166,6 +170,10 @@ async function cancel({ timeoutInMs }: { timeoutInMs: number }): Promise<void> {
   await Promise.race([running, after(WIND_UP_MS)])
   await Promise.race([managers.metadata.flush().catch(() => undefined), after(WIND_UP_MS)])
   await ipc.send('WOUND_UP', {})
+}
+
+function endGroup(): void {
+  process.kill(-process.pid, 'SIGKILL')
 }
 
 function after(ms: number): Promise<void> {

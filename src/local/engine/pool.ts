@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events'
 import { type ChildOptions, TaskProcess } from './child-process.ts'
 import type { EngineLog } from './log.ts'
 import type { Manifest } from './messages.ts'
+import { Watchdog } from './watchdog.ts'
 
 export interface PoolOptions extends ChildOptions {
   maxChildren: number
@@ -29,6 +30,7 @@ export class Pool extends EventEmitter<{
   broken: [string]
 }> {
   readonly #options: PoolOptions
+  readonly #watchdog: Watchdog
   readonly #starting = new Set<TaskProcess>()
   readonly #idle: TaskProcess[] = []
   readonly #busy = new Set<TaskProcess>()
@@ -44,6 +46,12 @@ export class Pool extends EventEmitter<{
   constructor(options: PoolOptions) {
     super()
     this.#options = options
+    this.#watchdog = new Watchdog((error) =>
+      options.log.warn(
+        { err: error },
+        'local engine: no watchdog; if this process is killed, tasks may go on',
+      ),
+    )
   }
 
   get counts(): { starting: number; idle: number; busy: number; leaving: number } {
@@ -111,13 +119,19 @@ export class Pool extends EventEmitter<{
     const ends = idle.map((child) => child.end())
     ends.push(...[...this.#busy, ...this.#leaving].map((child) => child.end()))
     await Promise.all(ends)
+    this.#watchdog.stop()
   }
 
   #start(): void {
     const child = new TaskProcess(this.#options)
     this.#starting.add(child)
     this.emit('child', child)
+    const { pid } = child
+    if (pid !== undefined) this.#watchdog.guard(pid)
+    let isReported = false
     const fail = (error: string) => {
+      if (isReported || this.#stopped) return
+      isReported = true
       this.#options.log.error({ error }, 'task files could not be loaded')
       this.emit('broken', error)
     }
@@ -133,8 +147,10 @@ export class Pool extends EventEmitter<{
       this.#rest(child)
     })
     child.once('loadFailed', fail)
-    child.once('exit', ({ signal }) => {
+    child.once('exit', ({ code, signal }) => {
       clearTimeout(late)
+      if (pid !== undefined) this.#watchdog.release(pid)
+      if (this.#starting.has(child)) fail(endWhileLoading(pid, code, signal))
       this.#left(child, signal)
     })
   }
@@ -177,4 +193,13 @@ export class Pool extends EventEmitter<{
       for (const child of surplus) this.#end(child)
     }, SURPLUS_MS).unref()
   }
+}
+
+function endWhileLoading(
+  pid: number | undefined,
+  code: number | null,
+  signal: NodeJS.Signals | null,
+): string {
+  if (pid === undefined) return 'the process that loads them could not be started'
+  return `the process that loads them ended by ${signal ?? `itself, with code ${code}`}`
 }

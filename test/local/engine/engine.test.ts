@@ -92,20 +92,6 @@ t.test('one engine', async (t) => {
   })
 })
 
-t.test('children end when the process of the engine is killed', async (t) => {
-  const engine = await openProcess({ taskModules: [TASKS], secretKey: SECRET })
-  const pids = await engine.children()
-  t.ok(pids.length >= 1 && pids.every(isAlive))
-  await engine.kill()
-  t.same(
-    await eventually(
-      async () => pids.filter(isAlive),
-      (alive) => alive.length === 0,
-    ),
-    [],
-  )
-})
-
 t.test('task files', async (t) => {
   const folder = t.testdir({ tasks: {} })
   const file = join(folder, 'tasks', 'greeting.ts')
@@ -122,6 +108,22 @@ t.test('task files', async (t) => {
     await t.rejects(startLocalEngine({ taskModules: [file], secretKey: SECRET, log }), {
       message: /could not be loaded.*SyntaxError/s,
     })
+  })
+
+  t.test('that end their process keep it from starting too, and each end is logged', async (t) => {
+    const lines: string[] = []
+    const error = (fields: object) => void lines.push(String(Object.values(fields)))
+    const log = { info() {}, warn() {}, error }
+    for (const [code, how] of [
+      ['process.exit(3)', /ended by itself, with code 3/],
+      ["process.kill(process.pid, 'SIGKILL'); await new Promise(() => {})", /ended by SIGKILL/],
+    ] as const) {
+      writeFileSync(file, code)
+      await t.rejects(startLocalEngine({ taskModules: [file], secretKey: SECRET, log }), {
+        message: new RegExp(`could not be loaded.*${how.source}`),
+      })
+      t.match(lines.pop(), how)
+    }
   })
 
   t.test('that change are loaded anew; broken ones are taken up when they are mended', async (t) => {

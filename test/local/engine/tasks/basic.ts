@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process'
 import {
   AbortTaskRunError,
   logger,
@@ -137,6 +138,16 @@ export const deaf = task({
     await words.append('began')
     const end = Date.now() + ms
     while (Date.now() < end);
+  },
+})
+
+/** Starts a program and waits for it, with no part in how it ends. */
+export const begetter = task({
+  id: 'begetter',
+  run: async ({ seconds }: { seconds: number }) => {
+    const program = spawn('sleep', [String(seconds)], { stdio: 'ignore' })
+    await words.append('began')
+    await new Promise((resolve) => program.once('exit', resolve))
   },
 })
 
