@@ -4,7 +4,7 @@ import { answer, HttpError } from './answers.ts'
 import { readBody, withoutDestroying } from './bodies.ts'
 import { findRun, type RouteContext } from './context.ts'
 import { isFinal, type Run } from './run.ts'
-import { RunStream, StreamFullError } from './stream.ts'
+import { RunStream, StreamFullError, type StreamRules } from './stream.ts'
 import { FRAMINGS, followStream } from './stream-reader.ts'
 
 type Reading = { Params: { id: string; key: string } }
@@ -17,10 +17,13 @@ const SILENCE_S = { default: 60, max: 600 }
 /** The streams of a run: written by its task, read by anybody who may read the run. */
 export function streamRoutes(app: FastifyInstance, context: RouteContext): void {
   const { streams: backend, keptWrites, silenceSeconds = Number.POSITIVE_INFINITY } = context.switches
-  const limits = { maxBytes: MAX_STREAM_BYTES, maxEntries: backend === 'redis' ? keptWrites : undefined }
+  const rules: StreamRules =
+    backend === 'redis'
+      ? { maxBytes: MAX_STREAM_BYTES, counts: 'writes', maxEntries: keptWrites }
+      : { maxBytes: MAX_STREAM_BYTES, counts: 'lines' }
 
   const streamOf = (run: Run, key: string): RunStream => {
-    const stream = run.streams.get(key) ?? new RunStream(limits)
+    const stream = run.streams.get(key) ?? new RunStream(rules)
     run.streams.set(key, stream)
     return stream
   }
@@ -100,24 +103,26 @@ async function ingest(
 ): Promise<void> {
   let index = from
   let rest = ''
+  let last = from
   request.raw.setEncoding('utf8')
-  for await (const chunk of withoutDestroying<string>(request)) {
-    const lines = (rest + chunk).split('\n')
+  for await (const piece of withoutDestroying<string>(request)) {
+    const lines = (rest + piece).split('\n')
     rest = lines.pop() ?? ''
+    last = index
     index += write(stream, lines, client, index)
   }
-  write(stream, [rest], client, index)
+  // A line without an end belongs to the write that began it, where writes are what is counted.
+  if (rest) write(stream, [rest], client, stream.counts === 'writes' ? last : index)
 }
 
 function write(stream: RunStream, lines: string[], client: string, from: number): number {
   const values = lines.filter((line) => line.trim() !== '').map(asJson)
   try {
-    stream.write(values, client, from)
+    return stream.write(values, client, from)
   } catch (error) {
     if (error instanceof StreamFullError) throw new HttpError(413, { error: error.message })
     throw error
   }
-  return values.length
 }
 
 /** A line that is no JSON is kept as a string: one bad line must not break the frame that it is sent in. */

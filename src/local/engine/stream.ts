@@ -8,8 +8,14 @@ export interface StreamRecord {
   entry: string
 }
 
-export interface StreamLimits {
+/** What a backend makes of writes. */
+export interface StreamRules {
   maxBytes: number
+  /**
+   * What a writer's chunks are counted by. `lines`: one by one, and those that it had delivered already are skipped.
+   * `writes`: as on Redis, whatever a write brings is one chunk, and nothing is skipped.
+   */
+  counts: 'lines' | 'writes'
   /** Oldest writes are dropped beyond this many; undefined keeps all. */
   maxEntries?: number | undefined
 }
@@ -31,16 +37,20 @@ export class RunStream extends EventEmitter {
   /** Whether the task has opened it; a reader may wait for a stream that does not exist yet. */
   declared = false
   readonly records: StreamRecord[] = []
-  readonly #limits: StreamLimits
+  readonly #rules: StreamRules
   /** Last chunk index per writer: a writer that lost its connection asks where to go on. */
   readonly #lastChunk = new Map<string, number>()
   #entries: number[] = []
   #lastEntry = { ms: 0, seq: 0 }
 
-  constructor(limits: StreamLimits) {
+  constructor(rules: StreamRules) {
     super()
-    this.#limits = limits
+    this.#rules = rules
     this.setMaxListeners(0)
+  }
+
+  get counts(): StreamRules['counts'] {
+    return this.#rules.counts
   }
 
   get end(): number {
@@ -52,21 +62,25 @@ export class RunStream extends EventEmitter {
   }
 
   /**
-   * Appends the lines of one write. `from` is the writer's index of the first line; lines that it had already
-   * delivered are skipped. A writer without a name delivers each line once.
+   * Appends the lines of one write, and returns how many chunks they count as. `from` is the writer's index of the
+   * first. A writer without a name delivers each line once.
    */
-  write(lines: string[], client: string, from: number): void {
-    const fresh = lines.slice(Math.max(0, this.lastChunk(client) + 1 - from))
-    if (client) this.#lastChunk.set(client, Math.max(this.lastChunk(client), from + lines.length - 1))
-    if (fresh.length === 0) return
+  write(lines: string[], client: string, from: number): number {
+    const byLines = this.#rules.counts === 'lines'
+    const chunks = byLines ? lines.length : 1
+    const fresh = byLines ? lines.slice(Math.max(0, this.lastChunk(client) + 1 - from)) : lines
+    const last = from + chunks - 1
+    if (client) this.#lastChunk.set(client, byLines ? Math.max(this.lastChunk(client), last) : last)
+    if (fresh.length === 0) return chunks
     const size = fresh.reduce((sum, line) => sum + line.length, 0)
-    if (this.bytes + size > this.#limits.maxBytes) throw new StreamFullError()
+    if (this.bytes + size > this.#rules.maxBytes) throw new StreamFullError()
     const timestamp = Date.now()
     const entry = this.#nextEntry(timestamp)
     for (const json of fresh) this.records.push({ json, timestamp, entry })
     this.bytes += size
     this.#trim(fresh.length)
     this.emit('change')
+    return chunks
   }
 
   open(): void {
@@ -85,9 +99,9 @@ export class RunStream extends EventEmitter {
   }
 
   #trim(added: number): void {
-    if (this.#limits.maxEntries === undefined) return
+    if (this.#rules.maxEntries === undefined) return
     this.#entries.push(added)
-    while (this.#entries.length > this.#limits.maxEntries) {
+    while (this.#entries.length > this.#rules.maxEntries) {
       const count = this.#entries.shift() ?? 0
       for (const record of this.records.splice(0, count)) this.bytes -= record.json.length
       this.first += count

@@ -2,7 +2,8 @@
 export interface Switches {
   /**
    * `s2`: readers get numbered records in batches, as from S2. `redis`: as from the Redis backend: `ms-seq` ids
-   * shared by all lines of a write, `keptWrites` kept, an end after silence, no resume by number.
+   * shared by all lines of a write, `keptWrites` kept, an end after silence, no resume by number; a writer's
+   * chunks are its writes, and what it repeats is there twice.
    */
   streams: 's2' | 'redis'
   /** Writes that the Redis backend keeps of a stream: about 1,000. */

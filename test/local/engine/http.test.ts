@@ -206,8 +206,8 @@ t.test('with the switches of a server without S2 and object store, and with limi
     request(`${engine.url}/realtime/v1/streams/${id}/words`, {
       headers: { 'timeout-seconds': '1', ...headers },
     })
-  const write = (id: string, body: string) =>
-    request(`${engine.url}/realtime/v1/streams/${id}/self/words`, { method: 'POST', body })
+  const write = (id: string, body: string, headers: Record<string, string> = {}) =>
+    request(`${engine.url}/realtime/v1/streams/${id}/self/words`, { method: 'POST', body, headers })
 
   t.test('the lines of one write share an id, and silence ends the reading, not the run', async (t) => {
     const id = await start('patient', { ms: 60_000 })
@@ -228,6 +228,46 @@ t.test('with the switches of a server without S2 and object store, and with limi
     const rest = await read(id, { 'last-event-id': frames[0]?.entry ?? '' })
     t.match(rest.text, /^id: \S+\ndata: "a"/)
     t.match((await read(id, { 'last-event-id': '1' })).text, /"began"/, 'a number is an entry older than all')
+    await runs.cancel(id)
+  })
+
+  t.test('the chunks of a writer are its writes, and what it repeats is there twice', async (t) => {
+    const id = await start('patient', { ms: 60_000 })
+    await began(id)
+    const lines = (body: string, resume?: number) =>
+      write(id, body, {
+        'x-client-id': 'c1',
+        ...(resume !== undefined && { 'x-resume-from-chunk': String(resume) }),
+      })
+    const last = async () => {
+      const headers = { 'x-client-id': 'c1' }
+      const path = `/realtime/v1/streams/${id}/self/words`
+      return (await request(`${engine.url}${path}`, { method: 'HEAD', headers })).headers.get(
+        'x-last-chunk-index',
+      )
+    }
+    t.equal(await last(), '-1')
+    await lines('1\n2\n')
+    t.equal(await last(), '0')
+    await lines('1\n2\n')
+    t.equal(await last(), '0', 'counted anew without a place to resume at')
+    await lines('3\n4', 1)
+    t.equal(await last(), '1')
+    t.same([...(await read(id)).text.matchAll(/data: (.*)/g)].map(([, data]) => data).slice(1), [
+      ...['1', '2', '1', '2'],
+      ...['3', '4'],
+    ])
+    await runs.cancel(id)
+  })
+
+  t.test('a thousand writes are kept', async (t) => {
+    const id = await start('patient', { ms: 60_000 })
+    await began(id)
+    for (let n = 0; n < 1005; n++) await write(id, `${n}\n"also ${n}"\n`)
+    const data = [...(await read(id)).text.matchAll(/data: (.*)/g)].map(([, line]) => line)
+    t.equal(data.length, 2000)
+    t.same(data.slice(0, 2), ['5', '"also 5"'])
+    t.equal(data.at(-1), '"also 1004"')
     await runs.cancel(id)
   })
 

@@ -60,7 +60,7 @@ t.test(
 )
 
 t.test('a stream with a limit of writes drops the oldest and keeps count', async (t) => {
-  const stream = new RunStream({ maxBytes: 1000, maxEntries: 2 })
+  const stream = new RunStream({ maxBytes: 1000, counts: 'writes', maxEntries: 2 })
   stream.write(['1', '2'], '', 0)
   stream.write(['3'], '', 0)
   stream.write(['4', '5'], '', 0)
