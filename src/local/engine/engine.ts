@@ -1,6 +1,6 @@
 import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
+import { listen } from './address.ts'
 import { workerVersion } from './executions.ts'
 import { idMaker, newBootId } from './ids.ts'
 import { Keys } from './keys.ts'
@@ -93,10 +93,9 @@ export async function startLocalEngine(options: EngineOptions): Promise<LocalEng
   }
   let unwatch = () => {}
   try {
-    await app.listen({ host, port })
-    const url = `http://${host}:${(app.server.address() as AddressInfo).port}`
+    const { url, childUrl } = await listen(app, host, port)
     packets.serveAt(options.publicUrl ?? url)
-    Object.assign(env, { TRIGGER_API_URL: url, TRIGGER_SECRET_KEY: secretKey })
+    Object.assign(env, { TRIGGER_API_URL: childUrl, TRIGGER_SECRET_KEY: secretKey })
     await loadTasks(pool)
     if (options.watch) unwatch = watchTasks(taskModules, () => pool.reload())
     const stats = () => ({ runs: store.size, children: pool.counts, pids: pool.pids })

@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs'
+import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { configure, runs } from '@trigger.dev/sdk'
 import t from 'tap'
@@ -91,6 +92,20 @@ t.test('one engine', async (t) => {
     t.same(pids.filter(isAlive), [])
   })
 })
+
+const hasIPv6 = Object.values(networkInterfaces()).some((all) =>
+  all?.some(({ address }) => address === '::1'),
+)
+
+t.test(
+  'an engine on an IPv6 address is reached by its children too',
+  { skip: !hasIPv6 && 'there is no ::1 here' },
+  async (t) => {
+    const { url } = await openEngine(t, { host: '::1', maxChildren: 1 })
+    t.match(url, /^http:\/\/\[::1\]:\d+$/)
+    t.equal((await runToEnd('writer', { count: 1 })).status, 'COMPLETED')
+  },
+)
 
 t.test('task files', async (t) => {
   const folder = t.testdir({ tasks: {} })
