@@ -1,5 +1,8 @@
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { z } from 'zod/v4'
+
+/** What answers say that come from before the API itself: no key, too many requests. */
+export const PROBLEM = { 'content-type': 'application/problem+json; charset=utf-8' }
 
 /** An answer other than 2xx; `body` as the real server words it. */
 export class HttpError extends Error {
@@ -32,6 +35,12 @@ export const bodyTooLarge = () => new HttpError(413, { error: 'Request body too 
 export const notFound = (retry: boolean, headers: Record<string, string> = {}) =>
   new HttpError(404, { error: 'Not found' }, { 'x-should-retry': String(retry), ...headers })
 
+export const endpointOf = ({ method, url }: FastifyRequest) => `${method} ${url.split('?')[0]}`
+
+/** What this engine lacks; another try would not help. */
+export const notImplemented = (what: string) =>
+  new HttpError(501, { error: `The local engine does not implement ${what}` }, { 'x-should-retry': 'false' })
+
 export const unauthorized = () =>
   new HttpError(403, {
     error: 'Unauthorized',
@@ -40,10 +49,11 @@ export const unauthorized = () =>
     type: 'authorization',
   })
 
-/** A body that breaks its schema, in the words of zod-validation-error, which the real server uses. */
+/** A body that breaks its schema, in the words of zod 3 and zod-validation-error, which the real server uses. */
 export function invalidBody(error: z.ZodError): HttpError {
-  const issues = error.issues.map(({ message, path }) =>
-    path.length ? `${message} at "${path.join('.')}"` : message,
-  )
+  const issues = error.issues.map(({ message, path }) => {
+    const text = message.replace(/^Invalid input: expected (\w+), received/, 'Expected $1, received')
+    return path.length ? `${text} at "${path.join('.')}"` : text
+  })
   return new HttpError(400, { error: `Validation error: ${issues.join('; ')}` })
 }

@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { generateJWT, isPublicJWT, validateJWT } from '@trigger.dev/core/v3/jwt'
 import type { FastifyRequest } from 'fastify'
-import { HttpError, unauthorized } from './answers.ts'
+import { HttpError, PROBLEM, unauthorized } from './answers.ts'
 import { ENVIRONMENT } from './executions.ts'
 import type { Run } from './run.ts'
 
@@ -70,7 +70,7 @@ function sameSecret(token: string, secretKey: string): boolean {
 function noHeader(): HttpError {
   const error = 'No authorization header provided'
   const type = 'https://developer.mozilla.org/en-US/docs/Web/HTTP/Status/401'
-  return new HttpError(401, { title: 'Unauthorized', status: 401, type, detail: error, error })
+  return new HttpError(401, { title: 'Unauthorized', status: 401, type, detail: error, error }, PROBLEM)
 }
 
 function invalidToken(code: string): HttpError {

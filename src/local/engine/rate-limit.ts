@@ -1,5 +1,5 @@
 import type { FastifyReply } from 'fastify'
-import { HttpError } from './answers.ts'
+import { HttpError, PROBLEM } from './answers.ts'
 import type { Switches } from './switches.ts'
 
 /** The token bucket behind the `x-ratelimit-*` headers, which every answer of the API carries. */
@@ -27,7 +27,7 @@ export function rateLimiter({ rateLimit, enforceRateLimit }: Switches): (reply: 
 function tooManyRequests(limit: number, reset: number): HttpError {
   const secondsUntilReset = Math.max(0, Math.ceil((reset - Date.now()) / 1000))
   const detail = `Rate limit exceeded 0/${limit} requests remaining. Retry in ${secondsUntilReset} seconds.`
-  return new HttpError(429, {
+  const body = {
     title: 'Rate Limit Exceeded',
     status: 429,
     type: 'https://developer.mozilla.org/en-US/docs/Web/HTTP/Status/429',
@@ -37,5 +37,6 @@ function tooManyRequests(limit: number, reset: number): HttpError {
     remaining: 0,
     secondsUntilReset,
     error: detail,
-  })
+  }
+  return new HttpError(429, body, PROBLEM)
 }

@@ -1,6 +1,6 @@
 import { AppendToStreamResponseBody, CreateStreamResponseBody } from '@trigger.dev/core/v3/schemas'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { answer, HttpError } from './answers.ts'
+import { answer, endpointOf, HttpError, notImplemented } from './answers.ts'
 import { readBody, withoutDestroying } from './bodies.ts'
 import { findRun, type RouteContext } from './context.ts'
 import { isFinal, type Run } from './run.ts'
@@ -37,6 +37,11 @@ export function streamRoutes(app: FastifyInstance, context: RouteContext): void 
 
   context.store.on('change', (run) => {
     if (run.completedAt) for (const stream of run.streams.values()) stream.emit('change')
+  })
+
+  // Else they would be taken for streams with a target of that name.
+  app.all('/realtime/v1/streams/:id/input/:key', async (request) => {
+    throw notImplemented(endpointOf(request))
   })
 
   app.get<Reading>('/realtime/v1/streams/:id/:key', async (request, reply) => {

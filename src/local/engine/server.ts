@@ -1,5 +1,5 @@
 import Fastify, { type FastifyInstance } from 'fastify'
-import { HttpError } from './answers.ts'
+import { endpointOf, HttpError, notImplemented } from './answers.ts'
 import { authenticate } from './auth.ts'
 import type { RouteContext } from './context.ts'
 import type { EngineLog } from './log.ts'
@@ -33,6 +33,7 @@ export function buildServer(context: RouteContext, log: EngineLog): FastifyInsta
       reply.header('connection', 'close')
       request.raw.resume()
     }
+    if (error instanceof HttpError && error.status === 501) log.warn({}, `local engine: ${error.message}`)
     if (error instanceof HttpError) return reply.code(error.status).headers(error.headers).send(error.body)
     log.error({ err: error }, 'local engine: request failed')
     return reply.code(500).send({ error: 'Something went wrong' })
@@ -64,12 +65,8 @@ export function buildServer(context: RouteContext, log: EngineLog): FastifyInsta
     }
   })
 
-  app.setNotFoundHandler((request, reply) => {
-    const endpoint = `${request.method} ${request.url.split('?')[0]}`
-    log.warn({ endpoint }, 'local engine: no such endpoint')
-    // Another try would not help.
-    reply.header('x-should-retry', 'false')
-    return reply.code(501).send({ error: `The local engine does not implement ${endpoint}` })
+  app.setNotFoundHandler(async (request) => {
+    throw notImplemented(endpointOf(request))
   })
   return app
 }

@@ -10,7 +10,13 @@ const sleep = (ms: number, signal: AbortSignal) =>
 
 const single = queue({ name: 'single', concurrencyLimit: 1 })
 
-export const echo = task({ id: 'echo', run: async (payload: unknown) => ({ echoed: payload, at: 'fixed' }) })
+export const echo = task({
+  id: 'echo',
+  run: async (payload: { ms?: number } | null, { signal }) => {
+    if (payload?.ms) await sleep(payload.ms, signal)
+    return { echoed: payload, at: 'fixed' }
+  },
+})
 
 export const slow = task({
   id: 'slow',
@@ -29,6 +35,8 @@ export const queued = task({
   queue: single,
   run: async ({ ms }: { ms: number }, { signal }) => sleep(ms, signal),
 })
+
+export const waiter = task({ id: 'waiter', run: async () => 'waited' })
 
 export const boom = task({
   id: 'boom',

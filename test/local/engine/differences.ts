@@ -1,0 +1,114 @@
+/** One thing that the local engine does otherwise than a real server. */
+export interface Difference {
+  what: string
+  why: string
+  /** The recordings in which it shows, and how. */
+  recorded?: Record<string, string[]>
+  /** Recorded exchanges and other requests ("METHOD /path") that are answered 501 with the name of the endpoint. */
+  notImplemented?: string[]
+}
+
+const NOBODY = 'nothing in this project calls it; an answer of 501 says so to whoever does'
+
+/** All that is known. The replay of recordings allows these and no others, and makes sure that they are true. */
+export const DIFFERENCES: Difference[] = [
+  {
+    what: 'a subscription to a run has the headers electric-handle and electric-offset',
+    why: 'recorded without the SDK headers, for which the real server uses the names of an older protocol',
+    recorded: {
+      '81-realtime-run-subscribe-initial': ['header electric-handle: extra', 'header electric-offset: extra'],
+    },
+  },
+  {
+    what: 'a query that is refused is explained in the words of zod 4, not 3',
+    why: 'the SDK takes `error` alone for its message, and that is the same',
+    recorded: {
+      'e4-list-page-too-large': [
+        'body.details[0].type: missing',
+        'body.details[0].exact: missing',
+        'body.details[0].message: "Too big: expected number to be <=100" instead of "Number must be less than or equal to 100"',
+        'body.details[0].origin: extra',
+      ],
+    },
+  },
+  {
+    what: 'no triggerAndWait: a child run is always one that was triggered',
+    why: `waits are missing (below), and a parent that waited would never be woken`,
+    recorded: {
+      'a6-retrieve-parent': [
+        'body.relatedRuns.children[0].triggerFunction: "trigger" instead of "triggerAndWait"',
+      ],
+    },
+  },
+  {
+    what: 'no waits: wait.*, tokens, triggerAndWait',
+    why: NOBODY,
+    notImplemented: [
+      '99-waitpoint-token-create',
+      '99b-waitpoint-token-complete',
+      '99c-waitpoint-token-retrieve',
+      'GET /api/v1/waitpoints/tokens',
+      'POST /engine/v1/runs/run_x/wait/duration',
+      'POST /engine/v1/runs/run_x/waitpoints/tokens/waitpoint_x/wait',
+    ],
+  },
+  {
+    what: 'no batches, input streams, sessions',
+    why: NOBODY,
+    notImplemented: [
+      'POST /api/v2/tasks/batch',
+      'POST /api/v3/batches',
+      'POST /api/v3/batches/batch_x/items',
+      'GET /api/v2/batches/batch_x',
+      'GET /api/v1/batches/batch_x/results',
+      'GET /realtime/v1/batches/batch_x',
+      'POST /realtime/v1/streams/run_x/input/in',
+      'GET /realtime/v1/streams/run_x/input/in',
+      'POST /api/v1/runs/run_x/input-streams/wait',
+      'POST /api/v1/runs/run_x/session-streams/wait',
+      'POST /api/v1/sessions',
+      'GET /realtime/v1/sessions/session_x',
+    ],
+  },
+  {
+    what: 'nothing of the dashboard: who am I, schedules, queues, variables, deployments, traces, bulk actions …',
+    why: NOBODY,
+    notImplemented: [
+      '15-whoami-dev-key',
+      'd2-whoami',
+      'POST /api/v1/auth/public-tokens',
+      'GET /api/v1/schedules',
+      'GET /api/v1/queues',
+      'GET /api/v1/concurrency-limits',
+      'GET /api/v1/projects/proj_x/runs',
+      'GET /api/v1/projects/proj_x/envvars/dev',
+      'GET /api/v1/deployments',
+      'GET /api/v1/runs/run_x/trace',
+      'GET /api/v1/runs/run_x/events',
+      'POST /api/v1/bulk-actions',
+      'GET /api/v1/prompts',
+      'POST /api/v1/query',
+      'GET /api/v1/webhooks/endpoints',
+    ],
+  },
+  {
+    what: 'debounce, priority, machine and region of a trigger have no effect',
+    why: 'nothing in this project sets them; there is one machine, in one region',
+  },
+  {
+    what: 'with the switch `streams: "s2"`, the default, tasks write to the engine; HEAD counts lines, not writes',
+    why: 'on a real server with S2 tasks write to S2 itself, in a protocol of its own; readers see no difference',
+  },
+  {
+    what: 'with that switch the reader of a finished run is ended at once, not after silence',
+    why: 'tests would wait for minutes; the switch `streams: "redis"` ends readers as the real server does',
+  },
+  {
+    what: 'a list has a run at once',
+    why: 'there is no replica that could lag behind',
+  },
+  {
+    what: 'runs and their streams are forgotten with the process, after 24 hours, and when there are too many',
+    why: 'everything is in memory; an id of an earlier engine is told as lost (x-run-lost)',
+  },
+]
