@@ -114,8 +114,13 @@ export class Dispatcher extends EventEmitter<DispatcherEvents> {
       this.emit('completed', run, result)
     })
     child.on('maxDuration', () => this.#timeOut(child))
-    child.on('uncaught', ({ name, message, stack = '' }) =>
-      this.#abandon(child, { type: 'BUILT_IN_ERROR', name, message, stackTrace: stack }),
+    child.on('uncaught', ({ message, stack: stackTrace }) =>
+      this.#abandon(child, {
+        type: 'INTERNAL_ERROR',
+        code: 'TASK_RUN_UNCAUGHT_EXCEPTION',
+        message,
+        stackTrace,
+      }),
     )
     child.on('exit', ({ code, signal }) => this.#lose(child, errorOfExit(code, signal)))
     child.on('log', (line) => this.#print(child, line))

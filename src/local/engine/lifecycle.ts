@@ -1,4 +1,8 @@
-import type { TaskRunError, TaskRunExecutionResult } from '@trigger.dev/core/v3/schemas'
+import type {
+  TaskRunError,
+  TaskRunExecutionResult,
+  TaskRunExecutionRetry,
+} from '@trigger.dev/core/v3/schemas'
 import { Alarms } from './alarms.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { durationMs } from './durations.ts'
@@ -10,6 +14,7 @@ import { newRun, type RunOrder } from './new-run.ts'
 import { stateOfError } from './outcomes.ts'
 import type { Pool } from './pool.ts'
 import { Queues } from './queues.ts'
+import { type NextTry, nextTry } from './retries.ts'
 import { isFinal, type Run, type RunState } from './run.ts'
 import type { RunStore } from './store.ts'
 import { packetJson } from './values.ts'
@@ -22,9 +27,6 @@ export interface LifecycleParts {
   newId: (prefix: string) => string
   version: string
 }
-
-/** A retry that waits longer gives its slot up and is queued anew. */
-const KEEP_SLOT_MS = 30_000
 
 /** Moves runs from state to state: the only place where the state of a run changes. */
 export class Lifecycle {
@@ -47,7 +49,7 @@ export class Lifecycle {
     this.#dispatcher.on('dequeued', (run) => this.#dequeued(run))
     this.#dispatcher.on('started', (run) => this.#started(run))
     this.#dispatcher.on('completed', (run, result) => void this.#settle(run, result))
-    this.#dispatcher.on('failed', (run, error) => this.#finish(run, stateOfError(error), error))
+    this.#dispatcher.on('failed', (run, error) => this.#fail(run, error, undefined))
     pool.on('manifest', (manifest) => this.#learn(manifest))
   }
 
@@ -144,15 +146,19 @@ export class Lifecycle {
     if (result.ok) {
       run.output = { data: result.output, dataType: result.outputType }
       this.#finish(run, 'COMPLETED_SUCCESSFULLY', undefined)
-    } else if (result.retry && run.attempt < run.maxAttempts) this.#retry(run, result.retry.delay)
-    else this.#finish(run, stateOfError(result.error), result.error)
+    } else this.#fail(run, result.error, result.retry)
   }
 
-  #retry(run: Run, delay: number): void {
+  #fail(run: Run, error: TaskRunError, asked: TaskRunExecutionRetry | undefined): void {
+    const again = nextTry(run, error, asked, this.#tasks.get(run.taskId)?.retry)
+    if (again) this.#retry(run, again)
+    else this.#finish(run, stateOfError(error), error)
+  }
+
+  #retry(run: Run, { delayMs, keepsSlot }: NextTry): void {
     run.state = 'RETRYING_AFTER_FAILURE'
-    const keepsSlot = delay < KEEP_SLOT_MS
     if (!keepsSlot) this.#queues.release(run)
-    this.#alarms.set(run, delay, () => {
+    this.#alarms.set(run, delayMs, () => {
       if (keepsSlot) this.#queues.requeue(run)
       else this.#lineUp(run)
       this.#dispatcher.dispatchSoon()

@@ -18,7 +18,7 @@ export function readManifest(): Manifest {
       queue: task.queue?.name ?? ownQueue(task.id),
       ttl: task.ttl,
       maxDuration: task.maxDuration,
-      maxAttempts: task.retry?.maxAttempts,
+      retry: task.retry,
     })),
     queues: [...declared, ...own].map((queue) => ({
       name: queue.name,

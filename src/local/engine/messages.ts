@@ -1,4 +1,8 @@
-import { ExecutorToWorkerMessageCatalog, WorkerToExecutorMessageCatalog } from '@trigger.dev/core/v3/schemas'
+import {
+  ExecutorToWorkerMessageCatalog,
+  RetryOptions,
+  WorkerToExecutorMessageCatalog,
+} from '@trigger.dev/core/v3/schemas'
 import { z } from 'zod/v4'
 
 const Manifest = z.object({
@@ -9,7 +13,7 @@ const Manifest = z.object({
       queue: z.string(),
       ttl: z.union([z.string(), z.number()]).optional(),
       maxDuration: z.number().optional(),
-      maxAttempts: z.number().optional(),
+      retry: RetryOptions.optional(),
     }),
   ),
   queues: z.array(z.object({ name: z.string(), limit: z.number().optional() })),

@@ -37,7 +37,7 @@ export function newRun(id: string, seq: number, order: RunOrder, task: TaskManif
     key: order.key,
     ttl: order.ttl ?? ttlText(task?.ttl) ?? DEFAULT_TTL,
     maxDuration: maxDuration && Math.max(maxDuration, MIN_MAX_DURATION_S),
-    maxAttempts: order.maxAttempts ?? task?.maxAttempts ?? 1,
+    maxAttempts: order.maxAttempts ?? task?.retry?.maxAttempts ?? 1,
     isTest: order.isTest,
     parentId: parent?.id,
     rootId: parent && (parent.rootId ?? parent.id),

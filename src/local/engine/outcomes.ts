@@ -1,3 +1,4 @@
+import { internalErrorFromUnexpectedExit, UnexpectedExitError } from '@trigger.dev/core/v3/errors'
 import type { TaskRunError } from '@trigger.dev/core/v3/schemas'
 import type { RunState } from './run.ts'
 
@@ -26,9 +27,5 @@ export function stateOfError(error: TaskRunError): RunState {
 
 /** What Trigger.dev calls the end of a process in the middle of a run. */
 export function errorOfExit(code: number | null, signal: NodeJS.Signals | null): TaskRunError {
-  const message = signal ? `Process ended by ${signal}` : `Process exited with code ${code}`
-  if (signal === 'SIGSEGV') return { type: 'INTERNAL_ERROR', code: 'TASK_PROCESS_SIGSEGV', message }
-  // V8 aborts when its heap is full.
-  if (signal === 'SIGABRT') return { type: 'INTERNAL_ERROR', code: 'TASK_PROCESS_MAYBE_OOM_KILLED', message }
-  return { type: 'INTERNAL_ERROR', code: 'TASK_PROCESS_EXITED_WITH_NON_ZERO_CODE', message }
+  return internalErrorFromUnexpectedExit(new UnexpectedExitError(code ?? -1, signal, undefined), false)
 }

@@ -6,7 +6,7 @@ import {
 } from '@trigger.dev/core/v3/schemas'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { z } from 'zod/v4'
-import { answer, HttpError } from './answers.ts'
+import { answer, HttpError, notImplemented } from './answers.ts'
 import { authorize, requireSecret, runToken } from './auth.ts'
 import { readJson } from './bodies.ts'
 import { findRun, type RouteContext } from './context.ts'
@@ -27,6 +27,8 @@ export function triggerRoutes(app: FastifyInstance, context: RouteContext): void
     const { taskId } = request.params
     authorize(request.apiCaller, { action: 'trigger', resources: [{ type: 'tasks', id: taskId }] })
     const { payload, options = {} } = await readJson(request, TriggerTaskRequestBody, MAX_PAYLOAD_BYTES)
+    // Nothing would wake the parent.
+    if (options.resumeParentOnCompletion) throw notImplemented('triggerAndWait')
     const header = request.headers['idempotency-key']
     const key = keyOf(options, typeof header === 'string' ? header : undefined)
     const known = key && context.keys.find(taskId, key.hash, Date.now())

@@ -60,6 +60,14 @@ t.test('one engine', async (t) => {
     t.ok(engine.stats().pids.length <= 2)
   })
 
+  t.test('a task that would wait for a child run fails and says why', async (t) => {
+    const run = await runToEnd('waits-for-child')
+    t.match(run, {
+      status: 'FAILED',
+      error: { message: 'The local engine does not implement triggerAndWait' },
+    })
+  })
+
   t.test('another one on the same port is an error', async (t) => {
     const log = { info() {}, warn() {}, error() {} }
     const port = Number(new URL(engine.url).port)

@@ -100,6 +100,41 @@ export const endCases: Case[] = [
     },
   },
   {
+    name: 'a task whose process ends is tried again as its retry settings say',
+    run: async () => {
+      const run = await runToEnd('crashy', { succeedAt: 3, how: 'exit' })
+      assert.equal(run.status, 'COMPLETED')
+      assert.deepEqual(run.output, { attempt: 3 })
+    },
+  },
+  {
+    name: 'it CRASHES when its attempts are used up',
+    run: async () => {
+      const run = await runToEnd('crashy', { succeedAt: 9, how: 'exit' })
+      assert.equal(run.status, 'CRASHED')
+      assert.equal(run.attemptCount, 3)
+    },
+  },
+  {
+    name: 'so is one with an exception outside of its run function, which FAILS in the end',
+    run: async () => {
+      const again = await runToEnd('crashy', { succeedAt: 2, how: 'throw' })
+      assert.deepEqual(again.output, { attempt: 2 })
+      const failed = await runToEnd('crashy', { succeedAt: 9, how: 'throw' })
+      assert.equal(failed.status, 'FAILED')
+      assert.equal(failed.attemptCount, 3)
+      assert.match(failed.error?.message ?? '', /TASK_RUN_UNCAUGHT_EXCEPTION/)
+    },
+  },
+  {
+    name: 'a process that was killed, as for want of memory, is not tried again',
+    run: async () => {
+      const run = await runToEnd('crashy', { succeedAt: 2, how: 'SIGKILL' })
+      assert.equal(run.status, 'CRASHED')
+      assert.equal(run.attemptCount, 1)
+    },
+  },
+  {
     name: 'an exception outside of the run function ends the run as failed',
     run: async () => {
       const run = await runToEnd('throws-later')

@@ -119,6 +119,21 @@ export const typed = schemaTask({
   run: async ({ n }) => n * 2,
 })
 
+/** Its process ends in its first attempts. */
+export const crashy = task({
+  id: 'crashy',
+  retry: { maxAttempts: 3, minTimeoutInMs: 10, maxTimeoutInMs: 20, factor: 1 },
+  run: async ({ succeedAt, how }: { succeedAt: number; how: 'exit' | 'throw' | 'SIGKILL' }, { ctx }) => {
+    if (ctx.attempt.number >= succeedAt) return { attempt: ctx.attempt.number }
+    if (how === 'exit') process.exit(3)
+    if (how === 'SIGKILL') process.kill(process.pid, how)
+    setTimeout(() => {
+      throw new RangeError('out of band')
+    })
+    return sleep(60_000)
+  },
+})
+
 export const exits = task({ id: 'exits', run: async () => process.exit(3) })
 
 export const throwsLater = task({
@@ -206,6 +221,13 @@ export const lookup = task({
   run: async ({ runId }: { runId: string }) => {
     const { status, payload, output } = await runs.retrieve(runId)
     return { status, payload, output }
+  },
+})
+
+export const waitsForChild = task({
+  id: 'waits-for-child',
+  run: async () => {
+    await tasks.triggerAndWait('echo', 1)
   },
 })
 
