@@ -6,7 +6,7 @@ import { ENVIRONMENT } from './executions.ts'
 import type { Run } from './run.ts'
 
 /** Who asks: the holder of the secret key, or of a public token with these scopes ("read:runs:run_…"). */
-export type Caller = { kind: 'secret' } | { kind: 'public'; scopes: string[] }
+export type Caller = { kind: 'secret' } | { kind: 'public'; scopes: string[]; oneTimeToken?: string }
 
 /** What every public token of this environment says of itself. */
 export const publicClaims = { sub: ENVIRONMENT.env.id, pub: true }
@@ -15,6 +15,8 @@ export const publicClaims = { sub: ENVIRONMENT.env.id, pub: true }
 export interface Access {
   action: 'read' | 'write' | 'trigger'
   resources: { type: string; id?: string }[]
+  /** A scope that is enough by itself. */
+  superScope?: string
 }
 
 /** Identifies the caller by the bearer token. Throws 401. */
@@ -26,15 +28,19 @@ export async function authenticate(request: FastifyRequest, secretKey: string): 
   if (!isPublicJWT(token)) throw new HttpError(401, { error: 'Invalid API key' })
   const result = await validateJWT(token, secretKey)
   if (!result.ok) throw invalidToken(result.code)
-  const { scopes } = result.payload
-  return { kind: 'public', scopes: Array.isArray(scopes) ? scopes.map(String) : [] }
+  const { scopes, otu } = result.payload
+  return {
+    kind: 'public',
+    scopes: Array.isArray(scopes) ? scopes.map(String) : [],
+    ...(otu === true && { oneTimeToken: token }),
+  }
 }
 
 /** Throws 403 unless the caller may. */
-export function authorize(caller: Caller, { action, resources }: Access): void {
+export function authorize(caller: Caller, { action, resources, superScope }: Access): void {
   if (caller.kind === 'secret') return
   const granted = new Set(caller.scopes)
-  if (granted.has('admin') || granted.has(`${action}:all`)) return
+  if ([superScope, `${action}:all`, 'admin'].some((scope) => scope && granted.has(scope))) return
   const allowed = resources.some(
     ({ type, id }) =>
       granted.has(`${action}:${type}`) || (id !== undefined && granted.has(`${action}:${type}:${id}`)),

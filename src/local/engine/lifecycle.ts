@@ -137,7 +137,8 @@ export class Lifecycle {
   async #settle(run: Run, result: TaskRunExecutionResult): Promise<void> {
     run.usageMs += result.usage?.durationMs ?? 0
     if (result.flushedMetadata?.data) {
-      await applyMetadata(run, packetJson(result.flushedMetadata) as MetadataChange).catch((error: unknown) =>
+      const change = packetJson(result.flushedMetadata) as MetadataChange
+      await applyMetadata(run, change, this.#store).catch((error: unknown) =>
         this.#log.error({ runId: run.id, err: error }, 'last metadata of the run could not be applied'),
       )
     }

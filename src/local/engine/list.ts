@@ -1,5 +1,6 @@
+import { RunStatus } from '@trigger.dev/core/v3/schemas'
 import { z } from 'zod/v4'
-import { HttpError } from './answers.ts'
+import { HttpError, notImplemented } from './answers.ts'
 import type { RouteContext } from './context.ts'
 import { durationMs } from './durations.ts'
 import { API_STATUS, type Run } from './run.ts'
@@ -16,15 +17,29 @@ const cursor = z.string().transform((text, ctx) => {
   return seq ?? 0
 })
 
+const statuses = csv.superRefine((values, ctx) => {
+  const invalid = [...values].filter((value) => !RunStatus.safeParse(value).success)
+  if (invalid.length > 0)
+    ctx.addIssue({ code: 'custom', message: `Invalid status values: ${invalid.join(', ')}` })
+})
+/** What no run here has, or all have alike. */
+const NOT_IMPLEMENTED = ['batch', 'schedule', 'bulkAction', 'machine', 'region'].map(
+  (name) => `filter[${name}]`,
+)
+
 const Query = z.object({
   'page[size]': z.coerce.number().int().positive().max(100).default(25),
   'page[after]': cursor.optional(),
   'page[before]': cursor.optional(),
-  'filter[status]': csv.optional(),
+  'filter[status]': statuses.optional(),
   'filter[taskIdentifier]': csv.optional(),
   'filter[tag]': csv.optional(),
   'filter[queue]': csv.optional(),
-  'filter[isTest]': z.stringbool().optional(),
+  'filter[version]': csv.optional(),
+  'filter[isTest]': z
+    .enum(['true', 'false'])
+    .transform((text) => text === 'true')
+    .optional(),
   'filter[createdAt][from]': moment.optional(),
   'filter[createdAt][to]': moment.optional(),
   'filter[createdAt][period]': z
@@ -34,16 +49,27 @@ const Query = z.object({
     .optional(),
 })
 
+type ListQuery = z.infer<typeof Query>
+
+/** Throws 400, or 501 for a filter that this engine lacks. */
+export function readListQuery(raw: unknown): ListQuery {
+  const given = Object.fromEntries(
+    Object.entries(raw as Record<string, unknown>).filter(([, value]) => value !== ''),
+  )
+  const missing = NOT_IMPLEMENTED.find((name) => name in given)
+  if (missing) throw notImplemented(`${missing} of GET /api/v1/runs`)
+  const parsed = Query.safeParse(given)
+  if (parsed.success) return parsed.data
+  throw new HttpError(400, { error: 'Query Error', details: parsed.error.issues })
+}
+
 /**
  * One page of runs, newest first. `after` a cursor come older runs, `before` it newer ones; a run that is added
  * meanwhile moves no page, as the cursors are places in the order of creation.
  */
-export function listRuns({ store, view }: RouteContext, rawQuery: unknown) {
-  const parsed = Query.safeParse(rawQuery)
-  if (!parsed.success) throw new HttpError(400, { error: 'Query Error', details: parsed.error.issues })
-  const query = parsed.data
+export function listRuns({ store, view }: RouteContext, query: ListQuery) {
   const { 'page[size]': size, 'page[after]': after, 'page[before]': before } = query
-  const runs = [...store.all()].filter((run) => matches(run, query)).reverse()
+  const runs = [...store.all()].filter((run) => matches(run, query, view.version)).reverse()
   let start = 0
   if (after !== undefined) start = firstIndex(runs, (run) => run.seq < after)
   if (before !== undefined) start = Math.max(0, firstIndex(runs, (run) => run.seq <= before) - size)
@@ -58,7 +84,7 @@ export function listRuns({ store, view }: RouteContext, rawQuery: unknown) {
   }
 }
 
-function matches(run: Run, query: z.infer<typeof Query>): boolean {
+function matches(run: Run, query: ListQuery, version: string): boolean {
   const among = (values: Set<string> | undefined, value: string) => !values || values.has(value)
   const created = run.createdAt.getTime()
   const tags = query['filter[tag]']
@@ -66,6 +92,7 @@ function matches(run: Run, query: z.infer<typeof Query>): boolean {
     among(query['filter[status]'], API_STATUS[run.state]) &&
     among(query['filter[taskIdentifier]'], run.taskId) &&
     among(query['filter[queue]'], run.queue) &&
+    among(query['filter[version]'], run.attempt > 0 ? version : '') &&
     (!tags || run.tags.some((tag) => tags.has(tag))) &&
     run.isTest === (query['filter[isTest]'] ?? run.isTest) &&
     created >= (query['filter[createdAt][from]'] ?? created) &&

@@ -1,3 +1,4 @@
+import { stringifyDuration } from '@trigger.dev/core/v3/isomorphic'
 import type { TaskManifest } from './messages.ts'
 import type { Packet, Run, RunKey } from './run.ts'
 
@@ -63,4 +64,6 @@ export function newRun(id: string, seq: number, order: RunOrder, task: TaskManif
   }
 }
 
-const ttlText = (ttl: string | number | undefined) => (typeof ttl === 'number' ? `${ttl}s` : ttl)
+/** A ttl as it is shown; none is what no positive number of seconds means. */
+export const ttlText = (ttl: string | number | undefined): string | undefined =>
+  typeof ttl === 'number' ? stringifyDuration(ttl) : ttl

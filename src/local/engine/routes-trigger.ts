@@ -12,7 +12,9 @@ import { readJson } from './bodies.ts'
 import { findRun, type RouteContext } from './context.ts'
 import { delayEnd, durationMs } from './durations.ts'
 import { DEFAULT_KEY_TTL_MS } from './keys.ts'
-import type { RunOrder } from './new-run.ts'
+import { limited } from './metadata.ts'
+import { type RunOrder, ttlText } from './new-run.ts'
+import { OneTimeTokens } from './one-time-tokens.ts'
 import type { Run, RunKey } from './run.ts'
 import { packetJson, packetOf } from './values.ts'
 
@@ -23,9 +25,12 @@ type Options = NonNullable<z.infer<typeof TriggerTaskRequestBody>['options']>
 
 /** Starting runs: trigger and replay. */
 export function triggerRoutes(app: FastifyInstance, context: RouteContext): void {
+  const oneTimeTokens = new OneTimeTokens(context.store)
+
   app.post<{ Params: { taskId: string } }>('/api/v1/tasks/:taskId/trigger', async (request, reply) => {
     const { taskId } = request.params
-    authorize(request.apiCaller, { action: 'trigger', resources: [{ type: 'tasks', id: taskId }] })
+    const resources = [{ type: 'tasks', id: taskId }]
+    authorize(request.apiCaller, { action: 'trigger', resources, superScope: 'write:tasks' })
     const { payload, options = {} } = await readJson(request, TriggerTaskRequestBody, MAX_PAYLOAD_BYTES)
     // Nothing would wake the parent.
     if (options.resumeParentOnCompletion) throw notImplemented('triggerAndWait')
@@ -39,7 +44,11 @@ export function triggerRoutes(app: FastifyInstance, context: RouteContext): void
       key,
       ...runOptions(context, options),
     }
-    return started(reply, context, context.lifecycle.trigger(order), false)
+    const token = request.apiCaller.kind === 'public' ? request.apiCaller.oneTimeToken : undefined
+    if (token && oneTimeTokens.isUsed(token)) throw usedToken(taskId)
+    const run = context.lifecycle.trigger(order)
+    if (token) oneTimeTokens.use(token, run)
+    return started(reply, context, run, false)
   })
 
   app.post<{ Params: { id: string } }>('/api/v1/runs/:id/replay', async (request, reply) => {
@@ -62,6 +71,11 @@ export function triggerRoutes(app: FastifyInstance, context: RouteContext): void
     return answer(reply, ReplayRunResponse, { id: replayed.id })
   })
 }
+
+const usedToken = (taskId: string) =>
+  new HttpError(422, {
+    error: `Cannot trigger ${taskId} with a one-time use token as it has already been used.`,
+  })
 
 async function started(
   reply: FastifyReply,
@@ -99,7 +113,7 @@ function runOptions(context: RouteContext, options: Options): Omit<RunOrder, 'ta
   return {
     queue: options.queue?.name,
     concurrencyKey: options.concurrencyKey ?? undefined,
-    ttl: typeof ttl === 'number' ? `${ttl}s` : ttl,
+    ttl: ttlText(ttl),
     delayUntil: delayUntil && delayUntil.getTime() > Date.now() ? delayUntil : undefined,
     maxDuration: options.maxDuration,
     maxAttempts: options.maxAttempts,
@@ -123,6 +137,6 @@ export function uniqueTags(tags: string[]): string[] {
 function metadataOf(metadata: unknown, dataType = 'application/json'): Record<string, unknown> | undefined {
   const value = typeof metadata === 'string' ? packetJson({ data: metadata, dataType }) : metadata
   if (value === undefined || value === null) return undefined
-  if (typeof value === 'object' && !Array.isArray(value)) return value as Record<string, unknown>
+  if (typeof value === 'object' && !Array.isArray(value)) return limited(value as Record<string, unknown>)
   throw new HttpError(400, { error: 'Validation error: metadata must be an object' })
 }

@@ -96,6 +96,10 @@ export const DIFFERENCES: Difference[] = [
     why: 'nothing in this project sets them; there is one machine, in one region',
   },
   {
+    what: 'lists cannot be narrowed by batch, schedule, bulk action, machine and region (501)',
+    why: 'no run has any of the first three, and all have the same of the others',
+  },
+  {
     what: 'with the switch `streams: "s2"`, the default, tasks write to the engine; HEAD counts lines, not writes',
     why: 'on a real server with S2 tasks write to S2 itself, in a protocol of its own; readers see no difference',
   },

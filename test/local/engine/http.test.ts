@@ -170,6 +170,39 @@ t.test('with the default switches', async (t) => {
     t.match(await post(`/api/v1/runs/${id}/tags`, many), { status: 422 })
   })
 
+  t.test('metadata from outside: too much of it is refused, and changes nothing', async (t) => {
+    const id = await start('patient', { ms: 60_000 })
+    const put = (value: string) => {
+      const operations = [{ type: 'set', key: 'text', value }]
+      return api(`/api/v1/runs/${id}/metadata`, { method: 'PUT', body: JSON.stringify({ operations }) })
+    }
+    t.match(await put('fits'), { status: 200, body: { metadata: { text: 'fits' } } })
+    t.match(await put('x'.repeat(257 * 1024)), { status: 413, body: { error: /maximum size of 262144/ } })
+    t.same((await runs.retrieve(id)).metadata, { text: 'fits' })
+    await runs.cancel(id)
+  })
+
+  t.test('filters of lists: test runs, and those that are not there', async (t) => {
+    const body = (test: boolean) => JSON.stringify({ options: { test, tags: ['of-filters'] } })
+    const { id } = (await post('/api/v1/tasks/echo/trigger', body(true))).body as { id: string }
+    const { id: other } = (await post('/api/v1/tasks/echo/trigger', body(false))).body as { id: string }
+    const list = (filter: string) => api(`/api/v1/runs?filter[tag]=of-filters&${filter}`)
+    const idsOf = async (filter: string) =>
+      ((await list(filter)).body as { data: { id: string }[] }).data.map((run) => run.id)
+    t.same(await idsOf('filter[isTest]=true'), [id])
+    t.same(await idsOf('filter[isTest]=false'), [other])
+    t.same(await idsOf('filter[isTest]='), [other, id])
+    t.match(await list('filter[isTest]=perhaps'), { status: 400, body: { error: 'Query Error' } })
+    t.match(await list('filter[status]=DONE,COMPLETED'), {
+      status: 400,
+      body: { details: [{ message: 'Invalid status values: DONE' }] },
+    })
+    for (const name of ['batch', 'schedule', 'bulkAction', 'machine', 'region']) {
+      const error = `The local engine does not implement filter[${name}] of GET /api/v1/runs`
+      t.match(await list(`filter[${name}]=x`), { status: 501, body: { error } })
+    }
+  })
+
   t.test('a subscriber to the feed of a former engine is told to begin anew', async (t) => {
     const tag = unique()
     await runToEnd('echo', 1, { tags: tag })

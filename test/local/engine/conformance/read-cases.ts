@@ -84,6 +84,26 @@ export const readCases: Case[] = [
     },
   },
   {
+    name: 'the list can be narrowed by queue and version',
+    run: async () => {
+      const tag = unique()
+      const queued = await runToEnd('echo', 1, { tags: tag, queue: 'two-at-once' })
+      const other = await runToEnd('echo', 2, { tags: tag })
+      const all = await eventually(
+        () => list({ tag }),
+        (items) => items.length === 2 && items.every((item) => item.isCompleted),
+      )
+      assert.deepEqual(ids(await list({ tag, queue: { type: 'custom', name: 'two-at-once' } })), [queued.id])
+      assert.deepEqual(ids(await list({ tag, queue: { type: 'task', name: 'echo' } })), [other.id])
+      assert.equal((await list({ tag, version: String(all[0]?.version) })).length, 2)
+      assert.equal((await list({ tag, version: '20200101.1' })).length, 0)
+    },
+  },
+  {
+    name: 'a status that does not exist is refused with 400',
+    run: async () => assert.equal((await failureOf(list({ status: ['DONE' as 'COMPLETED'] }))).status, 400),
+  },
+  {
     name: 'a page of more than a hundred is refused with 400',
     run: async () => assert.equal((await failureOf(list({ limit: 101 }))).status, 400),
   },
@@ -230,6 +250,18 @@ export const readCases: Case[] = [
     },
   },
   {
+    name: 'metadata that a task sets for its parent and root is shown there',
+    run: async () => {
+      const { id, output } = await runToEnd('editor', {}, { metadata: { reports: 1 } })
+      await ended(String(output))
+      const { metadata } = await eventually(
+        () => get(id),
+        (run) => run.metadata?.reported !== undefined,
+      )
+      assert.deepEqual(metadata, { reported: true, reports: 2 })
+    },
+  },
+  {
     name: 'a token for one run reads that run and no other, and changes none',
     run: async ({ url }) => {
       const [mine, other] = [await start('echo', 1), await start('echo', 2)]
@@ -248,6 +280,64 @@ export const readCases: Case[] = [
       const id = await start('echo', 1, { tags: tag })
       const accessToken = await auth.createPublicToken({ scopes: { read: { tags: [tag] } } })
       await auth.withAuth({ baseURL: url, accessToken }, async () => assert.equal((await get(id)).id, id))
+    },
+  },
+  {
+    name: 'a token for a task lists the runs of that task and no others',
+    run: async ({ url }) => {
+      const tag = unique()
+      const id = await start('echo', 1, { tags: tag })
+      await eventually(
+        () => list({ tag }),
+        (items) => items.length === 1,
+      )
+      const accessToken = await auth.createPublicToken({ scopes: { read: { tasks: ['echo'] } } })
+      await auth.withAuth({ baseURL: url, accessToken }, async () => {
+        assert.deepEqual(ids(await list({ tag, taskIdentifier: 'echo' })), [id])
+        assert.equal((await failureOf(list({ tag, taskIdentifier: 'boom' }))).status, 403)
+        assert.equal((await failureOf(list({ tag }))).status, 403)
+      })
+    },
+  },
+  {
+    name: 'a token to write to one run cancels that run and no other',
+    run: async ({ url }) => {
+      const [mine, other] = [await start('echo', 1, { delay: '1h' }), await start('echo', 2, { delay: '1h' })]
+      const accessToken = await auth.createPublicToken({ scopes: { write: { runs: [mine] } } })
+      await auth.withAuth({ baseURL: url, accessToken }, async () => {
+        assert.equal((await failureOf(runs.cancel(other))).status, 403)
+        await runs.cancel(mine)
+      })
+      assert.equal((await get(mine)).status, 'CANCELED')
+      await runs.cancel(other)
+    },
+  },
+  {
+    name: 'a token to trigger a task triggers that task and no other, and may be good for one run only',
+    run: async ({ url }) => {
+      const once = await auth.createTriggerPublicToken('echo')
+      const often = await auth.createTriggerPublicToken('echo', { multipleUse: true })
+      await auth.withAuth({ baseURL: url, accessToken: once }, async () => {
+        assert.equal((await failureOf(start('nothing'))).status, 403)
+        await start('echo', 1)
+        const failure = await failureOf(start('echo', 2))
+        assert.equal(failure.status, 422)
+        assert.match(failure.message, /one-time use token/)
+      })
+      await auth.withAuth({ baseURL: url, accessToken: often }, async () => {
+        await start('echo', 1)
+        await start('echo', 2)
+      })
+    },
+  },
+  {
+    name: 'a token to write to tasks triggers any of them',
+    run: async ({ url }) => {
+      const accessToken = await auth.createPublicToken({ scopes: { write: { tasks: true } } as never })
+      await auth.withAuth({ baseURL: url, accessToken }, async () => {
+        await start('echo', 1)
+        await start('nothing')
+      })
     },
   },
   {

@@ -145,6 +145,17 @@ export const triggerCases: Case[] = [
     },
   },
   {
+    name: 'a ttl in seconds is shown as a duration',
+    run: async () => assert.equal((await get(await start('echo', 1, { ttl: 90 }))).ttl, '1m30s'),
+  },
+  {
+    name: 'metadata of more than 256 KiB is refused with 413',
+    run: async () => {
+      const metadata = { text: 'x'.repeat(257 * KiB) }
+      assert.equal((await failureOf(start('echo', 1, { metadata }))).status, 413)
+    },
+  },
+  {
     name: 'a development run without a ttl gets ten minutes',
     run: async () => assert.equal((await get(await start('echo'))).ttl, '10m'),
   },

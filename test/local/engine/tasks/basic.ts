@@ -196,6 +196,17 @@ export const notes = task({
   },
 })
 
+/** Notes something in the metadata of the runs above it. */
+export const reporter = task({
+  id: 'reporter',
+  run: async () => {
+    metadata.parent.set('reported', true)
+    metadata.root.increment('reports', 1)
+  },
+})
+
+export const editor = task({ id: 'editor', run: async () => (await tasks.trigger('reporter', {})).id })
+
 export const talker = task({
   id: 'talker',
   run: async () => {
