@@ -19,17 +19,16 @@ LABEL org.opencontainers.image.title="agent-chat-service" \
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=3000 LOCAL_DATA_DIR=/data
 WORKDIR /app
 COPY --from=dependencies /app/node_modules ./node_modules
-COPY package.json LICENSE* ./
+COPY package.json LICENSE ./
 COPY migrations ./migrations
 COPY plugins ./plugins
 COPY routes ./routes
 COPY src ./src
 # Written to by the development default alone (its signing secret); everything else may be read-only.
-RUN mkdir /data && chown node:node /data
-USER node
+RUN mkdir /data && chown 1000:1000 /data
+# The user `node`, by number: Kubernetes' runAsNonRoot cannot tell who a name is.
+USER 1000:1000
 EXPOSE 3000
 STOPSIGNAL SIGTERM
-# Alive, not ready: an orchestrator that restarts instances because the database is away makes it worse.
-HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
-  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/livez`).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 CMD ["node", "src/healthcheck.ts"]
 CMD ["node", "src/server.ts"]

@@ -76,6 +76,7 @@ const processEntries = [
   'src/server.ts',
   'src/token.ts',
   'src/migrate.ts',
+  'src/healthcheck.ts',
   'src/openapi.ts',
   'trigger.config.ts',
   'src/trigger/agent-chat.ts',

@@ -1,7 +1,11 @@
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { build } from 'esbuild'
 import { test } from 'tap'
 import manifest from '../../package.json' with { type: 'json' }
+import { startProcess } from '../support/process.ts'
 
 const dockerfile = readFileSync('Dockerfile', 'utf8')
 const ignore = readFileSync('.dockerignore', 'utf8')
@@ -11,6 +15,7 @@ const ENTRIES = [
   'src/server.ts',
   'src/migrate.ts',
   'src/token.ts',
+  'src/healthcheck.ts',
   'src/local/engine/main.ts',
   'src/local/engine/child.ts',
   'src/trigger/agent-chat.ts',
@@ -61,15 +66,49 @@ const imports = (paths: string[]) =>
 
 test('the container runs as an ordinary user, hears signals itself and is checked without extra tools', (t) => {
   const stage = dockerfile.slice(dockerfile.lastIndexOf('FROM'))
-  t.match(stage, /^USER node$/m)
+  t.match(stage, /^USER 1000:1000$/m, 'by number: runAsNonRoot cannot judge a name')
   t.match(
     stage,
     /^CMD \["node", "src\/server\.ts"\]$/m,
     'no shell and no npm between the signal and the service',
   )
-  t.match(stage, /HEALTHCHECK [\s\S]*CMD \["node", "-e", ".*\/livez/)
+  t.match(stage, /HEALTHCHECK .* CMD \["node", "src\/healthcheck\.ts"\]$/m)
   t.match(stage, /^ENV NODE_ENV=production HOST=0\.0\.0\.0/m)
   t.match(dockerfile, /npm ci --omit=dev --omit=optional/)
   t.match(ignore, /^\*$/m, 'what is not named does not get in')
   t.end()
+})
+
+test('the image says what it is, and holds the licence that it names', (t) => {
+  const label = (name: string) => dockerfile.match(`opencontainers.image.${name}="([^"]*)"`)?.[1]
+  t.equal(label('title'), manifest.name)
+  t.equal(label('description'), manifest.description)
+  t.equal(label('licenses'), manifest.license)
+  t.equal(dockerfile.match(/^ARG VERSION=(.*)$/m)?.[1], manifest.version)
+  t.match(dockerfile, /^COPY package\.json LICENSE \.\/$/m)
+  t.match(readFileSync('LICENSE', 'utf8'), new RegExp(`^${manifest.license} License`))
+  t.end()
+})
+
+test('the health check asks where the service listens, and fails when nobody is alive there', async (t) => {
+  const check = async (environment: Record<string, string>) =>
+    (await startProcess(t, [process.execPath, 'src/healthcheck.ts'], { environment }).ended).code
+  const answers = (status: number) => createServer((_request, response) => response.writeHead(status).end())
+  for (const [listensOn, said] of [
+    ['127.0.0.1', ['', '0.0.0.0', '127.0.0.1']],
+    ['127.0.0.2', ['127.0.0.2']],
+    ['::1', ['::', '::1']],
+  ] as const) {
+    const server = answers(200).listen(0, listensOn)
+    await once(server, 'listening')
+    const PORT = String((server.address() as AddressInfo).port)
+    for (const HOST of said) t.equal(await check({ HOST, PORT }), 0, `HOST=${HOST}`)
+    server.close()
+    await once(server, 'close')
+    t.equal(await check({ HOST: listensOn, PORT }), 1, `nobody on ${listensOn}`)
+  }
+  const broken = answers(500).listen(0, '127.0.0.1')
+  t.teardown(() => broken.close())
+  await once(broken, 'listening')
+  t.equal(await check({ PORT: String((broken.address() as AddressInfo).port) }), 1, 'a 500 is no life')
 })
