@@ -90,7 +90,7 @@ export function buildApp(config: AppConfig, options: AppOptions = {}): App {
   app.register(cors, { origins: config.corsOrigins })
   app.register(errors)
   app.register(health)
-  app.register(connections)
+  app.register(connections, { config })
   app.register(metrics, { config })
   app.register(protocol)
 

@@ -478,6 +478,25 @@ test('while the server closes, what had begun is finished and its connection end
   t.notMatch(answers, /"status":"ok"/, 'nothing is begun any more')
 })
 
+test('what is not answered in time is cut off, so that the pool, the handover and the traces have theirs', async (t) => {
+  const entered = Promise.withResolvers<void>()
+  const app = testApp(t, {
+    config: { shutdownTimeoutSeconds: 1 },
+    routes: async (scope) => {
+      scope.get('/never', { config: { access: 'public' } }, async () => {
+        entered.resolve()
+        return new Promise(() => {})
+      })
+    },
+  })
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1')
+  socket.write('GET /never HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  await entered.promise
+  const [answer] = await Promise.all([socket.toArray(), app.close()])
+  t.equal(answer.length, 0)
+})
+
 test('without origins there is no CORS', async (t) => {
   const app = testApp(t)
   const answer = await app.inject({ url: '/livez', headers: { origin: 'https://app.example' } })
