@@ -3,7 +3,7 @@ import { connect, createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Test, test } from 'tap'
 import { ask, say } from '../support/ask.ts'
-import { createDatabase, createEmptyDatabase } from '../support/postgres.ts'
+import { administer, createDatabase, createEmptyDatabase } from '../support/postgres.ts'
 import { type Running, startProcess } from '../support/process.ts'
 import { SECRET, startEngine, token } from '../support/service.ts'
 
@@ -158,6 +158,21 @@ test('a schema of another version stops the start, also when the database comes 
   gate.open()
   t.equal((await later.ended).code, 1)
   t.match(later.output(), behind)
+})
+
+test('a schema that is newer than this version stops the start, until the newer version takes it back', async (t) => {
+  const environment = await productionEnvironment(t)
+  const newer = `insert into kysely_migration (name, timestamp) values ('9999_of_tomorrow', '')`
+  await administer(environment.DATABASE_URL, newer)
+  const refused = startProcess(t, SERVER, { environment })
+  t.equal((await refused.ended).code, 1)
+  t.match(
+    refused.output(),
+    /has migrations that this version does not know \(9999_of_tomorrow\)\. Deploy the newer version\./,
+  )
+  await administer(environment.DATABASE_URL, `delete from kysely_migration where name = '9999_of_tomorrow'`)
+  const service = startProcess(t, SERVER, { environment })
+  t.equal((await readiness(await addressOf(service), 'ok')).status, 200)
 })
 
 /** A port that breaks every connection until it is opened; then it leads to the other port. */
