@@ -3,15 +3,16 @@ import { Ajv } from 'ajv'
 import addFormats from 'ajv-formats'
 import { test } from 'tap'
 import { parse } from 'yaml'
-import { ConfigError, loadConfig } from '../../src/config.ts'
+import { loadConfig } from '../../src/config.ts'
 import { Settings } from '../../src/settings.ts'
+import { startProcess } from '../support/process.ts'
 
 interface Service {
   profiles?: string[]
   image: string
   command?: string[]
   environment: Record<string, string>
-  depends_on?: Record<string, { condition: string }>
+  depends_on?: Record<string, { condition: string; required?: boolean }>
   healthcheck?: object
   volumes?: string[]
   stop_grace_period?: string
@@ -75,30 +76,80 @@ test('the default needs no variable at all, and is complete', (t) => {
   t.end()
 })
 
-test('in production nothing has a default, and what is missing is named', (t) => {
-  const { services } = withVariables({})
-  const environment = services['agent-chat-trigger']?.environment ?? {}
-  const given = Object.entries(environment).filter(([, value]) => value !== '')
-  t.strictSame(Object.fromEntries(given), { NODE_ENV: 'production', METRICS_PORT: '9464', LOG_LEVEL: 'info' })
-  const refused = (() => {
-    try {
-      loadConfig(environment)
-    } catch (error) {
-      return error instanceof ConfigError ? error.message : ''
+/** What compose starts: the named services, or all of the profiles, and what they need of these. */
+function started(profiles: string[], ...named: string[]): string[] {
+  const isOn = (name: string) => {
+    const { profiles: own = [] } = plain.services[name] ?? {}
+    return own.length === 0 || own.some((profile) => profiles.includes(profile))
+  }
+  const all = new Set(named.length > 0 ? named : Object.keys(plain.services).filter(isOn))
+  for (const name of all) {
+    for (const [needed, { required = true }] of Object.entries(plain.services[name]?.depends_on ?? {})) {
+      if (isOn(needed)) all.add(needed)
+      else if (required) throw new Error(`${name} needs ${needed}, which is not in ${profiles}`)
     }
-  })()
-  for (const name of ['DATABASE_URL', 'TRIGGER_SECRET_KEY', 'AUTH_JWT_SECRET or AUTH_JWKS_URL'])
-    t.match(refused, name)
+  }
+  return [...all].sort()
+}
+
+test('the default is complete by itself; the profile runs without any of it, on stores of its own if asked to', (t) => {
+  t.strictSame(started([]), ['agent-chat', 'engine', 'migrate', 'postgres', 'valkey'])
+  t.strictSame(started(['trigger'], 'agent-chat-trigger'), ['agent-chat-trigger', 'migrate-trigger'])
+  t.strictSame(started(['trigger', 'stores'], 'agent-chat-trigger'), [
+    'agent-chat-trigger',
+    'migrate-trigger',
+    'postgres-trigger',
+    'valkey-trigger',
+  ])
+  const guide = readFileSync('docs/trigger.md', 'utf8')
+  for (const profiles of ['--profile trigger', '--profile trigger --profile stores'])
+    t.match(guide, `${profiles} up -d agent-chat-trigger`, 'the guide names the service with the profile')
+  t.end()
+})
+
+const PRODUCTION = ['agent-chat-trigger', 'migrate-trigger']
+/** The image's own, or those of the embedded parts and their worker. */
+const LOCAL = /^(HOST|PORT|LOCAL_DATA_DIR|AGENT_\w+)$/
+
+test('in production every setting is passed through, and none that is a secret has a default', (t) => {
+  for (const name of PRODUCTION) {
+    const { environment = {} } = plain.services[name] ?? {}
+    t.strictSame(
+      Object.keys(environment).sort(),
+      Object.keys(Settings.properties)
+        .filter((setting) => !LOCAL.test(setting))
+        .sort(),
+      name,
+    )
+    for (const [setting, value] of Object.entries(environment)) {
+      const fallback = { METRICS_PORT: '9464' }[setting] ?? ''
+      t.equal(value, setting === 'NODE_ENV' ? 'production' : `\${${setting}:-${fallback}}`)
+    }
+  }
+  const stores = withVariables({}).services['postgres-trigger']
+  t.equal(stores?.environment.POSTGRES_PASSWORD, '', 'nor has the password of its own Postgres')
+  t.end()
+})
+
+test('in production what is missing is named at once, by the migration that comes first', async (t) => {
+  const { services } = withVariables({})
+  for (const name of PRODUCTION) {
+    const { environment = {}, command = ['node', 'src/server.ts'] } = services[name] ?? {}
+    const { ended, output } = startProcess(t, [process.execPath, ...command.slice(1)], { environment })
+    t.equal((await ended).code, 1)
+    for (const missing of ['DATABASE_URL', 'TRIGGER_SECRET_KEY', 'AUTH_JWT_SECRET or AUTH_JWKS_URL'])
+      t.match(output(), `${missing}:`, name)
+  }
 
   const complete = withVariables({
     DATABASE_URL: 'postgres://somewhere/db',
     TRIGGER_SECRET_KEY: 'tr_prod_x',
     TRIGGER_API_URL: 'http://trigger:3030',
     AUTH_JWT_SECRET: 'x'.repeat(32),
+    TRIGGER_CALLS_PER_MINUTE: '600',
   })
   const config = loadConfig(complete.services['agent-chat-trigger']?.environment ?? {})
-  t.match(config, { production: true, trigger: { apiUrl: 'http://trigger:3030' } })
-  t.end()
+  t.match(config, { production: true, trigger: { apiUrl: 'http://trigger:3030', callsPerMinute: 600 } })
 })
 
 test('every variable is one that its process reads', (t) => {
@@ -122,8 +173,9 @@ test('our containers cannot write to their root, named volumes exist, and the dr
     volumes.map((of) => of.split(':')[0]),
   )
   t.strictSame(named.sort(), Object.keys(plain.volumes).sort())
+  const { services } = withVariables({})
   for (const name of ['agent-chat', 'agent-chat-trigger']) {
-    const grace = Number.parseInt(plain.services[name]?.stop_grace_period ?? '', 10)
+    const grace = Number.parseInt(services[name]?.stop_grace_period ?? '', 10)
     t.ok(grace > loadConfig({}).shutdownTimeoutSeconds, name)
   }
   t.end()
