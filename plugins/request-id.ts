@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import { v7 as uuid } from 'uuid'
-import { described } from '../src/http/request-log.ts'
+import { described, levelOf } from '../src/http/request-log.ts'
 
 const ACCEPTED = /^[\w.-]{1,128}$/
 
@@ -12,13 +12,19 @@ export function requestIdOf(raw: Pick<IncomingMessage, 'headers'>): string {
   return typeof given === 'string' && ACCEPTED.test(given) ? given : uuid()
 }
 
-/** Echoes the request id, and logs who left before the answer: such requests never complete. */
+/** Echoes the request id, and logs answers that broke off: to Fastify such requests never complete. */
 const requestId: FastifyPluginAsync = async (app) => {
+  let closing = false
+  app.addHook('preClose', async () => {
+    closing = true
+  })
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id)
     // Not `onRequestAbort`: that one never comes for a GET, whose request is over before its answer.
     reply.raw.once('close', () => {
-      if (!reply.raw.writableFinished) request.log.info(described(request), 'the client went away')
+      if (reply.raw.writableFinished) return
+      const why = closing ? 'cut by the drain' : 'the client went away'
+      request.log[levelOf(request)](described(request, reply), why)
     })
   })
 }

@@ -3,6 +3,7 @@ import type { FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import manifest from '../package.json' with { type: 'json' }
 import type { AppConfig } from '../src/config.ts'
+import { isProbe } from '../src/http/probes.ts'
 import { contextOf, traceparentOf } from '../src/telemetry/traceparent.ts'
 import type { Tracing } from '../src/telemetry/tracing.ts'
 
@@ -17,7 +18,6 @@ declare module 'fastify' {
   }
 }
 
-const PROBES = new Set(['/livez', '/readyz'])
 const TELL_MS = 60_000
 
 /** Makes a span of every request, within its caller's trace. Without an endpoint nothing is loaded. */
@@ -49,7 +49,7 @@ const tracing: FastifyPluginAsync<{ config: Pick<AppConfig, 'otlp'> }> = async (
   app.addHook('onRequest', async (request, reply) => {
     const { method, headers, is404 } = request
     const route = is404 ? undefined : request.routeOptions.url
-    if (route !== undefined && PROBES.has(route)) return
+    if (isProbe(route)) return
     const span = traces.tracer.startSpan(
       route === undefined ? method : `${method} ${route}`,
       {

@@ -1,6 +1,7 @@
 import { type FastifyReply, type FastifyRequest, LogController } from 'fastify'
+import { isProbe } from './probes.ts'
 
-/** One line per request, when it is over. Otherwise Fastify's own lines about what goes wrong with answers. */
+/** One line per request, when it is over; those about probes are for debugging. Otherwise Fastify's own lines about what goes wrong with answers. */
 export class RequestLog extends LogController {
   constructor() {
     super({ requestIdLogLabel: 'requestId' })
@@ -13,16 +14,22 @@ export class RequestLog extends LogController {
     request: FastifyRequest,
     reply: FastifyReply,
   ): void {
-    const line = {
-      ...described(request),
-      ...noted(request, reply),
-      status: reply.statusCode,
-      ms: Math.round(reply.elapsedTime),
-    }
-    if (error) request.log.warn({ ...line, err: error }, 'the answer broke off')
-    else request.log.info(line, 'answered')
+    if (error) request.log.warn({ ...described(request, reply), err: error }, 'the answer broke off')
+    else request.log[levelOf(request)](described(request, reply), 'answered')
   }
 }
+
+/** What came of a request as far as that is known: also of one whose answer never got to its end. */
+export const described = (request: FastifyRequest, reply: FastifyReply) => ({
+  method: request.method,
+  // No query and no headers: both may carry what does not belong into a log.
+  path: request.url.split('?', 1)[0],
+  ...noted(request, reply),
+  ...(reply.raw.headersSent ? { status: reply.statusCode } : {}),
+  ms: Math.round(reply.elapsedTime),
+})
+
+export const levelOf = ({ routeOptions }: FastifyRequest) => (isProbe(routeOptions.url) ? 'debug' : 'info')
 
 /** Which run and conversation it was about; a stream says so in headers, everything else in its body. */
 function noted({ noted }: FastifyRequest, reply: FastifyReply): Record<string, unknown> {
@@ -34,6 +41,3 @@ function noted({ noted }: FastifyRequest, reply: FastifyReply): Record<string, u
     ...noted,
   }
 }
-
-/** No query and no headers: both may carry what does not belong into a log. */
-export const described = ({ method, url }: FastifyRequest) => ({ method, path: url.split('?', 1)[0] })

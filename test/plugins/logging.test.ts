@@ -1,4 +1,5 @@
 import { test } from 'tap'
+import { until } from '../services/rows.ts'
 import { logSink } from '../support/app.ts'
 import { SECRET, startService, token } from '../support/service.ts'
 
@@ -54,6 +55,50 @@ test('logs name request, run, conversation and user, and hold neither tokens nor
   for (const secret of [bad, await token('alice'), SECRET, service.engine.secretKey, 'Bearer']) {
     t.notMatch(all, secret.split('.').at(-1) ?? secret)
   }
+})
+
+test('a stream that breaks off is logged with what is known of it, and with who ended it', async (t) => {
+  const { logger, lines } = logSink()
+  const service = await startService(t, { environment: { LOG_LEVEL: 'info' }, logger })
+  const messages = [{ id: '1', role: 'user', parts: [{ type: 'text', text: '[[stall-after:3]] story' }] }]
+  const open = async (signal: AbortSignal | null) => {
+    const { headers } = await fetch(`${service.url}/api/agent/chat/stream`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${await token('alice')}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ messages }),
+      signal,
+    })
+    const runId = headers.get('x-run-id')
+    return {
+      runId,
+      conversationId: headers.get('x-conversation-id'),
+      status: 200,
+      userId: 'alice',
+      ms: Number,
+    }
+  }
+  const lineOf = async (runId: string | null) =>
+    until(async () => lines.find((line) => line.runId === runId && line.path === '/api/agent/chat/stream'))
+
+  const leaving = new AbortController()
+  const left = await open(leaving.signal)
+  leaving.abort()
+  t.match(await lineOf(left.runId), { ...left, msg: 'the client went away' })
+  const cut = await open(null)
+  await service.close()
+  t.match(await lineOf(cut.runId), { ...cut, msg: 'cut by the drain' })
+})
+
+test('probes are in the log for debugging alone', async (t) => {
+  const { logger, lines } = logSink()
+  const service = await startService(t, { environment: { LOG_LEVEL: 'debug' }, logger })
+  for (const path of ['/livez', '/readyz?now', '/problems/internal']) await service.call('GET', path)
+  const levels = lines.flatMap(({ msg, path, level }) => (msg === 'answered' ? [[path, level]] : []))
+  t.strictSame(levels, [
+    ['/livez', 20],
+    ['/readyz', 20],
+    ['/problems/internal', 30],
+  ])
 })
 
 test('LOG_CONTENT lets what was said into the log', async (t) => {
