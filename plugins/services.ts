@@ -26,7 +26,7 @@ declare module 'fastify' {
       waiters: Waiters
       settle: Finalizer['settle']
     }
-    /** How far the sweeper is behind, read every few seconds; undefined before the first time. */
+    /** How far the sweeper is behind, read every few seconds; undefined while that cannot be known. */
     sweeperLag(): Lag | undefined
   }
 }

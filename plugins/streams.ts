@@ -1,6 +1,7 @@
 import type { FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import { type Streams, streams } from '../src/streams/streams.ts'
+import { meteredStreams } from '../src/telemetry/metered.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -10,16 +11,14 @@ declare module 'fastify' {
 
 /** The streams of this instance. Draining destroys their connections before the server waits for them. */
 const plugin: FastifyPluginAsync = async (app) => {
-  app.decorate(
-    'streams',
-    streams({
-      engine: app.engine,
-      waiters: app.services.waiters,
-      progress: app.stores.runs.progress,
-      settle: app.services.settle,
-      log: app.log,
-    }),
-  )
+  const shown = streams({
+    engine: app.engine,
+    waiters: app.services.waiters,
+    progress: app.stores.runs.progress,
+    settle: app.services.settle,
+    log: app.log,
+  })
+  app.decorate('streams', app.metrics === undefined ? shown : meteredStreams(shown, app.metrics))
   app.addHook('preClose', async () => app.streams.drain())
   app.addHook('onClose', () => app.streams.close())
 }

@@ -52,7 +52,10 @@ export function upkeep(context: ServiceContext, sweeper: Sweeper, adoption: Adop
   })
 
   const look = quietly('looking how far behind the sweeper is', async () => {
-    lag = await stores.sweeps.lag()
+    lag = await stores.sweeps.lag().catch((error: unknown) => {
+      lag = undefined // An old answer would look like a new one.
+      throw error
+    })
   })
 
   return {

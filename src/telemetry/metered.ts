@@ -3,6 +3,7 @@ import { Problem } from '../errors.ts'
 import type { Stores } from '../services/context.ts'
 import type { TurnService } from '../services/turns.ts'
 import type { FinalTurn } from '../stores/turns.ts'
+import type { Streams } from '../streams/streams.ts'
 import type { Metrics } from './metrics.ts'
 
 /** Counts the runs that end here: of several instances, the one that wrote the end. */
@@ -20,7 +21,7 @@ export function meteredStores(stores: Stores, metrics: Metrics): Stores {
   }
 }
 
-/** Notes the first text of every run that is streamed. */
+/** Notes the texts of every run that is streamed. */
 export function meteredEngine(engine: RunEngine, metrics: Metrics): RunEngine {
   return {
     ...engine,
@@ -29,6 +30,19 @@ export function meteredEngine(engine: RunEngine, metrics: Metrics): RunEngine {
         if (record.chunk.type === 'text-delta') metrics.sawText(runId)
         yield record
       }
+    },
+  }
+}
+
+/** Waits for the first text of runs that are streamed from their start. */
+export function meteredStreams(streams: Streams, metrics: Metrics): Streams {
+  return {
+    ...streams,
+    async view(runId, options, signal) {
+      if (!options.fresh) return streams.view(runId, options, signal)
+      metrics.awaitFirstText(runId)
+      const viewer = await streams.view(runId, options, signal)
+      return viewer.once('close', () => metrics.forgetFirstText(runId))
     },
   }
 }
@@ -44,7 +58,7 @@ export function meteredTurns(turns: TurnService, metrics: Metrics): TurnService 
         metrics.turnStarted(
           run.replayed ? 'replayed' : run.conversationId === undefined ? 'unstored' : 'stored',
         )
-        if (!run.replayed) metrics.awaitFirstText(run.runId, since)
+        if (!run.replayed) metrics.turnBegan(run.runId, since)
         return run
       } catch (error) {
         metrics.turnStarted(error instanceof Problem ? error.code : 'internal')

@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { RUN_ERROR_CODES } from '../services/run-failures.ts'
 import type { Lag } from '../services/upkeep.ts'
 
 /** What the service counts. All times are seconds. */
@@ -16,8 +17,9 @@ export interface Readings {
 
 const REQUEST_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
 const RUN_SECONDS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600]
-/** Runs whose first text is waited for; most are never streamed here, so the oldest are forgotten. */
-const AWAITED_MAX = 1000
+/** Turns whose beginning is remembered until somebody watches; most are never streamed, so the oldest are forgotten. */
+const BEGUN_MAX = 1000
+const ENGINE_CALLS = ['start', 'retrieve', 'list', 'cancel', 'stream', 'ping']
 
 /** All metrics of one instance, in a registry of their own. */
 export function createMetrics(version: string) {
@@ -71,7 +73,7 @@ export function createMetrics(version: string) {
   })
   const firstToken = new Histogram({
     name: 'agent_chat_first_token_seconds',
-    help: 'From the start of a turn to the first text of its answer, of turns that were streamed live here',
+    help: 'From the start of a turn to the first text of its answer, of turns that were started as streams. Who starts a turn and then joins its stream, here or on another instance, is not counted',
     buckets: RUN_SECONDS,
     registers,
   })
@@ -88,6 +90,12 @@ export function createMetrics(version: string) {
     labelNames: ['bucket', 'decision'],
     registers,
   })
+  // A rate misses the first of a series that did not exist before: what alerts look for begins with 0.
+  for (const status of ['completed', 'cancelled']) finished.inc({ status, error_code: '' }, 0)
+  for (const code of RUN_ERROR_CODES) finished.inc({ status: 'failed', error_code: code }, 0)
+  for (const kind of ENGINE_CALLS) engineCalls.zero({ kind, outcome: '429' })
+
+  const begun = new Map<string, number>()
   const awaited = new Map<string, number>()
 
   return {
@@ -99,12 +107,20 @@ export function createMetrics(version: string) {
       requests.observe(labels, seconds)
     },
     turnStarted: (outcome: string) => started.inc({ outcome }),
-    /** From now on (`since`, by `performance.now()`) the first text of the run's answer is waited for. */
-    awaitFirstText(runId: string, since: number) {
-      awaited.set(runId, since)
-      const [oldest] = awaited.keys()
-      if (awaited.size > AWAITED_MAX && oldest !== undefined) awaited.delete(oldest)
+    /** `since`, by `performance.now()`, is when the run's turn was asked for. */
+    turnBegan(runId: string, since: number) {
+      begun.set(runId, since)
+      const [oldest] = begun.keys()
+      if (begun.size > BEGUN_MAX && oldest !== undefined) begun.delete(oldest)
     },
+    /** Somebody watches the run from its beginning: its first text is yet to come. */
+    awaitFirstText(runId: string) {
+      const since = begun.get(runId)
+      begun.delete(runId)
+      if (since !== undefined) awaited.set(runId, since)
+    },
+    /** Nobody does any more: who joins later is shown text that was there before. */
+    forgetFirstText: (runId: string) => void awaited.delete(runId),
     sawText(runId: string) {
       const since = awaited.get(runId)
       if (since === undefined) return

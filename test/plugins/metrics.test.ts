@@ -1,5 +1,10 @@
 import { connect } from 'node:net'
+import pg from 'pg'
 import { test } from 'tap'
+import { RUN_ERROR_CODES } from '../../src/services/run-failures.ts'
+import { startToxicProxy } from '../chaos/toxic-proxy.ts'
+import { query, until } from '../services/rows.ts'
+import { createDatabase } from '../support/postgres.ts'
 import { type Service, startService, token } from '../support/service.ts'
 
 /** One sample of the exposition format: name, labels, value. */
@@ -101,6 +106,90 @@ test('who leaves before the answer is counted as aborted, once', async (t) => {
   while ((await aborted()) === undefined) await new Promise((resolve) => setTimeout(resolve, 20))
   t.equal(await aborted(), 1)
   t.equal(valueIn(await scrape(service), 'agent_chat_http_requests_in_flight'), 0)
+})
+
+test('the first text is timed for those who see it come, not for those who are shown it later', async (t) => {
+  const service = await startService(t, { environment: { METRICS_PORT: '0' } })
+  const count = async () => valueIn(await scrape(service), 'agent_chat_first_token_seconds_count')
+  const { body } = await service.call('POST', '/api/agent/chat', { body: { message: 'What is 17 * 23?' } })
+  const joined = await service.call('GET', `/api/agent/chat/${body.runId}/stream`)
+  t.match(joined.body, /text-delta/)
+  await service.ended(body.runId)
+  t.match((await service.call('GET', `/api/agent/chat/${body.runId}/stream`)).body, /text-delta/)
+  t.equal(await count(), 0)
+  const messages = [{ id: '1', role: 'user', parts: [{ type: 'text', text: 'Hello' }] }]
+  const leaving = new AbortController()
+  const story = [{ id: '1', role: 'user', parts: [{ type: 'text', text: '[[stall-after:0]] story' }] }]
+  const left = await fetch(`${service.url}/api/agent/chat/stream`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${await token('alice')}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ messages: story }),
+    signal: leaving.signal,
+  })
+  leaving.abort()
+  t.equal(left.status, 200)
+  await service.call('POST', '/api/agent/chat/stream', { body: { messages } })
+  t.equal(await count(), 1)
+})
+
+test('what alerts look for begins with 0, so that the first failure is one more', async (t) => {
+  const service = await startService(t, { environment: { METRICS_PORT: '0' } })
+  const samples = await scrape(service)
+  for (const code of RUN_ERROR_CODES)
+    t.equal(valueIn(samples, 'agent_chat_runs_finished_total', { error_code: code }), 0, code)
+  t.equal(valueIn(samples, 'agent_chat_engine_call_duration_seconds_count', { outcome: '429' }), 0)
+  t.equal(valueIn(samples, 'agent_chat_rate_limit_uncounted_total'), 0)
+})
+
+test('a run that is overdue shows as lag, and nothing does while the database is away', async (t) => {
+  const databaseUrl = await createDatabase(t)
+  const proxy = await startToxicProxy(databaseUrl)
+  t.teardown(() => proxy.stop())
+  const service = await startService(t, { databaseUrl: proxy.url, environment: { METRICS_PORT: '0' } })
+  const lag = async () => valueIn(await scrape(service), 'agent_chat_sweeper_lag_seconds')
+  await until(async () => (await lag()) === 0)
+  const { body } = await service.call('POST', '/api/agent/chat', {
+    body: { message: '[[stall-after:3]] story' },
+  })
+  const other = new pg.Client({ connectionString: databaseUrl })
+  await other.connect()
+  t.teardown(() => other.end())
+  // No sweeper takes a row that is locked.
+  await other.query(`begin; update runs set check_at = now() - interval '300 seconds'; commit;
+    begin; select from runs for update`)
+  t.equal(body.status, 'queued')
+  await until(async () => Number(await lag()) >= 300)
+  t.equal(valueIn(await scrape(service), 'agent_chat_unfinished_runs'), 1)
+
+  await proxy.cut()
+  await until(async () => (await lag()) === undefined)
+  const samples = await scrape(service)
+  t.equal(valueIn(samples, 'agent_chat_unfinished_runs'), undefined)
+  t.equal(valueIn(samples, 'agent_chat_oldest_unfinished_seconds'), undefined)
+  t.equal(valueIn(samples, 'agent_chat_component_up', { component: 'database' }), 0)
+})
+
+test('who waits for a connection of the pool is counted', async (t) => {
+  const service = await startService(t, { environment: { METRICS_PORT: '0', DATABASE_POOL_MAX: '2' } })
+  const sleeping = Array.from({ length: 6 }, () => query(service, 'select pg_sleep(1)'))
+  const samples = await scrape(service)
+  const connections = (state: string) => valueIn(samples, 'agent_chat_database_pool_connections', { state })
+  t.equal(connections('used'), 2)
+  t.equal(connections('idle'), 0)
+  t.ok(Number(connections('waiting')) >= 4)
+  await Promise.all(sleeping)
+})
+
+test('a drain leaves no viewer', async (t) => {
+  const service = await startService(t, { environment: { METRICS_PORT: '0' } })
+  const messages = [{ id: '1', role: 'user', parts: [{ type: 'text', text: '[[stall-after:3]] story' }] }]
+  const reading = service.call('POST', '/api/agent/chat/stream', { body: { messages } })
+  const viewers = async () => valueIn(await scrape(service), 'agent_chat_stream_viewers')
+  await until(async () => (await viewers()) === 1)
+  service.app.streams.drain()
+  await t.rejects(reading, 'its stream has no end')
+  await until(async () => (await viewers()) === 0)
+  t.equal(valueIn(await scrape(service), 'agent_chat_streamed_runs'), 0)
 })
 
 test('only GET /metrics is served there, and nothing is when no port is set', async (t) => {
