@@ -206,8 +206,8 @@ function toConfig(settings: Settings): Config {
       ...given('AGENT_MODEL_API_KEY', settings.AGENT_MODEL_API_KEY),
       ...given('AGENT_MODEL_BASE_URL', settings.AGENT_MODEL_BASE_URL),
       AGENT_OFFLINE_WORD_MS: String(settings.AGENT_OFFLINE_WORD_MS),
-      ...given('OTEL_EXPORTER_OTLP_ENDPOINT', settings.OTEL_EXPORTER_OTLP_ENDPOINT),
-      ...given('OTEL_EXPORTER_OTLP_HEADERS', settings.OTEL_EXPORTER_OTLP_HEADERS),
+      ...given('AGENT_OTEL_EXPORTER_OTLP_ENDPOINT', settings.OTEL_EXPORTER_OTLP_ENDPOINT),
+      ...given('AGENT_OTEL_EXPORTER_OTLP_HEADERS', settings.OTEL_EXPORTER_OTLP_HEADERS),
     },
   }
 }

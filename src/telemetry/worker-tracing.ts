@@ -24,12 +24,15 @@ export interface TracedRun {
 
 /**
  * The tracer of a worker, made on first use and kept with the process; undefined without
- * `OTEL_EXPORTER_OTLP_ENDPOINT`, and then nothing of OpenTelemetry is loaded but its interfaces.
+ * `AGENT_OTEL_EXPORTER_OTLP_ENDPOINT`, and then nothing of OpenTelemetry is loaded but its interfaces. Names of its
+ * own, because Trigger.dev sets `OTEL_EXPORTER_OTLP_ENDPOINT` of its workers to its own collector, over whatever the
+ * project's environment says.
  */
 export function workerTracing(
   environment: Record<string, string | undefined>,
 ): () => Promise<RunTracer | undefined> {
-  const { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_EXPORTER_OTLP_HEADERS: headers } = environment
+  const { AGENT_OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, AGENT_OTEL_EXPORTER_OTLP_HEADERS: headers } =
+    environment
   if (!endpoint) return async () => undefined
   let made: Promise<RunTracer> | undefined
   return () => {

@@ -1,4 +1,6 @@
 import { test } from 'tap'
+import { loadConfig } from '../../src/config.ts'
+import { workerTracing } from '../../src/telemetry/worker-tracing.ts'
 import { type ReceivedSpan, startCollector } from '../support/collector.ts'
 import { startEngine, startService } from '../support/service.ts'
 
@@ -11,7 +13,8 @@ test('one trace leads from the request over the engine call and the run to its m
     OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint,
     OTEL_EXPORTER_OTLP_HEADERS: 'x-team=agents, x-key=a%20b',
   }
-  const engine = await startEngine(t, { childEnv: otlp })
+  // What the embedded engine hands on to its workers.
+  const engine = await startEngine(t, { childEnv: loadConfig(otlp).agentEnvironment })
   const service = await startService(t, { engine, environment: otlp })
   const { body } = await service.call('POST', '/api/agent/chat', {
     body: { message: 'What is 17 * 23?' },
@@ -71,11 +74,19 @@ test('one trace leads from the request over the engine call and the run to its m
 
 test('a collector that is away costs neither the turn nor the end of the service', async (t) => {
   const otlp = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1' }
-  const engine = await startEngine(t, { childEnv: otlp })
+  const engine = await startEngine(t, { childEnv: loadConfig(otlp).agentEnvironment })
   const service = await startService(t, { engine, environment: otlp })
   const { body } = await service.call('POST', '/api/agent/chat', { body: { message: 'Hello' } })
   t.equal((await service.ended(body.runId)).body.status, 'completed')
   await service.close()
+})
+
+test("a worker does not take the collector of Trigger.dev, which is in its environment, for the operator's", async (t) => {
+  const theirs = 'https://trigger.example/otel'
+  const platform = { OTEL_EXPORTER_OTLP_ENDPOINT: theirs, TRIGGER_OTEL_EXPORTER_OTLP_ENDPOINT: theirs }
+  t.equal(await workerTracing(platform)(), undefined)
+  const own = { ...platform, AGENT_OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1' }
+  t.ok(await workerTracing(own)())
 })
 
 test('without an endpoint a trace that is passed through still reaches the run', async (t) => {

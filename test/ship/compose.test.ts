@@ -153,8 +153,7 @@ test('in production what is missing is named at once, by the migration that come
 })
 
 test('every variable is one that its process reads', (t) => {
-  const engine =
-    /^(LOCAL_ENGINE_(HOST|PORT|URL|CONCURRENCY)|TRIGGER_SECRET_KEY|LOG_LEVEL|AGENT_\w+|OTEL_\w+)$/
+  const engine = /^(LOCAL_ENGINE_(HOST|PORT|URL|CONCURRENCY)|TRIGGER_SECRET_KEY|LOG_LEVEL|AGENT_\w+)$/
   for (const [name, { environment, command }] of own) {
     const known = (variable: string) =>
       command?.includes('src/local/engine/main.ts') ? engine.test(variable) : variable in Settings.properties
