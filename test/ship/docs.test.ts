@@ -3,6 +3,7 @@ import { test } from 'tap'
 import { parse } from 'yaml'
 import { withTable } from '../../src/settings-table.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
+import { testApp } from '../support/app.ts'
 
 const guide = readFileSync('docs/operations.md', 'utf8')
 const alerts = parse(readFileSync('ops/alerts.yml', 'utf8')) as {
@@ -57,6 +58,28 @@ test('the dashboard and the alerts ask for nothing that does not exist', async (
     const balance = [...expr].reduce((open, sign) => open + (sign === '(' ? 1 : sign === ')' ? -1 : 0), 0)
     t.equal(balance, 0, `${title}: brackets`)
   }
+})
+
+test('probes count neither as load nor as errors', (t) => {
+  const queries = [...panels, ...rules.map(({ alert, expr }) => ({ title: alert, expr }))]
+  const selectors = queries.flatMap(({ title, expr }) =>
+    [...expr.matchAll(/agent_chat_http_request_duration_seconds_\w+(\{[^}]*\})?/g)].map(([, of]) => ({
+      title,
+      of,
+    })),
+  )
+  t.ok(selectors.length >= 7)
+  for (const { title, of } of selectors) t.match(of ?? '', 'route!~"/livez|/readyz"', title)
+  t.end()
+})
+
+test('every component of readiness is named in the guide', async (t) => {
+  const app = testApp(t)
+  await app.ready()
+  const { components } = await app.health.look()
+  // Added by the process, which alone knows when it looks at the schema.
+  for (const name of [...Object.keys(components), 'migrations', 'keySet'])
+    t.match(guide.slice(guide.indexOf('## Probes'), guide.indexOf('## Metrics')), `\`${name}\``)
 })
 
 test('every metric of the service is on the dashboard', async (t) => {
