@@ -7,6 +7,13 @@ export default defineConfig({
   project: process.env.TRIGGER_PROJECT_REF || 'TRIGGER_PROJECT_REF is not set',
   dirs: ['./src/trigger'],
   runtime: 'node-24',
+  build: {
+    // Packages go into the bundle. A tool that needs native code still works: the CLI finds and installs it.
+    autoDetectExternal: true,
+    // The dashboard groups errors by their names, and shows stacks.
+    keepNames: true,
+    minify: false,
+  },
   // The agent waits for its provider nearly all the time.
   machine: 'small-1x',
   // The service sets the duration of each run (RUN_MAX_DURATION_SECONDS); this is for runs started by hand.

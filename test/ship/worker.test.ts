@@ -44,6 +44,9 @@ test('trigger.config.ts takes the project from the environment and gives a run o
   t.match(settings, {
     project: 'proj_test',
     dirs: ['./src/trigger'],
+    runtime: 'node-24',
+    machine: 'small-1x',
+    build: { autoDetectExternal: true, keepNames: true, minify: false },
     maxDuration: 300,
     retries: { default: { maxAttempts: 1 } },
   })
