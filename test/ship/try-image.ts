@@ -2,7 +2,10 @@
  * Tries the image as production runs it: two instances with a Postgres and a local engine of their own, each in
  * its container. Takes about three minutes; exit code 0 when everything held.
  *
- *   node test/ship/try-image.ts "docker run --rm --network host {env} agent-chat-service {command}" [starts/s]
+ *   node test/ship/try-image.ts "docker run --rm --read-only --network host {env} agent-chat-service {command}" [starts/s]
+ *
+ * With the image's description in IMAGE_INSPECT (`docker image inspect agent-chat-service`) its labels are looked
+ * at too.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
@@ -12,6 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { startPostgres } from '../../src/local/postgres.ts'
 import { caller, type Reply } from './image/caller.ts'
 import { type Container, startContainer } from './image/container.ts'
+import { type Contents, HEALTHCHECK, LABELS, LOOK_INSIDE } from './image/contents.ts'
 import { startGate } from './image/gate.ts'
 import { isWhole, view } from './image/viewer.ts'
 
@@ -74,6 +78,7 @@ console.log(failures === 0 ? '\nEverything held.' : `\n${failures} did not hold.
 process.exit(failures === 0 ? 0 : 1)
 
 async function trial(): Promise<void> {
+  await lookInside()
   const migration = await run('migration', { DATABASE_URL: databaseUrl }, ['node', 'src/migrate.ts'])
   check((await migration.ended) === 0, 'the image migrates', lastLine(migration))
   const nothing = await run('without settings', {})
@@ -124,6 +129,9 @@ async function trial(): Promise<void> {
     check(uid() !== 0, `${name} is not root`, `uid ${uid()}`)
   }
   check(engine.uid() !== 0, 'the engine is not root', `uid ${engine.uid()}`)
+  const healthy = async (PORT: string) => (await run('health check', { PORT }, HEALTHCHECK)).ended
+  check((await healthy(new URL(a.url).port)) === 0, 'the HEALTHCHECK finds it alive')
+  check((await healthy(String(await freePort()))) === 1, 'and nobody where nobody is')
   const turn = await call(a.url, 'alice', 'POST', '/api/agent/chat', { message: 'What is 17 * 23?' })
   const answer = await call(b.url, 'alice', 'GET', `/api/agent/chat/${turn.body.runId}?wait=30`)
   const end = answer.body.status === 'completed' ? answer : await settled(b.url, 'alice', turn.body.runId)
@@ -139,6 +147,26 @@ async function trial(): Promise<void> {
     const took = seconds(since)
     check((await container.ended) === 0, `${container.name} ends with 0`, took)
   }
+}
+
+/** What the image is made of, before anything of it serves. */
+async function lookInside(): Promise<void> {
+  const look = await run('contents', {}, LOOK_INSIDE)
+  await look.ended
+  const { writing, foreign, allBytes, appBytes } = JSON.parse(lastLine(look)) as Contents
+  const size = (bytes: number) => `${(bytes / 1e6).toFixed(0)} MB`
+  console.log(`        size: ${size(allBytes)}, ${size(appBytes)} of them the service with its packages`)
+  check(
+    foreign.length === 0,
+    'no database, no second Node and no development package is in it',
+    foreign.join(' '),
+  )
+  if (writing === 'EROFS') check(true, 'all of it runs on a read-only root file system')
+  else console.log(`        not tried: a read-only root file system (this one is not: ${writing})`)
+  const description = process.env.IMAGE_INSPECT
+  if (description === undefined) return console.log('        not tried: labels (IMAGE_INSPECT is not set)')
+  for (const [name, value] of LABELS)
+    check(description.includes(`"${name}": ${JSON.stringify(value)}`), `label ${name}`, value)
 }
 
 /** SIGTERM to one of two instances during open streams and a flood of starts. */
