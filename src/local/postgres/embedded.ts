@@ -30,7 +30,7 @@ export async function embeddedCopy(): Promise<string> {
   const draft = `${copy}.${randomBytes(6).toString('hex')}`
   try {
     await run('cp', ['-R', root, draft], { timeout: 120_000 })
-    await run('chmod', ['-R', 'a+rX,go-w', draft], { timeout: 30_000 })
+    await run('chmod', ['-R', 'u+w,a+rX,go-w', draft], { timeout: 30_000 })
     await restoreLinks(draft)
     await rename(draft, copy).catch((error) => {
       // Another process was faster with the same copy.
