@@ -204,6 +204,18 @@ t.test('the real service and the real clients', async (t) => {
       t.equal(textOf(parts), body.text)
     })
 
+    t.test(`AI SDK ${ui} reports an error when its token ends in the middle of an answer`, async (t) => {
+      const short = { authorization: `Bearer ${await token('alice', {}, '3s')}` }
+      const hurried = new client.DefaultChatTransport({ api: `${api}?ui=${ui}`, headers: short })
+      const stream = await hurried.sendMessages(send('[[tool-stall:60]] Please think'))
+      const { parts, message, thrown } = await consume(client, stream)
+      t.type(thrown, Error, 'a cut answer does not look complete')
+      t.equal(parts.at(-1)?.type, 'tool-input-available')
+      t.match(message?.parts.at(-1), { type: 'tool-sleep', state: 'input-available' })
+      const { runId } = (parts[0]?.messageMetadata ?? {}) as { runId?: string }
+      await service.call('POST', `/api/agent/chat/${runId}/cancel`)
+    })
+
     t.test(`AI SDK ${ui} reconnects to a live answer, which is then cancelled`, async (t) => {
       const stream = await transport.sendMessages(send('Tell me a story of 20 sentences'))
       const reader = stream.getReader()
@@ -220,5 +232,40 @@ t.test('the real service and the real clients', async (t) => {
       t.match(cancelled.body, { status: 'cancelled', text: textOf(parts) })
       t.equal(await transport.reconnectToStream({ chatId: conversationId }), null, 'nothing to resume: 204')
     })
+  }
+})
+
+t.test('clients whose service drains report an error, and the answer goes on elsewhere', async (t) => {
+  const engine = await startEngine(t, { childEnv: { AGENT_OFFLINE_WORD_MS: '30' } })
+  const draining = await startService(t, { engine })
+  const other = await startService(t, { engine, databaseUrl: draining.databaseUrl })
+  await ready(draining, other)
+  const headers = { authorization: `Bearer ${await token('alice')}` }
+  const begun = UI_VERSIONS.map(async (ui) => {
+    const client = CLIENTS[ui]
+    const api = (url: string, id = '') => `${url}/api/agent/chat/stream${id}?ui=${ui}`
+    const stream = await new client.DefaultChatTransport({ api: api(draining.url), headers }).sendMessages(
+      send('Tell me a story of 40 sentences'),
+    )
+    const [watched, kept] = stream.tee()
+    const consumed = consume(client, kept)
+    for await (const { type } of watched.values({ preventCancel: true })) if (type === 'text-delta') break
+    return { ui, client, api, consumed }
+  })
+  const clients = await Promise.all(begun)
+  await draining.close()
+  for (const { ui, client, api, consumed } of clients) {
+    const { parts, thrown } = await consumed
+    t.type(thrown, Error, `AI SDK ${ui} is told`)
+    t.notOk(typesOf(parts).includes('finish'))
+    const { conversationId, runId } = (parts[0]?.messageMetadata ?? {}) as Record<string, string>
+    const transport = new client.DefaultChatTransport({
+      api: api(other.url),
+      prepareReconnectToStreamRequest: () => ({ api: api(other.url, `/${conversationId}/stream`), headers }),
+    })
+    const again = await transport.reconnectToStream({ chatId: conversationId })
+    const { body } = await other.ended(runId ?? '')
+    t.equal(body.status, 'completed')
+    if (again !== null) t.equal(textOf((await consume(client, again)).parts), body.text)
   }
 })

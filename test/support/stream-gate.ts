@@ -10,12 +10,14 @@ export interface StreamGate {
   url: string
   /** Reads of streams so far. */
   readonly reads: number
+  /** Of these, the ones that are open. */
+  readonly open: number
   keep: Gatekeeper
 }
 
 /** Stands before an engine and lets everything through but the reads of streams: those are the gatekeeper's. */
 export async function startStreamGate(t: Teardown, engineUrl: string, keep: Gatekeeper): Promise<StreamGate> {
-  const gate = { url: '', reads: 0, keep }
+  const gate = { url: '', reads: 0, open: 0, keep }
   const server = createServer((incoming, answer) => {
     const pass = () => {
       const { method, headers } = incoming
@@ -31,8 +33,10 @@ export async function startStreamGate(t: Teardown, engineUrl: string, keep: Gate
       incoming.pipe(onward)
     }
     const isRead = incoming.method === 'GET' && incoming.url?.startsWith('/realtime/v1/streams/')
-    if (isRead) gate.keep(++gate.reads, answer, pass)
-    else pass()
+    if (!isRead) return pass()
+    gate.open++
+    answer.on('close', () => gate.open--)
+    gate.keep(++gate.reads, answer, pass)
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.teardown(() => {
