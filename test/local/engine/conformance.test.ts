@@ -1,7 +1,12 @@
+import { createServer, request as forward } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import { startProcess } from '../../support/process.ts'
+import type { Teardown } from '../../support/service.ts'
 import { cases } from './conformance/cases.ts'
 import { Unable } from './conformance/suite.ts'
-import { openTarget } from './conformance/target.ts'
+import { openTarget, type Target } from './conformance/target.ts'
 
 const target = await openTarget()
 t.teardown(() => target.stop())
@@ -17,4 +22,68 @@ for (const { name, run } of cases) {
       else throw error
     }
   })
+}
+
+const OBJECT_STORE = /of 200 KiB .*through the object store/
+const INDEX = /read from an index/
+
+t.test('cases that a server cannot do say so; what is broken is not taken for that', async (t) => {
+  const outcomes = async (names: RegExp, other: Target) => {
+    t.teardown(() => other.stop())
+    const tried = cases.filter(({ name }) => names.test(name))
+    return Promise.all(
+      tried.map(async ({ run }) =>
+        run(other).then(
+          () => 'pass',
+          (error) => (error instanceof Unable ? error.message : 'FAIL'),
+        ),
+      ),
+    )
+  }
+  const poor = await openTarget(undefined, { switches: { streams: 'redis', objectStore: false } })
+  t.same(await outcomes(OBJECT_STORE, poor), Array(2).fill('the server has no object store'))
+  t.same(await outcomes(INDEX, poor), ['the server has no S2: its ids are no indices'])
+
+  const broken = fileURLToPath(new URL('./tasks/broken.ts', import.meta.url))
+  t.same(await outcomes(/an output of 200 KiB/, await openTarget(undefined, { taskModules: [broken] })), [
+    'FAIL',
+  ])
+
+  const url = await withoutHeader(t, target.url, 'last-event-id')
+  t.same(
+    await outcomes(INDEX, await openTarget({ url, secretKey: target.secretKey })),
+    ['FAIL'],
+    'S2 that begins at the start',
+  )
+})
+
+t.test('a server with half of what it takes to reach it is a mistake that is told', async (t) => {
+  const half = startProcess(t, [process.execPath, 'test/local/engine/conformance/run.ts'], {
+    environment: { TRIGGER_API_URL: target.url },
+  })
+  t.equal((await half.ended).code, 1)
+  t.equal(
+    half.output(),
+    'TRIGGER_API_URL is set and TRIGGER_SECRET_KEY is not: it takes both to reach a server, and neither for the local engine',
+  )
+})
+
+/** Passes everything on to a server but for one header. */
+async function withoutHeader(t: Teardown, url: string, header: string): Promise<string> {
+  const server = createServer((incoming, response) => {
+    const { [header]: _, ...headers } = incoming.headers
+    const outgoing = forward(`${url}${incoming.url}`, { method: incoming.method, headers }, (answer) => {
+      response.writeHead(answer.statusCode ?? 502, answer.headers)
+      answer.pipe(response)
+    })
+    incoming.pipe(outgoing)
+    response.on('close', () => outgoing.destroy())
+    outgoing.on('error', () => response.destroy())
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }

@@ -4,6 +4,15 @@ import { Unable } from './suite.ts'
 import { openTarget } from './target.ts'
 
 const { TRIGGER_API_URL: url, TRIGGER_SECRET_KEY: secretKey } = process.env
+if (!url !== !secretKey) {
+  const [set, missing] = url
+    ? ['TRIGGER_API_URL', 'TRIGGER_SECRET_KEY']
+    : ['TRIGGER_SECRET_KEY', 'TRIGGER_API_URL']
+  console.error(
+    `${set} is set and ${missing} is not: it takes both to reach a server, and neither for the local engine`,
+  )
+  process.exit(1)
+}
 const target = await openTarget(url && secretKey ? { url, secretKey } : undefined)
 const counts = { passed: 0, failed: 0, skipped: 0 }
 console.log(`server: ${url && secretKey ? url : 'local engine'}`)

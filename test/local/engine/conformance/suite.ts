@@ -102,4 +102,24 @@ export async function failureOf(
   return assert.fail('it should have failed')
 }
 
+/** Does something through the SDK, and shows the headers of the last answer to a request for such a path. */
+export async function observed<T>(
+  path: string,
+  call: () => Promise<T>,
+): Promise<{ value: T; headers: Headers | undefined }> {
+  const { fetch } = globalThis
+  let headers: Headers | undefined
+  globalThis.fetch = async (input, init) => {
+    const response = await fetch(input, init)
+    if (new URL(input instanceof Request ? input.url : input).pathname.startsWith(path))
+      headers = response.headers
+    return response
+  }
+  try {
+    return { value: await call(), headers }
+  } finally {
+    globalThis.fetch = fetch
+  }
+}
+
 export const unique = (): string => randomUUID()
