@@ -7,11 +7,15 @@
  * `LOCAL_ENGINE_CONCURRENCY` (8 runs at once, a process of some 100 MB each), `LOG_LEVEL`, and what workers
  * read: `AGENT_…` and `OTEL_…`. `GET /healthcheck` answers `OK` without a key.
  */
+import { flushCompileCache } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { runProcess } from '../../lifecycle/run-process.ts'
 import { explainListen, StartError } from '../../lifecycle/start-error.ts'
 import { processLog } from '../../telemetry/process-log.ts'
-import { startLocalEngine } from './engine.ts'
+import { cacheCompiledCode } from './compile-cache.ts'
+
+cacheCompiledCode()
+const { startLocalEngine } = await import('./engine.ts')
 
 const TIMEOUT_SECONDS = 10
 const {
@@ -43,6 +47,8 @@ await runProcess(
     })
     onEnd(engine.stop)
     log.info({ url: engine.url }, 'local engine listens')
+    // It may end by a signal, at which Node would not write what it has compiled.
+    flushCompileCache()
   },
   { log, timeoutSeconds: TIMEOUT_SECONDS },
 )

@@ -4,6 +4,8 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import type { EngineOptions } from '../../../src/local/engine/engine.ts'
 
+/** As in `npm run engine`: a small nursery and one helper thread save 20 MB. */
+const NODE_FLAGS = ['--max-semi-space-size=1', '--v8-pool-size=1']
 const SCRIPT = fileURLToPath(new URL('./engine-process.ts', import.meta.url))
 
 export interface EngineProcess {
@@ -18,7 +20,7 @@ export interface EngineProcess {
 
 /** Starts an engine in a process of its own, without what tap adds to the environment. */
 export async function openProcess(options: Omit<EngineOptions, 'log'>): Promise<EngineProcess> {
-  const command = ['-u', 'NODE_OPTIONS', process.execPath, SCRIPT, JSON.stringify(options)]
+  const command = ['-u', 'NODE_OPTIONS', process.execPath, ...NODE_FLAGS, SCRIPT, JSON.stringify(options)]
   const child: ChildProcess = spawn('env', command, { stdio: ['pipe', 'pipe', 'inherit'] })
   const { stdin, stdout, pid } = child
   if (!stdin || !stdout || !pid) throw new Error('the engine process could not be started')
