@@ -28,10 +28,9 @@ export class Watchdog {
   readonly #pipe: Socket
 
   constructor(onError: (error: Error) => void) {
-    const { PATH } = process.env
     // In a session of its own: what ends the engine from a terminal must not end its watchdog.
     const shell = spawn('/bin/sh', ['-c', SCRIPT, 'local-engine-watchdog'], {
-      env: PATH === undefined ? {} : { PATH },
+      env: {}, // All that it calls is built in.
       detached: true,
       stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
     })
