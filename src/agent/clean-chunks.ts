@@ -1,7 +1,7 @@
 import type { UIMessageChunk } from 'ai'
 import { cleanJson, cleanText, isHighSurrogate } from './clean.ts'
 
-type Delta = Extract<UIMessageChunk, { type: 'text-delta' | 'reasoning-delta' | 'tool-input-delta' }>
+export type Delta = Extract<UIMessageChunk, { type: 'text-delta' | 'reasoning-delta' | 'tool-input-delta' }>
 
 /**
  * Cleans the chunks of one stream. A surrogate pair may be split over two deltas of a block, so its first half is

@@ -1,5 +1,5 @@
 import { mock } from 'node:test'
-import type { UIMessageChunk } from 'ai'
+import { readUIMessageStream, type UIMessage, type UIMessageChunk } from 'ai'
 import fc from 'fast-check'
 import t from 'tap'
 import { tellStory } from '../../src/agent/offline/story.ts'
@@ -80,6 +80,196 @@ t.test('five minutes of words are at most 800 records with the same text', async
   t.ok(records.length <= 800, `${records.length} records`)
   t.ok(records.length > 500, 'and still a live stream')
   t.equal(textOf(chunksOf(records)), words.join(''))
+})
+
+/** What a client makes of the chunks; none of them may be a mistake to it. */
+async function rebuilt(chunks: UIMessageChunk[]): Promise<UIMessage | undefined> {
+  let last: UIMessage | undefined
+  const stream = ReadableStream.from(chunks)
+  for await (const message of readUIMessageStream({ stream, terminateOnError: true })) last = message
+  return last
+}
+
+/** Chunks with the pauses after them. */
+type Script = Array<{ chunk: UIMessageChunk; after?: number }>
+
+async function recorded(script: Script) {
+  const writer = createChunkWriter()
+  for (const { chunk, after = 0 } of script) {
+    writer.write(chunk)
+    if (after > 0) mock.timers.tick(after)
+  }
+  const written = script.map(({ chunk }) => chunk)
+  const records = chunksOf(await closed(writer))
+  t.ok(records.length <= 800, `${records.length} records of ${written.length} chunks`)
+  t.same(records.at(-1), written.at(-1), 'the last chunk is the last')
+  return { written, records }
+}
+
+const asked = (script: Script): Script => [
+  { chunk: { type: 'start', messageId: 'answer' } },
+  ...script,
+  { chunk: { type: 'data-usage', data: { totalTokens: 7 }, transient: true } },
+  { chunk: { type: 'finish', finishReason: 'stop' } },
+]
+
+const ABORT = { chunk: { type: 'abort' as const, reason: 'cancelled' } }
+
+interface Step {
+  /** Blocks that are written side by side, text and reasoning by turns; words of each; pause after each word. */
+  blocks: number
+  words: number
+  pause: number
+  /** Tool calls side by side, pieces of each one's input, and the pause after each of those. */
+  calls: number
+  pieces: number
+  between: number
+}
+
+/** One step of the agent as its stream tells it. */
+function stepOf({ blocks, words, pause, calls, pieces, between }: Step, step = 0): Script {
+  const each = (count: number) => [...Array(count).keys()]
+  const block = (n: number) => (n % 2 ? 'reasoning' : 'text') as 'text'
+  const tool = (n: number) => ({ toolCallId: `call ${step} ${n}`, toolName: 'look' })
+  const input = { asked: '0123456789' }
+  const json = JSON.stringify(input)
+  const size = Math.ceil(json.length / pieces)
+  return [
+    { chunk: { type: 'start-step' } },
+    ...each(blocks).map((n) => ({ chunk: { type: `${block(n)}-start` as const, id: `${n}` } })),
+    ...each(words).flatMap((word) =>
+      each(blocks).map((n) => ({
+        chunk: { type: `${block(n)}-delta` as const, id: `${n}`, delta: ` ${step}.${n}.${word}` },
+        after: pause,
+      })),
+    ),
+    ...each(blocks).map((n) => ({ chunk: { type: `${block(n)}-end` as const, id: `${n}` } })),
+    ...each(calls).map((n) => ({ chunk: { type: 'tool-input-start' as const, ...tool(n) } })),
+    ...each(pieces).flatMap((piece) =>
+      each(calls).map((n) => ({
+        chunk: {
+          type: 'tool-input-delta' as const,
+          toolCallId: tool(n).toolCallId,
+          inputTextDelta: json.slice(piece * size, (piece + 1) * size),
+        },
+        after: between,
+      })),
+    ),
+    ...each(calls).map((n) => ({
+      chunk: { type: 'tool-input-available' as const, ...tool(n), input },
+      after: between,
+    })),
+    ...each(calls)
+      .reverse()
+      .map((n) => ({
+        chunk: { type: 'tool-output-available' as const, toolCallId: tool(n).toolCallId, output: n },
+        after: between,
+      })),
+    { chunk: { type: 'finish-step' } },
+    { chunk: { type: 'data-usage', data: { totalTokens: step }, transient: true } },
+  ]
+}
+
+const SILENT: Step = { blocks: 0, words: 0, pause: 0, calls: 0, pieces: 1, between: 0 }
+
+t.test('blocks that are written side by side are at most 800 records, however many and long', async (t) => {
+  const minutes = 60_000
+  for (const [blocks, pause, length] of [
+    [4, 25, 5 * minutes],
+    [8, 20, 5 * minutes],
+    [40, 10, 5 * minutes],
+    [3, 9_000, 24 * 60 * minutes],
+  ] as const) {
+    const words = Math.floor(length / pause / blocks)
+    const { written, records } = await recorded(asked(stepOf({ ...SILENT, blocks, words, pause })))
+    t.ok(records.length > 400, `${records.length}: still a live stream`)
+    const whole = (chunks: UIMessageChunk[], id: string) =>
+      chunks.map((chunk) => ('delta' in chunk && chunk.id === id ? chunk.delta : '')).join('')
+    for (const id of Array(blocks).keys())
+      t.equal(whole(records, `${id}`), whole(written, `${id}`), `block ${id} of ${blocks}`)
+  }
+})
+
+t.test('many tool calls are at most 800 records and the same message', async (t) => {
+  for (const step of [
+    { ...SILENT, calls: 43 },
+    { ...SILENT, blocks: 1, words: 200, pause: 20, calls: 15, pieces: 4, between: 100 },
+    { ...SILENT, calls: 30, pieces: 1, between: 1_000 },
+  ]) {
+    const script = asked([...Array(8).keys()].flatMap((n) => stepOf(step, n)))
+    const { written, records } = await recorded(script)
+    t.same(await rebuilt(records), await rebuilt(written))
+  }
+})
+
+t.test('a stream that cannot hold every call tells all that is said, and ends as it should', async (t) => {
+  const step = { ...SILENT, blocks: 2, words: 20, pause: 50, calls: 100, between: 40 }
+  const { written, records } = await recorded(asked([...Array(8).keys()].flatMap((n) => stepOf(step, n))))
+  t.equal(textOf(records), textOf(written))
+  t.same(records.at(-2), written.at(-2), 'its usage is there')
+  const tools = (await rebuilt(records))?.parts.filter(({ type }) => type === 'tool-look') ?? []
+  t.ok(tools.length > 200, `${tools.length} of 800 calls`)
+  t.ok(tools.every((part) => 'state' in part && part.state === 'output-available'))
+})
+
+t.test('a stream that cannot hold every block joins them', async (t) => {
+  const many = Array.from({ length: 800 }, () =>
+    stepOf({ ...SILENT, blocks: 2, words: 1, pause: 200 }),
+  ).flat()
+  const { written, records } = await recorded(asked(many))
+  t.equal(textOf(records), textOf(written))
+  t.ok(await rebuilt(records))
+})
+
+t.test('the results of calls that are seen to run are kept rather than calls that are not', async (t) => {
+  const { records } = await recorded(asked(stepOf({ ...SILENT, calls: 330, pieces: 1, between: 20 })))
+  const message = await rebuilt(records)
+  const open = message?.parts.filter((part) => 'state' in part && part.state !== 'output-available')
+  t.same(open, [])
+})
+
+t.test('a call that is cut off shows what there was of its input', async (t) => {
+  const long = stepOf({ ...SILENT, blocks: 8, words: 3_000, pause: 10 })
+  const call = stepOf({ ...SILENT, calls: 1, pieces: 5, between: 50 }, 1).slice(0, 4)
+  const { written, records } = await recorded([
+    { chunk: { type: 'start', messageId: 'answer' } },
+    ...long,
+    ...call,
+    ABORT,
+  ])
+  t.ok(records.length > 400)
+  t.match(written.at(-2), { type: 'tool-input-delta' })
+  const tool = (chunks: UIMessageChunk[]) =>
+    chunks
+      .filter((chunk) => chunk.type === 'tool-input-delta')
+      .map(({ inputTextDelta }) => inputTextDelta)
+      .join('')
+  t.equal(tool(records), tool(written))
+})
+
+t.test('every stream is at most 800 records, and a usual one rebuilds the same message', async (t) => {
+  const step = fc.record({
+    blocks: fc.integer({ min: 0, max: 6 }),
+    words: fc.integer({ min: 0, max: 40 }),
+    pause: fc.constantFrom(0, 5, 40, 900),
+    calls: fc.oneof(fc.integer({ min: 0, max: 4 }), fc.integer({ min: 0, max: 60 })),
+    pieces: fc.integer({ min: 1, max: 4 }),
+    between: fc.constantFrom(0, 10, 300),
+  })
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 8 }), fc.nat(), async (steps, at) => {
+      const whole = asked(steps.flatMap((step, n) => stepOf(step, n)))
+      const cut = [...whole.slice(0, 1 + (at % whole.length)), ABORT]
+      const { written, records } = await recorded(at % 3 === 0 ? cut : whole)
+      const message = await rebuilt(records)
+      const usual = written.filter((chunk) => !chunk.type.endsWith('-delta')).length <= 180
+      if (usual) t.same(message, await rebuilt(written))
+      // Blocks side by side may be told apart, or one after the other.
+      const words = (chunks: UIMessageChunk[]) => textOf(chunks).split(' ').sort()
+      t.same(words(records), words(written))
+    }),
+    { numRuns: 40 },
+  )
 })
 
 t.test('a story without pauses is few records with the same text', async (t) => {
