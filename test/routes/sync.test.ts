@@ -1,4 +1,5 @@
 import t from 'tap'
+import { tellStory } from '../../src/agent/offline/story.ts'
 import { openStream, ready, textOf } from '../streams/sse.ts'
 import { startEngine, startService, token } from '../support/service.ts'
 
@@ -28,14 +29,21 @@ t.test('a synchronous turn', async (t) => {
   })
 
   t.test('answers like a start when the time is up, and the run completes', async (t) => {
-    const answer = await sync(long, { prefer: 'respond-async, wait=1' })
+    // 20 ms a word: some five seconds.
+    const message = 'Tell me a story of 30 sentences'
+    const answer = await sync(message, { prefer: 'respond-async, wait=1' })
     t.equal(answer.status, 202)
     const { runId, conversationId } = answer.body
     t.same(answer.body, { runId, status: 'queued', conversationId })
     t.equal(answer.headers.get('preference-applied'), 'wait=1')
     t.equal(answer.headers.get('location'), `/api/agent/chat/${runId}`)
     t.match(answer.headers.get('retry-after'), /^\d+$/)
-    t.match((await service.ended(runId)).body, { status: 'completed', text: /\w/ })
+    const poll = await service.call('GET', answer.headers.get('location') ?? '')
+    t.match(poll.body.status, /^(queued|running)$/, 'it goes on')
+    const { body } = await service.ended(runId)
+    t.match(body, { status: 'completed', text: tellStory(30, message) })
+    const seconds = (Date.parse(body.finishedAt) - Date.parse(body.startedAt)) / 1000
+    t.ok(seconds >= 4, `it took ${seconds} s`)
   })
 
   t.test('grants at most 300 s and passes over preferences that nobody can read', async (t) => {
