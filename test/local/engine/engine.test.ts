@@ -50,6 +50,16 @@ t.test('one engine', async (t) => {
     t.equal((await runToEnd('echo', 1)).status, 'COMPLETED')
   })
 
+  t.test('a task that needs more memory than a child may have fails alone', async (t) => {
+    const beside = await start('patient', { ms: 120_000 })
+    await began(beside)
+    const run = await runToEnd('hog')
+    t.match(run, { status: 'CRASHED', error: { message: /TASK_PROCESS_MAYBE_OOM_KILLED/ } })
+    t.equal(run.attemptCount, 1)
+    t.equal((await runs.retrieve(beside)).status, 'EXECUTING', 'the child beside it does not notice')
+    await runs.cancel(beside)
+  })
+
   t.test('a spare is warm again after a crash, and no more children live than allowed', async (t) => {
     const ids = await Promise.all([start('exits'), start('exits')])
     for (const id of ids) t.equal((await ended(id)).status, 'CRASHED')
@@ -99,6 +109,28 @@ t.test('one engine', async (t) => {
     await engine.stop()
     t.same(pids.filter(isAlive), [])
   })
+})
+
+t.test('a cancelled run frees its slot at once, and a new child takes the next run', async (t) => {
+  const engine = await openEngine(t, { maxChildren: 1 })
+  const ahead = await start('lingering', { ms: 120_000 }, { concurrencyKey: 'one' })
+  await began(ahead)
+  const [old = 0] = engine.stats().pids
+  const next = await start('witness', {}, { queue: 'one-by-one', concurrencyKey: 'one' })
+  t.equal((await runs.retrieve(next)).status, 'QUEUED')
+  await runs.cancel(ahead)
+
+  const { status, output } = await ended(next)
+  t.equal(status, 'COMPLETED')
+  t.not((output as unknown as { pid: number }).pid, old, 'another process than that of the cancelled run')
+  t.ok(isAlive(old), 'which is still there')
+  const cancelled = await runs.retrieve(ahead)
+  t.match(
+    { status: cancelled.status, finishedAt: cancelled.finishedAt },
+    { status: 'CANCELED', finishedAt: undefined },
+  )
+  await engine.stop()
+  t.notOk(isAlive(old))
 })
 
 const hasIPv6 = Object.values(networkInterfaces()).some((all) =>

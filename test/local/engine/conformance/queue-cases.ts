@@ -132,6 +132,29 @@ export const queueCases: Case[] = [
     },
   },
   {
+    name: 'it gives a new run after a crash, after a run that took too long, and after one that expired',
+    run: async () => {
+      const concurrencyKey = unique()
+      const ahead = await start('ordered', { ms: 60_000 }, { concurrencyKey })
+      const ends = [
+        ['CRASHED', 'exits', {}, {}],
+        ['TIMED_OUT', 'stubborn', { ms: 60_000 }, { maxDuration: 5 }],
+        ['EXPIRED', 'ordered', {}, { concurrencyKey, ttl: 1 }],
+      ] as const
+      await Promise.all(
+        ends.map(async ([status, task, payload, options]) => {
+          const keyed = { ...options, idempotencyKey: unique() }
+          const first = await start(task, payload, keyed)
+          await reaches(first, status)
+          const again = await start(task, payload, keyed)
+          assert.notEqual(again, first, status)
+          await runs.cancel(again)
+        }),
+      )
+      await runs.cancel(ahead)
+    },
+  },
+  {
     name: 'it gives a new run when the key has expired',
     run: async () => {
       const options = { idempotencyKey: unique(), idempotencyKeyTTL: '1s' }

@@ -176,6 +176,26 @@ export const stubborn = task({
   },
 })
 
+/** Takes its time to wind up when it is cancelled. */
+export const lingering = task({
+  id: 'lingering',
+  queue: oneByOne,
+  run: async ({ ms }: { ms: number }) => {
+    await words.append('began')
+    await sleep(ms)
+  },
+  onCancel: async () => sleep(25_000),
+})
+
+/** Takes memory until there is none. */
+export const hog = task({
+  id: 'hog',
+  run: async () => {
+    const hoard: number[][] = []
+    for (;;) hoard.push(Array.from({ length: 1_000_000 }, Math.random))
+  },
+})
+
 export const witness = task({
   id: 'witness',
   run: async (_payload: unknown, { ctx, signal }) => ({
