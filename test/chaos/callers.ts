@@ -6,28 +6,37 @@ import { type Answer, type Cluster, type Instance, request } from './cluster.ts'
 export interface Accepted {
   user: string
   key: string
-  /** The caller's own name of the conversation, and the turn's number in it. */
+  /** The caller's own name of the conversation, and the turn's number in it; messages sent at once share it. */
   thread: number
   turn: number
   message: string
   runId: string
   conversationId: string | undefined
+  sentAt: number
   acceptedAt: number
 }
 
 export interface CallerLog {
   accepted: Accepted[]
-  /** Answers to repetitions of one start that differ. */
+  /** Answers to repetitions of one start that differ, and starts that were never accepted. */
   contradictions: string[]
+  /** Conversations of which every turn was accepted, and which were stored. */
+  held: number
   requests: number
   retried: number
+  /** Turns that were sent beside others of their conversation. */
+  parallel: number
 }
 
 export interface CallerOptions {
+  /** Conversations that must be held at least; more are while `busy` says so. */
   threads: number
   turns: number
   /** Threads at a time. */
   parallel: number
+  /** Milliseconds between two conversations of a caller. */
+  pauseMs: number
+  busy: () => boolean
   /** No start is begun after this moment. */
   until: number
   random: () => number
@@ -38,10 +47,18 @@ const PATIENCE_MS = 45_000
 
 /**
  * Callers that hold conversations and want every message answered once: they repeat a start with its key until
- * it is accepted, some send it twice at once, some lose patience and ask again.
+ * it is accepted, some send it twice at once or once more afterwards, some lose patience and ask again, and some
+ * say two or three things at once.
  */
 export async function converse(cluster: Cluster, options: CallerOptions): Promise<CallerLog> {
-  const log: CallerLog = { accepted: [], contradictions: [], requests: 0, retried: 0 }
+  const log: CallerLog = {
+    accepted: [],
+    contradictions: [],
+    held: 0,
+    requests: 0,
+    retried: 0,
+    parallel: 0,
+  }
   const { random } = options
   let next = 0
   const some = () => cluster.instances[Math.floor(random() * cluster.instances.length)] as Instance
@@ -56,6 +73,13 @@ export async function converse(cluster: Cluster, options: CallerOptions): Promis
     return request(some(), 'POST', '/api/agent/chat', { user, body, key, timeoutMs }).catch(() => undefined)
   }
 
+  function compare(key: string, answers: Array<Answer | undefined>): Answer | undefined {
+    const taken = answers.filter((answer) => answer?.status === 202)
+    const runIds = new Set(taken.map((answer) => answer?.body.runId))
+    if (runIds.size > 1) log.contradictions.push(`${key}: ${[...runIds].join(' and ')}`)
+    return taken[0]
+  }
+
   async function start(body: object, user: string): Promise<{ key: string; answer: Answer } | undefined> {
     const key = randomUUID()
     for (let attempt = 0; ; attempt++) {
@@ -64,11 +88,12 @@ export async function converse(cluster: Cluster, options: CallerOptions): Promis
       const twins = random() < 0.15 ? 2 : 1
       const answers = await Promise.all(Array.from({ length: twins }, () => send(body, user, key, timeoutMs)))
       if (attempt > 0) log.retried += 1
-      const taken = answers.filter((answer) => answer?.status === 202)
-      if (new Set(taken.map((answer) => answer?.body.runId)).size > 1)
-        log.contradictions.push(`${key}: ${taken.map((answer) => answer?.body.runId).join(' and ')}`)
-      const fatal = answers.find((answer) => answer && answer.status !== 202 && !answer.body.retryable)
-      if (taken[0] !== undefined) return { key, answer: taken[0] }
+      const taken = compare(key, answers)
+      if (taken !== undefined) {
+        if (random() < 0.05) compare(key, [taken, await send(body, user, key, 30_000)])
+        return { key, answer: taken }
+      }
+      const fatal = answers.find((answer) => answer !== undefined && !answer.body.retryable)
       if (fatal !== undefined || Date.now() > options.until + PATIENCE_MS) {
         const last = answers.map((answer) => answer && `${answer.status} ${answer.body.code}`).join(', ')
         log.contradictions.push(`${key} is never accepted: ${last}`)
@@ -78,34 +103,54 @@ export async function converse(cluster: Cluster, options: CallerOptions): Promis
     }
   }
 
+  /** @returns the conversation; undefined when there is none to go on with */
+  async function say(
+    { user, thread, turn, n = 0 }: { user: string; thread: number; turn: number; n?: number },
+    conversationId?: string,
+  ): Promise<string | undefined> {
+    const which = random() < 0.3 ? 'first' : 'last'
+    const message = `This is ${turn}${'abc'[n]} of thread-${thread}. What was my ${which} message?`
+    const sentAt = Date.now()
+    const body = { message, ...(conversationId === undefined ? {} : { conversationId }) }
+    const started = await start(body, user)
+    if (started === undefined) return undefined
+    const { key, answer } = started
+    log.accepted.push({
+      user,
+      key,
+      thread,
+      turn,
+      message,
+      runId: answer.body.runId,
+      conversationId: answer.body.conversationId,
+      sentAt,
+      acceptedAt: Date.now(),
+    })
+    return answer.body.conversationId
+  }
+
   async function hold(thread: number): Promise<void> {
     const user = `user-${thread % 40}`
     let conversationId: string | undefined
-    for (let turn = 0; turn < options.turns && Date.now() < options.until; turn++) {
-      const message = `This is ${turn} of thread-${thread}. What was my last message?`
-      const body = { message, ...(conversationId === undefined ? {} : { conversationId }) }
-      const started = await start(body, user)
-      if (started === undefined) return
-      const { key, answer } = started
-      const { runId } = answer.body
-      log.accepted.push({
-        user,
-        key,
-        thread,
-        turn,
-        message,
-        runId,
-        conversationId: answer.body.conversationId,
-        acceptedAt: Date.now(),
-      })
-      // Not stored: there is no conversation to go on with.
-      if (answer.body.conversationId === undefined) return
-      conversationId = answer.body.conversationId
+    for (let turn = 0; turn < options.turns; turn++) {
+      if (Date.now() > options.until) return
+      const atOnce = turn > 0 && random() < 0.15 ? 2 + Math.floor(random() * 2) : 1
+      const said = await Promise.all(
+        Array.from({ length: atOnce }, (_, n) => say({ user, thread, turn, n }, conversationId)),
+      )
+      if (atOnce > 1) log.parallel += atOnce
+      // Not accepted, or not stored: there is no conversation to go on with.
+      if (said.includes(undefined)) return
+      conversationId = said[0]
     }
+    log.held += 1
   }
 
   const lane = async () => {
-    while (next < options.threads && Date.now() < options.until) await hold(next++)
+    while ((log.held < options.threads || options.busy()) && Date.now() < options.until) {
+      await hold(next++)
+      await sleep(options.pauseMs)
+    }
   }
   await Promise.all(Array.from({ length: options.parallel }, lane))
   return log

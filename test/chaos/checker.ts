@@ -1,5 +1,7 @@
 import type pg from 'pg'
 import type { Accepted, CallerLog } from './callers.ts'
+import { type EngineRun, isLive, turnOf } from './engine-runs.ts'
+import { isExcused, isForgotten, type Kill } from './kills.ts'
 
 /** Something that must never be, and where. */
 export interface Violation {
@@ -7,11 +9,12 @@ export interface Violation {
   what: string
 }
 
-/** When processes that execute runs were killed: only those runs may have failed. */
-export interface Kill {
-  at: number
-  /** After the death, runs of the dead engine are found lost this much later. */
-  graceMs: number
+/** What the database is held to. */
+export interface Evidence {
+  log: CallerLog
+  kills: Kill[]
+  /** All that the engine has run since it was started last. */
+  engine: EngineRun[]
 }
 
 interface Row {
@@ -21,29 +24,26 @@ interface Row {
   status: string
   error_code: string | null
   idempotency_key: string | null
-  created_at: Date
-  finished_at: Date | null
 }
 
 interface Message {
   conversation_id: string
   run_id: string | null
-  position: number
-  seq: number
   role: string
   text: string
 }
 
+type Report = (rule: string, what: string) => void
+
 const TERMINAL = new Set(['completed', 'failed', 'cancelled'])
-const KILLED = new Set(['crashed', 'worker_lost', 'system_failure', 'task_failed'])
 
 /**
- * Holds the database to what the callers were told. Every accepted start has exactly one run with one end and
- * one message in its place; nothing else is there.
+ * Holds the database to what the callers were told and to what the engine has done. Every accepted start has
+ * exactly one run with one end and one message in its place; nothing else is there.
  */
-export async function check(client: pg.Client, log: CallerLog, kills: Kill[]): Promise<Violation[]> {
+export async function check(client: pg.Client, { log, kills, engine }: Evidence): Promise<Violation[]> {
   const violations: Violation[] = []
-  const report = (rule: string, what: string) => violations.push({ rule, what })
+  const report: Report = (rule, what) => violations.push({ rule, what })
   const { rows: runs } = await client.query<Row>('select * from runs')
   const { rows: messages } = await client.query<Message>(
     'select * from messages order by conversation_id, position, seq',
@@ -65,7 +65,7 @@ export async function check(client: pg.Client, log: CallerLog, kills: Kill[]): P
     if (run === undefined) continue
     if (!TERMINAL.has(run.status)) report('ended', `${name} is ${run.status}`)
     if (run.status === 'cancelled') report('completed', `${name} was cancelled`)
-    if (run.status === 'failed' && !excused(run, kills))
+    if (run.status === 'failed' && !isExcused(run, kills))
       report('completed', `${name} failed: ${run.error_code}`)
     if (start.conversationId !== undefined && run.conversation_id !== start.conversationId)
       report('one conversation', `${name} is in ${run.conversation_id}`)
@@ -90,44 +90,80 @@ export async function check(client: pg.Client, log: CallerLog, kills: Kill[]): P
   for (const { id } of conversations)
     if (!byConversation.has(id)) report('nothing else', `conversation ${id} is empty`)
 
+  checkEngine(engine, runs, report)
+  // Of a former engine only what had ended counts: it may have been about to be cancelled.
+  for (const kill of kills)
+    if (kill.of === 'engine')
+      checkExecutions(
+        kill.had.filter((run) => !isLive(run)),
+        report,
+      )
   const told = log.accepted.filter((start) => start.conversationId !== undefined)
   for (const [conversationId, starts] of Map.groupBy(told, (start) => start.conversationId))
-    violations.push(...checkOrder(starts, byConversation.get(conversationId ?? '') ?? [], byRunId, kills))
+    checkOrder(starts, byConversation.get(conversationId ?? '') ?? [], byRunId, kills, report)
   return violations
 }
 
-/** Messages stand in the order in which they were accepted, and each answer knows the message before it. */
+/** The engine has run every turn once, for the row that has it, and the row has the end that the run had. */
+export function checkEngine(
+  engine: EngineRun[],
+  rows: Array<Pick<Row, 'run_id' | 'status'>>,
+  report: Report,
+): void {
+  const byRunId = new Map(rows.map((row) => [row.run_id, row]))
+  const wanted = engine.filter(({ status }) => status !== 'CANCELED')
+  for (const run of engine.filter(isLive)) report('ended', `${run.id} is ${run.status} in the engine`)
+  checkExecutions(engine, report)
+  for (const run of wanted)
+    if (!byRunId.has(run.id)) report('one execution', `${run.id} is ${run.status} in the engine for no row`)
+  for (const { id, status } of engine.filter((run) => !isLive(run))) {
+    const row = byRunId.get(id)
+    if (row !== undefined && row.status !== endOf(status))
+      report('same end', `${id} is ${status} in the engine and ${row.status} in the database`)
+  }
+}
+
+function checkExecutions(engine: EngineRun[], report: Report): void {
+  const wanted = engine.filter(({ status }) => status !== 'CANCELED')
+  for (const [turnId, runs] of Map.groupBy(wanted, turnOf))
+    if (turnId !== undefined && runs.length > 1)
+      report('one execution', `turn ${turnId} has ${runs.map(({ id }) => id).join(' and ')} in the engine`)
+}
+
+const endOf = (status: string): string =>
+  status === 'COMPLETED' ? 'completed' : status === 'CANCELED' ? 'cancelled' : 'failed'
+
+/**
+ * Messages stand in the order of their turns, those that were sent at once in any order among themselves; and each
+ * answer knows what was said before it.
+ */
 function checkOrder(
   starts: Accepted[],
   messages: Message[],
   byRunId: Map<string | null, Row[]>,
   kills: Kill[],
-): Violation[] {
-  const violations: Violation[] = []
-  const expected = starts.sort((a, b) => a.turn - b.turn).map(({ message }) => message)
+  report: Report,
+): void {
   const users = messages.filter(({ role }) => role === 'user').map(({ text }) => text)
-  if (JSON.stringify(users) !== JSON.stringify(expected))
-    violations.push({
-      rule: 'order',
-      what: `${JSON.stringify(users)} instead of ${JSON.stringify(expected)}`,
-    })
-  starts.forEach((start, turn) => {
+  const byMessage = new Map(starts.map((start) => [start.message, start]))
+  const turns = users.map((text) => byMessage.get(text)?.turn ?? Number.NaN)
+  const sent = starts.map(({ message }) => message)
+  const inOrder = turns.every((turn, n) => n === 0 || turn >= (turns[n - 1] ?? Number.NaN))
+  if (!inOrder || JSON.stringify(users.toSorted()) !== JSON.stringify(sent.toSorted()))
+    report('order', `${JSON.stringify(users)} for ${JSON.stringify(sent)}`)
+
+  for (const start of starts) {
     const run = byRunId.get(start.runId)?.[0]
-    const before = starts[turn - 1]
-    if (before === undefined || run?.status !== 'completed') return
+    const before = users.slice(0, Math.max(0, users.indexOf(start.message)))
+    const asked = /my first message/.test(start.message) ? before[0] : before.at(-1)
+    if (asked === undefined || run?.status !== 'completed') continue
     const answer = messages.find(({ role, run_id }) => role === 'assistant' && run_id === run.id)?.text ?? ''
-    // An engine that has forgotten its runs cannot tell a worker about those ahead.
-    if (!answer.includes(before.message.slice(0, 24)) && !during(run, kills, { grace: false }))
-      violations.push({ rule: 'history', what: `${start.message} was answered: ${answer}` })
-  })
-  return violations
+    const ahead = byRunId.get(byMessage.get(asked)?.runId ?? '')?.[0]
+    if (ahead !== undefined && isForgotten(ahead, start, kills)) continue
+    if (!answer.includes(nameOf(asked)))
+      report('history', `${start.message} came after "${asked}" and was answered: ${answer}`)
+  }
 }
 
-const excused = (run: Row, kills: Kill[]): boolean =>
-  run.error_code !== null && KILLED.has(run.error_code) && during(run, kills)
-
-const during = (run: Row, kills: Kill[], { grace } = { grace: true }): boolean =>
-  kills.some(({ at, graceMs }) => {
-    const finishedAt = run.finished_at?.getTime() ?? Number.POSITIVE_INFINITY
-    return run.created_at.getTime() - 15_000 < at && at < finishedAt + (grace ? graceMs : 0)
-  })
+/** The first sentence of a message is like no other. */
+const nameOf = (message: string): string => message.slice(0, message.indexOf('.') + 1)

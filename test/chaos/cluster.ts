@@ -10,6 +10,8 @@ import { startToxicProxy, type ToxicProxy } from './toxic-proxy.ts'
 
 const SECRET = 'the secret of the chaos tests is long enough'
 const ENGINE_KEY = 'tr_dev_chaos'
+/** The engine may have children that execute no runs. */
+const WORKER = 'local/engine/child.ts'
 
 /** One instance of the service with a network of its own to the engine and to the database. */
 export interface Instance {
@@ -37,10 +39,15 @@ export interface Answer {
   headers: Headers
 }
 
-/** Instances of the service as processes, on one database and one engine of their own. */
+/**
+ * Instances of the service as processes, on one database and one engine of their own.
+ * @param environment of every instance
+ * @param workerEnvironment of the engine and its workers
+ */
 export async function startCluster(
   count: number,
   environment: Record<string, string> = {},
+  workerEnvironment: Record<string, string> = {},
 ): Promise<Cluster> {
   const dataDir = await mkdtemp(join(tmpdir(), 'agent-chat-chaos-'))
   // The database server runs as another user for root and has to pass through.
@@ -53,7 +60,13 @@ export async function startCluster(
   const engineUrl = `http://127.0.0.1:${enginePort}`
   const engine = restartable(
     resolve('src/local/engine/main.ts'),
-    { LOCAL_ENGINE_PORT: String(enginePort), TRIGGER_SECRET_KEY: ENGINE_KEY },
+    {
+      LOCAL_ENGINE_PORT: String(enginePort),
+      TRIGGER_SECRET_KEY: ENGINE_KEY,
+      LOG_LEVEL: 'warn',
+      AGENT_OFFLINE_FAULTS: '1',
+      ...workerEnvironment,
+    },
     async () => (await fetch(`${engineUrl}/healthcheck`)).ok,
   )
   await engine.start()
@@ -94,7 +107,7 @@ export async function startCluster(
       url: engineUrl,
       secretKey: ENGINE_KEY,
       process: engine,
-      workers: () => (engine.pid === undefined ? [] : childrenOf(engine.pid)),
+      workers: () => (engine.pid === undefined ? [] : childrenOf(engine.pid, WORKER)),
     },
     async connect() {
       const client = new pg.Client({ connectionString: postgres.url, connectionTimeoutMillis: 10_000 })

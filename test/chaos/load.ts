@@ -1,129 +1,73 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type CallerLog, converse } from './callers.ts'
-import { check, type Kill } from './checker.ts'
-import type { Cluster, Instance } from './cluster.ts'
+import { check } from './checker.ts'
+import type { Cluster } from './cluster.ts'
+import { engineRuns } from './engine-runs.ts'
+import { type Misfortune, misfortunes } from './misfortunes.ts'
 import { MUTATION_COUNT, unseenMutations } from './mutations.ts'
 import type { Report } from './report.ts'
 
 export interface LoadOptions {
+  /** Conversations that must be held; more are while misfortunes of the first round are still to come. */
   threads: number
   turns: number
+  /** Callers at a time, and the milliseconds that one rests between two conversations. */
   parallel: number
+  pauseMs: number
+  /** Nothing is begun after this time. */
   seconds: number
   seed: number
   /** Milliseconds between two misfortunes. */
   everyMs: number
+  /** Once each, in this order; all of them in any order until the callers are through when absent. */
   misfortunes?: Misfortune[]
+  /** The minute that the sweeper may leave a run alone is not waited for. */
+  hurry?: boolean
 }
 
-export type Misfortune = keyof typeof MISFORTUNES
-
-/** After an engine's death its runs are found lost within a minute, and finished at that time. */
-const LOST_GRACE_MS = 90_000
+/** How long runs may stay unfinished, and without a row: the search for those comes once a minute. */
 const SETTLE_MS = 120_000
-
-const MISFORTUNES = {
-  async 'kill an instance'(_cluster: Cluster, instance: Instance, random: () => number) {
-    await instance.process.kill()
-    await sleep(500 + random() * 2_000)
-    await instance.process.start()
-  },
-  async 'kill the engine'(cluster: Cluster) {
-    await cluster.engine.process.kill()
-    await cluster.engine.process.start()
-  },
-  async 'kill a worker'(cluster: Cluster, _instance: Instance, random: () => number) {
-    const workers = cluster.engine.workers()
-    const pid = workers[Math.floor(random() * workers.length)]
-    if (pid !== undefined) process.kill(pid, 'SIGKILL')
-  },
-  async 'restart Postgres'(cluster: Cluster) {
-    await cluster.restartPostgres()
-  },
-  async 'cut the database off'(_cluster: Cluster, { database }: Instance) {
-    await database.cut()
-    await sleep(2_500)
-    await database.mend()
-  },
-  async 'hang the database'(_cluster: Cluster, { database }: Instance) {
-    database.toxics.hang = true
-    await sleep(3_500)
-    await database.mend()
-  },
-  async 'slow the database'(_cluster: Cluster, { database }: Instance) {
-    database.toxics.delayMs = 80
-    await sleep(3_000)
-    await database.mend()
-  },
-  async 'cut the engine off'(_cluster: Cluster, { engine }: Instance) {
-    await engine.cut()
-    await sleep(2_500)
-    await engine.mend()
-  },
-  async 'hang the engine'(_cluster: Cluster, { engine }: Instance) {
-    engine.toxics.hang = true
-    await sleep(3_500)
-    await engine.mend()
-  },
-  async 'swallow the answers of the engine'(_cluster: Cluster, { engine }: Instance) {
-    engine.toxics.swallowAnswers = true
-    await sleep(3_500)
-    await engine.mend()
-  },
-}
+const ADOPTION_MS = 80_000
 
 /** Conversations through misfortunes: afterwards all that was accepted is there once, in order, and ended. */
 export async function runLoad(cluster: Cluster, options: LoadOptions, report: Report): Promise<void> {
   const random = seeded(options.seed)
-  const kills: Kill[] = []
-  const counts = new Map<string, number>()
   const until = Date.now() + options.seconds * 1_000
-  let over = false
-
-  const trouble = (async () => {
-    const names = options.misfortunes ?? (Object.keys(MISFORTUNES) as Misfortune[])
-    let round: Misfortune[] = []
-    while (!over && Date.now() < until) {
-      await sleep(options.everyMs * (0.5 + random()))
-      if (over) break
-      // Each once in turn, in a new order every round; an engine's death costs all its runs, so it is rarer.
-      if (round.length === 0) round = [...names]
-      const [name] = round.splice(Math.floor(random() * round.length), 1) as [Misfortune]
-      if (name === 'kill the engine' && (counts.get(name) ?? 0) >= 2) continue
-      const instance = cluster.instances[Math.floor(random() * cluster.instances.length)] as Instance
-      counts.set(name, (counts.get(name) ?? 0) + 1)
-      if (name === 'kill the engine') kills.push({ at: Date.now(), graceMs: LOST_GRACE_MS })
-      if (name === 'kill a worker') kills.push({ at: Date.now(), graceMs: 1_000 })
-      if (process.env.CHAOS_LOG) console.error(new Date().toISOString(), name)
-      await MISFORTUNES[name](cluster, instance, random)
-      if (process.env.CHAOS_LOG) console.error(new Date().toISOString(), 'over')
-      if (name === 'kill the engine') kills.push({ at: Date.now(), graceMs: LOST_GRACE_MS })
-    }
-  })()
+  const trouble = misfortunes(cluster, {
+    ...options,
+    ...(options.misfortunes === undefined ? {} : { chosen: options.misfortunes }),
+    random,
+    until,
+  })
+  let silent = false
   const startedAt = performance.now()
-  const log = await converse(cluster, { ...options, until, random })
+  const troubled = trouble.run(() => silent || options.misfortunes !== undefined)
+  const log = await converse(cluster, { ...options, until, random, busy: () => !trouble.complete() })
   const seconds = (performance.now() - startedAt) / 1_000
-  over = true
+  silent = true
   if (process.env.CHAOS_LOG) console.error(new Date().toISOString(), 'callers are done')
-  await trouble
+  await troubled
   await cluster.mend()
 
-  const settledIn = await settled(cluster)
+  const settledIn = await settled(cluster, log, options.hurry ?? false)
   const client = await cluster.connect()
   try {
-    const violations = await check(client, log, kills)
+    const evidence = { log, kills: trouble.kills, engine: await engineRuns(cluster) }
+    const violations = await check(client, evidence)
     const { rows } = await client.query<{ status: string; n: number }>(
       `select case when status = 'failed' then error_code else status end as status, count(*)::int n
        from runs group by 1 order by 2 desc`,
     )
-    const threads = new Set(log.accepted.map(({ thread }) => thread)).size
+    const rate = (log.accepted.length / seconds).toFixed(1)
     report.note(
-      `${threads} conversations, ${log.accepted.length} turns accepted in ${seconds.toFixed(0)} s, ${log.requests} requests, ${log.retried} repeated`,
+      `${log.held} conversations held, ${log.accepted.length} turns accepted (${log.parallel} beside others) in ${seconds.toFixed(0)} s, ${rate} a second; ${log.requests} requests, ${log.retried} repeated`,
     )
-    report.note(`misfortunes: ${[...counts].map(([name, n]) => `${n} × ${name}`).join(', ')}`)
+    report.note(`misfortunes: ${[...trouble.counts].map(([name, n]) => `${n} × ${name}`).join(', ')}`)
     report.note(
-      `runs: ${rows.map(({ status, n }) => `${n} ${status}`).join(', ')}; the last one ended ${settledIn} s after the last misfortune`,
+      `runs: ${rows.map(({ status, n }) => `${n} ${status}`).join(', ')}; ${evidence.engine.length} in the engine; the last one ended ${settledIn} s after the last misfortune`,
     )
+    report.result('every misfortune has happened', trouble.complete())
+    report.result(`${options.threads} conversations were held (${log.held})`, log.held >= options.threads)
     const deaths = cluster.instances.reduce((sum, instance) => sum + instance.process.deaths, 0)
     report.result(`no instance ended by itself (${deaths} did)`, deaths === 0)
     for (const { rule, what } of violations.slice(0, 10)) report.note(`violated: ${rule}: ${what}`)
@@ -131,7 +75,7 @@ export async function runLoad(cluster: Cluster, options: LoadOptions, report: Re
       'every accepted start has one run, one end, one message in its place',
       violations.length === 0,
     )
-    const unseen = await unseenMutations(client, log, kills)
+    const unseen = await unseenMutations(cluster, client, evidence)
     for (const name of unseen) report.note(`not seen: ${name}`)
     report.result(`the checker sees each of ${MUTATION_COUNT} broken rules`, unseen.length === 0)
   } finally {
@@ -139,17 +83,29 @@ export async function runLoad(cluster: Cluster, options: LoadOptions, report: Re
   }
 }
 
-/** Waits until nothing is unfinished any more. @returns seconds */
-async function settled(cluster: Cluster): Promise<number> {
+/**
+ * Waits until nothing is unfinished any more and every run that was accepted has its row: one that was started
+ * without the database has none until its instance, or the search of another one, writes it. @returns seconds
+ */
+async function settled(cluster: Cluster, log: CallerLog, hurry: boolean): Promise<number> {
   const client = await cluster.connect()
+  const runIds = log.accepted.map(({ runId }) => runId)
   const startedAt = Date.now()
   try {
-    while (Date.now() - startedAt < SETTLE_MS) {
+    for (let waited = 0; waited < SETTLE_MS; waited = Date.now() - startedAt) {
       const { rows } = await client.query(
-        `select count(*)::int n from runs where status in ('dispatching', 'queued', 'running')
-         or (status = 'abandoned' and check_at is not null)`,
+        `select (select count(*)::int from runs where status in ('dispatching', 'queued', 'running')
+           or (status = 'abandoned' and check_at is not null)) as unfinished,
+         (select count(*)::int from unnest($1::text[]) as accepted (run_id)
+           where not exists (select from runs where runs.run_id = accepted.run_id)) as missing`,
+        [runIds],
       )
-      if (rows[0].n === 0) break
+      const { unfinished, missing } = rows[0]
+      if (unfinished === 0 && (missing === 0 || waited > ADOPTION_MS)) break
+      if (hurry)
+        await client.query(
+          `update runs set check_at = now() where status in ('queued', 'running') and check_at > now() + interval '3 seconds'`,
+        )
       await sleep(250)
     }
   } finally {
@@ -157,8 +113,6 @@ async function settled(cluster: Cluster): Promise<number> {
   }
   return Math.round((Date.now() - startedAt) / 1_000)
 }
-
-export type { CallerLog }
 
 /** A small generator of random numbers that gives the same ones for the same seed (mulberry32). */
 function seeded(seed: number): () => number {

@@ -1,9 +1,11 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
-import type { CallerLog } from './callers.ts'
-import { check, type Kill } from './checker.ts'
+import { check, type Evidence } from './checker.ts'
+import type { Cluster } from './cluster.ts'
+import { callEngine, type EngineRun, engineRuns, isLive } from './engine-runs.ts'
 
-/** Ways to break a rule, each with the rule that the checker must then name. */
-const MUTATIONS: Array<{ name: string; rule: string; sql: string }> = [
+/** Ways to break a rule in the database, each with the rule that the checker must then name. */
+const STORED: Array<{ name: string; rule: string; sql: string }> = [
   {
     name: 'a key that was dropped: the retry ran twice',
     rule: 'one run',
@@ -60,26 +62,87 @@ const MUTATIONS: Array<{ name: string; rule: string; sql: string }> = [
     sql: `insert into conversations (id, user_id, title) values (gen_random_uuid(), 'user-1', 'half-made')`,
   },
   {
-    name: 'a run that failed with nobody killed',
+    name: 'a run that failed by itself',
     rule: 'completed',
-    sql: `update runs set status = 'failed', error_code = 'internal' where id = (select id from runs where status = 'completed' limit 1)`,
+    sql: failLast('internal'),
+  },
+  {
+    name: 'a run that crashed with no worker killed',
+    rule: 'completed',
+    sql: failLast('crashed'),
+  },
+  {
+    name: 'a run that was lost with no engine killed',
+    rule: 'completed',
+    sql: failLast('worker_lost'),
+  },
+  {
+    name: 'another end than the run had',
+    rule: 'same end',
+    sql: failLast('provider_error'),
   },
 ]
 
-/** Breaks every rule once, in a transaction that is taken back. @returns the mutations that the checker did not see */
-export async function unseenMutations(client: pg.Client, log: CallerLog, kills: Kill[]): Promise<string[]> {
+/** The last turn: whatever was killed was killed before it. */
+function failLast(errorCode: string): string {
+  return `update runs set status = 'failed', error_code = '${errorCode}' where id =
+    (select id from runs where status = 'completed' order by created_at desc limit 1)`
+}
+
+/** Ways to break a rule in the engine; what is done there stays, so each cleans up as well as it can. */
+const EXECUTED: Array<{
+  name: string
+  rule: string
+  act(cluster: Cluster, done: EngineRun): Promise<(() => Promise<unknown>) | undefined>
+}> = [
+  {
+    name: 'a run that still waits in the engine',
+    rule: 'ended',
+    async act({ engine }, { tags }) {
+      const order = { payload: '{}', options: { delay: '1h', tags } }
+      const { id } = await callEngine(engine, 'POST', '/api/v1/tasks/agent-chat/trigger', order)
+      return () => callEngine(engine, 'POST', `/api/v2/runs/${id}/cancel`)
+    },
+  },
+  {
+    name: 'a turn that the engine has run twice',
+    rule: 'one execution',
+    async act(cluster, { id }) {
+      const replayed = await callEngine(cluster.engine, 'POST', `/api/v1/runs/${id}/replay`)
+      while ((await engineRuns(cluster)).some((run) => run.id === replayed.id && isLive(run))) await sleep(50)
+      return undefined
+    },
+  },
+]
+
+/**
+ * Breaks every rule once: in the database, in a transaction that is taken back, and in the engine.
+ * @returns the mutations that the checker did not see
+ */
+export async function unseenMutations(
+  cluster: Cluster,
+  client: pg.Client,
+  evidence: Evidence,
+): Promise<string[]> {
   const unseen: string[] = []
-  for (const { name, rule, sql } of MUTATIONS) {
+  const isSeen = async (rule: string, engine = evidence.engine) =>
+    (await check(client, { ...evidence, engine })).some((violation) => violation.rule === rule)
+  for (const { name, rule, sql } of STORED) {
     await client.query('begin')
     try {
       const { rowCount } = await client.query(sql)
-      const seen = (await check(client, log, kills)).some((violation) => violation.rule === rule)
-      if (!seen) unseen.push(rowCount === 0 ? `${name} (nothing to break)` : name)
+      if (!(await isSeen(rule))) unseen.push(rowCount === 0 ? `${name} (nothing to break)` : name)
     } finally {
       await client.query('rollback')
     }
   }
+  const done = evidence.engine.find(({ status }) => status === 'COMPLETED')
+  for (const { name, rule, act } of EXECUTED) {
+    const takeBack = done && (await act(cluster, done))
+    if (!(await isSeen(rule, await engineRuns(cluster)))) unseen.push(name)
+    await takeBack?.()
+  }
   return unseen
 }
 
-export const MUTATION_COUNT = MUTATIONS.length
+export const MUTATION_COUNT = STORED.length + EXECUTED.length

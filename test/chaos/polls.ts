@@ -20,7 +20,7 @@ export async function runPollers(
 ): Promise<void> {
   const [instance] = cluster.instances as [Instance]
   const { body } = await request(instance, 'POST', START, {
-    body: { message: 'Tell a story with 400 sentences.' },
+    body: { message: 'Tell a story with 1500 sentences.' },
   })
   await sleep(2_000)
 

@@ -15,6 +15,9 @@ export interface Restartable {
   kill(): Promise<void>
   /** SIGTERM; resolves when the process has ended by itself. */
   end(): Promise<void>
+  /** SIGSTOP: it does nothing any more, but its connections stay open. */
+  freeze(): void
+  thaw(): void
 }
 
 /** @param ready resolves true once the process serves */
@@ -64,6 +67,8 @@ export function restartable(
     },
     kill: () => stop('SIGKILL'),
     end: () => stop('SIGTERM'),
+    freeze: () => void child?.kill('SIGSTOP'),
+    thaw: () => void child?.kill('SIGCONT'),
   }
 }
 
@@ -77,15 +82,17 @@ export async function freePort(): Promise<number> {
   return port
 }
 
-/** Processes that the process has started. */
-export function childrenOf(pid: number): number[] {
+/** Processes that the process has started with the file on their command line. */
+export function childrenOf(pid: number, file: string): number[] {
   try {
-    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
       .trim()
       .split(' ')
       .filter(Boolean)
+    return children
+      .filter((child) => readFileSync(`/proc/${child}/cmdline`, 'utf8').includes(file))
       .map(Number)
   } catch {
-    return [] // It is gone.
+    return [] // One of them is gone.
   }
 }

@@ -24,13 +24,13 @@ setTimeout(() => {
   finish()
 }, LIMIT_MS)
 
-for (const { name, instances, environment, run } of SCENARIOS) {
+for (const { name, instances, environment, workerEnvironment, run } of SCENARIOS) {
   if (chosen.length > 0 && !chosen.includes(name)) continue
   console.log(`\n# ${name}`)
   const startedAt = performance.now()
   let cluster: Cluster | undefined
   try {
-    cluster = await startCluster(instances, environment)
+    cluster = await startCluster(instances, environment, workerEnvironment)
     await run(cluster, report)
   } catch (error) {
     console.error(error)

@@ -9,6 +9,7 @@ export interface Scenario {
   name: string
   instances: number
   environment?: Record<string, string>
+  workerEnvironment?: Record<string, string>
   run(cluster: Cluster, report: Report): Promise<void>
 }
 
@@ -27,15 +28,17 @@ export const SCENARIOS: Scenario[] = [
   {
     name: 'load',
     instances: 3,
+    workerEnvironment: { AGENT_OFFLINE_WORD_MS: '1' },
     run: (cluster, report) =>
       runLoad(
         cluster,
         {
           threads: 1_000,
           turns: 2,
-          parallel: 24,
-          seconds: Number(process.env.CHAOS_SECONDS ?? 120),
-          seed: Date.now() % 100_000,
+          parallel: 32,
+          pauseMs: 0,
+          seconds: Number(process.env.CHAOS_SECONDS ?? 210),
+          seed: Number(process.env.CHAOS_SEED ?? Date.now() % 100_000),
           everyMs: 1_500,
         },
         report,

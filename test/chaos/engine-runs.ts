@@ -1,0 +1,60 @@
+import type { Cluster } from './cluster.ts'
+
+/** A run as the engine lists it. */
+export interface EngineRun {
+  id: string
+  status: string
+  tags: string[]
+}
+
+const FINAL = new Set([
+  'COMPLETED',
+  'FAILED',
+  'CRASHED',
+  'SYSTEM_FAILURE',
+  'TIMED_OUT',
+  'EXPIRED',
+  'CANCELED',
+])
+const PAGE = 100
+/** Ids of one start of the engine begin alike, see `src/local/engine/ids.ts`. */
+const BOOT_LENGTH = 'run_c0000000'.length
+
+export const isLive = ({ status }: EngineRun): boolean => !FINAL.has(status)
+
+/** The turn that a run was started for, by its tag. */
+export const turnOf = ({ tags }: EngineRun): string | undefined =>
+  tags.find((tag) => tag.startsWith('turn_'))?.slice('turn_'.length)
+
+/** Which start of the engine made the run. */
+export const bootOf = (runId: string): string => runId.slice(0, BOOT_LENGTH)
+
+/** What the engine itself has, newest first: all runs since it was started last, or those of one tag. */
+export async function engineRuns({ engine }: Cluster, { tag }: { tag?: string } = {}): Promise<EngineRun[]> {
+  const runs: EngineRun[] = []
+  for (let after: string | undefined; ; ) {
+    const query = new URLSearchParams({ 'page[size]': String(PAGE) })
+    if (tag !== undefined) query.set('filter[tag]', tag)
+    if (after !== undefined) query.set('page[after]', after)
+    const { data, pagination } = await callEngine(engine, 'GET', `/api/v1/runs?${query}`)
+    runs.push(...data)
+    after = pagination.next
+    if (after === undefined) return runs
+  }
+}
+
+export async function callEngine(
+  { url, secretKey }: Cluster['engine'],
+  method: string,
+  path: string,
+  body?: object,
+  // biome-ignore lint/suspicious/noExplicitAny: bodies are what the tests look into
+): Promise<any> {
+  const response = await fetch(url + path, {
+    method,
+    headers: { authorization: `Bearer ${secretKey}`, 'content-type': 'application/json' },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  })
+  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`)
+  return response.json()
+}
