@@ -1,6 +1,6 @@
 import type pg from 'pg'
 import type { Accepted, CallerLog } from './callers.ts'
-import { type EngineRun, isLive, turnOf } from './engine-runs.ts'
+import { type EngineRun, isLive, startsOf } from './engine-runs.ts'
 import { isExcused, isForgotten, type Kill } from './kills.ts'
 
 /** Something that must never be, and where. */
@@ -25,6 +25,9 @@ interface Row {
   error_code: string | null
   idempotency_key: string | null
 }
+
+/** The end of a row as it is held against the engine's. */
+export type Ended = Pick<Row, 'run_id' | 'status' | 'error_code'>
 
 interface Message {
   conversation_id: string
@@ -104,12 +107,8 @@ export async function check(client: pg.Client, { log, kills, engine }: Evidence)
   return violations
 }
 
-/** The engine has run every turn once, for the row that has it, and the row has the end that the run had. */
-export function checkEngine(
-  engine: EngineRun[],
-  rows: Array<Pick<Row, 'run_id' | 'status'>>,
-  report: Report,
-): void {
+/** The engine has run every start once, for the row that has it, and the row has the end that the run had. */
+export function checkEngine(engine: EngineRun[], rows: Ended[], report: Report): void {
   const byRunId = new Map(rows.map((row) => [row.run_id, row]))
   const wanted = engine.filter(({ status }) => status !== 'CANCELED')
   for (const run of engine.filter(isLive)) report('ended', `${run.id} is ${run.status} in the engine`)
@@ -118,16 +117,19 @@ export function checkEngine(
     if (!byRunId.has(run.id)) report('one execution', `${run.id} is ${run.status} in the engine for no row`)
   for (const { id, status } of engine.filter((run) => !isLive(run))) {
     const row = byRunId.get(id)
-    if (row !== undefined && row.status !== endOf(status))
+    // At its deadline a run has failed, whatever becomes of it in an engine that cannot be reached.
+    if (row === undefined || row.error_code === 'timed_out') continue
+    if (row.status !== endOf(status))
       report('same end', `${id} is ${status} in the engine and ${row.status} in the database`)
   }
 }
 
 function checkExecutions(engine: EngineRun[], report: Report): void {
-  const wanted = engine.filter(({ status }) => status !== 'CANCELED')
-  for (const [turnId, runs] of Map.groupBy(wanted, turnOf))
-    if (turnId !== undefined && runs.length > 1)
-      report('one execution', `turn ${turnId} has ${runs.map(({ id }) => id).join(' and ')} in the engine`)
+  const byStart = new Map<string, string[]>()
+  for (const run of engine.filter(({ status }) => status !== 'CANCELED'))
+    for (const start of startsOf(run)) byStart.set(start, [...(byStart.get(start) ?? []), run.id])
+  for (const [start, runIds] of byStart)
+    if (runIds.length > 1) report('one execution', `${start} has ${runIds.join(' and ')} in the engine`)
 }
 
 const endOf = (status: string): string =>

@@ -22,9 +22,8 @@ const BOOT_LENGTH = 'run_c0000000'.length
 
 export const isLive = ({ status }: EngineRun): boolean => !FINAL.has(status)
 
-/** The turn that a run was started for, by its tag. */
-export const turnOf = ({ tags }: EngineRun): string | undefined =>
-  tags.find((tag) => tag.startsWith('turn_'))?.slice('turn_'.length)
+/** Which turn a run was started for and by which key: its start, by tags that no other start's runs have. */
+export const startsOf = ({ tags }: EngineRun): string[] => tags.filter((tag) => /^(turn|key)_/.test(tag))
 
 /** Which start of the engine made the run. */
 export const bootOf = (runId: string): string => runId.slice(0, BOOT_LENGTH)

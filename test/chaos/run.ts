@@ -1,10 +1,12 @@
 // npm run test:chaos [-- scenario…]: scenarios of crashes, outages and repetitions on processes of their own.
 // The last line is "N passed, N failed".
-import { type Cluster, startCluster } from './cluster.ts'
 import type { Report } from './report.ts'
 import { SCENARIOS } from './scenarios.ts'
 
 const LIMIT_MS = 10 * 60_000
+
+// Every process that is started has a listener, so that none outlives this one.
+process.setMaxListeners(0)
 
 const chosen = process.argv.slice(2)
 const tally = { passed: 0, failed: 0 }
@@ -24,19 +26,15 @@ setTimeout(() => {
   finish()
 }, LIMIT_MS)
 
-for (const { name, instances, environment, workerEnvironment, run } of SCENARIOS) {
+for (const { name, run } of SCENARIOS) {
   if (chosen.length > 0 && !chosen.includes(name)) continue
   console.log(`\n# ${name}`)
   const startedAt = performance.now()
-  let cluster: Cluster | undefined
   try {
-    cluster = await startCluster(instances, environment, workerEnvironment)
-    await run(cluster, report)
+    await run(report)
   } catch (error) {
     console.error(error)
     report.result(`${name} runs to its end`, false)
-  } finally {
-    await cluster?.stop()
   }
   report.note(`${((performance.now() - startedAt) / 1_000).toFixed(0)} s`)
 }

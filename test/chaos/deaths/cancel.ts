@@ -1,0 +1,61 @@
+import { type Answer, type Instance, request } from '../cluster.ts'
+import {
+  answered,
+  type Death,
+  hangWithin,
+  LONG_STORY,
+  STORY,
+  type Stage,
+  start,
+  statusOf,
+  until,
+} from './stage.ts'
+
+const cancel = (instance: Instance, runId: string): Promise<Answer> =>
+  request(instance, 'POST', `/api/agent/chat/${runId}/cancel`)
+
+async function isWanted({ client }: Stage, runId: string): Promise<boolean> {
+  const { rows } = await client.query(
+    'select from runs where run_id = $1 and cancel_requested_at is not null',
+    [runId],
+  )
+  return rows.length > 0
+}
+
+/** Between the stored wish and the stored end. */
+export const CANCELS: Death[] = [
+  {
+    name: 'the service dies after it accepted a cancel',
+    ways: ['crash', 'hang'],
+    within: 15,
+    async happen(stage) {
+      const { body } = await start(stage.victim, { message: STORY })
+      stage.victim.engine.toxics.hang = true
+      cancel(stage.victim, body.runId).catch(() => {}) // Nobody answers it.
+      await until(() => isWanted(stage, body.runId), 10_000)
+      await stage.strike()
+      return async () => (await statusOf(stage, body.runId)) === 'cancelled'
+    },
+  },
+  {
+    name: 'the engine stops the run and its answer is lost (503)',
+    within: 15,
+    async happen(stage) {
+      const { body } = await start(stage.victim, { message: STORY })
+      stage.victim.engine.toxics.swallowAnswers = true
+      await answered(stage, { status: 503, within: 12 }, () => cancel(stage.victim, body.runId))
+      return async () => (await statusOf(stage, body.runId)) === 'cancelled'
+    },
+  },
+  {
+    name: 'the database hangs in a cancel (503; repeating it is safe)',
+    within: 5,
+    async happen(stage) {
+      const { body } = await start(stage.victim, { message: LONG_STORY })
+      await hangWithin(stage, 'new.cancel_requested_at is not null', () =>
+        answered(stage, { status: 503, within: 12 }, () => cancel(stage.victim, body.runId)),
+      )
+      return async () => (await cancel(stage.witness, body.runId)).body.status === 'cancelled'
+    },
+  },
+]

@@ -1,0 +1,44 @@
+import { type Death, STORY, type Stage, start, statusOf, until } from './stage.ts'
+
+/** A run that nobody hears of any more, and whose time is over. */
+async function pastDeadline(stage: Stage): Promise<() => Promise<boolean>> {
+  const { body } = await start(stage.witness, { message: STORY })
+  for (const { engine } of stage.cluster.instances) {
+    if (stage.way === 'crash') await engine.cut()
+    else engine.toxics.hang = true
+  }
+  await stage.client.query('update runs set deadline_at = now(), check_at = now() where run_id = $1', [
+    body.runId,
+  ])
+  return async () => (await statusOf(stage, body.runId)) === 'failed'
+}
+
+/** What executes the runs. */
+export const ENGINES: Death[] = [
+  {
+    name: 'a worker is killed',
+    within: 5,
+    async happen(stage) {
+      const { body } = await start(stage.witness, { message: STORY })
+      await until(async () => (await statusOf(stage, body.runId)) === 'running', 20_000)
+      for (const pid of stage.cluster.engine.workers()) process.kill(pid, 'SIGKILL')
+      return async () => (await statusOf(stage, body.runId)) === 'failed'
+    },
+  },
+  {
+    name: 'the engine dies and is away past the deadline',
+    ways: ['crash', 'hang'],
+    within: 15,
+    happen: pastDeadline,
+  },
+  {
+    name: 'the engine is killed and starts anew',
+    within: 65,
+    async happen(stage) {
+      const { body } = await start(stage.witness, { message: STORY })
+      await stage.cluster.engine.process.kill()
+      await stage.cluster.engine.process.start()
+      return async () => (await statusOf(stage, body.runId)) === 'failed'
+    },
+  },
+]

@@ -1,0 +1,58 @@
+import { randomUUID } from 'node:crypto'
+import {
+  answered,
+  type Death,
+  nothingLeft,
+  refuseWithin,
+  start,
+  statusOf,
+  strikeWithin,
+  until,
+} from './stage.ts'
+
+/** Between the engine's answer and the stored run id. */
+export const RECORDS: Death[] = [
+  {
+    name: 'the service dies before the run id is stored',
+    ways: ['crash', 'hang'],
+    within: 20,
+    async happen(stage) {
+      const message = `unrecorded ${randomUUID()}`
+      await strikeWithin(stage, 'new.run_id is not null', () => start(stage.victim, { message }, message))
+      return async () => {
+        const { rows } = await stage.client.query('select status from runs where idempotency_key = $1', [
+          message,
+        ])
+        return rows.length === 1 && rows[0].status === 'completed'
+      }
+    },
+  },
+  {
+    name: 'the run id cannot be stored by the start (202; the observer stores it)',
+    within: 3,
+    async happen(stage) {
+      const ask = () => start(stage.victim, { message: 'Tell a story with 20 sentences.' })
+      const { body } = await refuseWithin(stage, `new.status = 'queued'`, () =>
+        answered(stage, { status: 202, within: 10 }, ask),
+      )
+      return async () => ['running', 'completed'].includes(await statusOf(stage, body.runId))
+    },
+  },
+  {
+    name: 'the database hangs for this instance before the run id is stored (202; another one stores it)',
+    within: 20,
+    async happen(stage) {
+      const { victim } = stage
+      const message = `hung ${randomUUID()}`
+      victim.engine.toxics.delayMs = 400
+      const ask = () => start(victim, { message })
+      const asked = answered(stage, { status: 202, within: 12 }, ask)
+      asked.catch(() => {}) // Awaited below.
+      if (!(await until(async () => !(await nothingLeft(stage, message)), 10_000)))
+        throw new Error('the turn was not stored')
+      victim.database.toxics.hang = true
+      const { body } = await asked
+      return async () => (await statusOf(stage, body.runId)) === 'completed'
+    },
+  },
+]

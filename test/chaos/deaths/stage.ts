@@ -1,0 +1,170 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type pg from 'pg'
+import { type Answer, type Cluster, type Instance, request } from '../cluster.ts'
+
+/** A crash is SIGKILL; a process that hangs does nothing for a while and then goes on where it was. */
+export type Way = 'crash' | 'hang'
+
+export interface Stage {
+  cluster: Cluster
+  way: Way | undefined
+  /** The instance that dies or hangs, or whose network does. */
+  victim: Instance
+  /** Another one, which repairs and is asked. */
+  witness: Instance
+  client: pg.Client
+  /** Lets the victim crash, or hang until all is repaired. */
+  strike(): Promise<void>
+  /** What else was measured. */
+  note(line: string): void
+}
+
+export interface Death {
+  name: string
+  /** One row of the table each; "dies" in the name is "hangs" then. Absent: there is but what the name says. */
+  ways?: Way[]
+  /** Seconds within which it must be repaired. */
+  within: number
+  /** Does the damage; resolves when it is done, with what tells that it is repaired. */
+  happen(stage: Stage): Promise<() => Promise<boolean>>
+}
+
+/** A statement of the victim waits behind this advisory lock, which the test holds. */
+const GATE = 4711
+/** The server ends a statement after 4 s. */
+const STATEMENT_MS = 8_000
+
+export const STORY = 'Tell a story with 60 sentences.'
+export const LONG_STORY = 'Tell a story with 300 sentences.'
+
+export const start = (instance: Instance, body: object, key?: string): Promise<Answer> =>
+  request(instance, 'POST', '/api/agent/chat', { body, ...(key === undefined ? {} : { key }) })
+
+export const statusOf = async ({ witness }: Stage, runId: string): Promise<string> =>
+  (await request(witness, 'GET', `/api/agent/chat/${runId}`)).body.status
+
+export async function until(condition: () => Promise<boolean>, ms: number): Promise<boolean> {
+  for (const end = Date.now() + ms; Date.now() < end; await sleep(50)) if (await condition()) return true
+  return false
+}
+
+/** Waits for the answer; throws when it is another one, or comes later. */
+export async function answered(
+  { note }: Stage,
+  expected: { status: number; within: number },
+  act: () => Promise<Answer>,
+): Promise<Answer> {
+  const startedAt = performance.now()
+  const answer = await act()
+  const seconds = (performance.now() - startedAt) / 1_000
+  note(`${answer.status} after ${seconds.toFixed(1)} s`)
+  if (answer.status !== expected.status) throw new Error(`answered ${answer.status} ${answer.body.code}`)
+  if (seconds > expected.within) throw new Error(`answered after ${seconds} s`)
+  return answer
+}
+
+/** Nothing of the message is to be seen: no message, and no run but one that only its key can revive. */
+export async function nothingLeft({ client }: Stage, message: string): Promise<boolean> {
+  const { rows } = await client.query(
+    `select (select count(*) from messages where text = $1) + (select count(*) from runs
+       where input->'message'->>'text' = $1 and not (status = 'abandoned' and idempotency_key is not null)) as n`,
+    [message],
+  )
+  return Number(rows[0].n) === 0
+}
+
+/** The message was stored once, and is answered. */
+export async function answeredOnce({ client }: Stage, message: string): Promise<boolean> {
+  const { rows } = await client.query(
+    `select runs.status from messages join runs on runs.id = messages.run_id where role = 'user' and text = $1`,
+    [message],
+  )
+  return rows.length === 1 && rows[0].status === 'completed'
+}
+
+/** Begins a turn at the victim that is stored and does not reach the engine, and strikes. */
+export async function strikeUndispatched(
+  stage: Stage,
+  body: { message: string },
+  key?: string,
+): Promise<void> {
+  const { victim } = stage
+  victim.engine.toxics.hang = true
+  start(victim, body, key).catch(() => {}) // Its connection is reset, or it is answered when nobody listens any more.
+  if (!(await until(async () => !(await nothingLeft(stage, body.message)), 10_000)))
+    throw new Error('the turn was not stored')
+  await stage.strike()
+  await victim.engine.mend()
+}
+
+/** Makes the statement of `act` that sets this wait, and strikes while it does; it is never carried out. */
+export async function strikeWithin(stage: Stage, when: string, act: () => Promise<unknown>): Promise<void> {
+  await waitAtGate(stage, when, act, async (acting) => {
+    await stage.strike()
+    if (stage.way === 'crash') await acting.catch(() => {}) // Its connection is reset.
+  })
+}
+
+/** Makes the statement of `act` that sets this wait until the server ends it; all else goes on. */
+export async function hangWithin<T>(stage: Stage, when: string, act: () => Promise<T>): Promise<T> {
+  const { promise, resolve } = Promise.withResolvers<Promise<T>>()
+  await waitAtGate(stage, when, act, async (acting) => resolve(acting))
+  return promise
+}
+
+async function waitAtGate<T>(
+  { client, cluster, way }: Stage,
+  when: string,
+  act: () => Promise<T>,
+  meanwhile: (acting: Promise<T>) => Promise<void>,
+): Promise<void> {
+  const holder = await cluster.connect()
+  const waiting = `locktype = 'advisory' and objid = ${GATE} and not granted`
+  const waits = async () => (await client.query(`select from pg_locks where ${waiting}`)).rows.length > 0
+  await onRuns(client, when, `perform pg_advisory_xact_lock(${GATE});`)
+  try {
+    await holder.query(`select pg_advisory_lock(${GATE})`)
+    const acting = act()
+    acting.catch(() => {}) // Whoever wants to know awaits it.
+    if (!(await until(waits, 20_000))) throw new Error(`no statement with ${when}`)
+    await meanwhile(acting)
+    if (way === 'crash') await client.query(`select pg_terminate_backend(pid) from pg_locks where ${waiting}`)
+    await until(async () => !(await waits()), STATEMENT_MS)
+  } finally {
+    await openGate(client)
+    await holder.end()
+  }
+}
+
+/** The statement of `act` that sets this fails, once at least; then all is as before. */
+export async function refuseWithin<T>(
+  { client }: Stage,
+  when: string,
+  act: () => Promise<T>,
+  enough = async () => true,
+): Promise<T> {
+  await client.query('create sequence if not exists refusals')
+  await client.query('alter sequence refusals restart')
+  // A sequence counts what is rolled back, too.
+  await onRuns(client, when, `perform nextval('refusals'); raise exception 'refused by a test';`)
+  try {
+    const result = await act()
+    const refused = async () => (await client.query('select is_called from refusals')).rows[0].is_called
+    if (!(await until(async () => (await refused()) && (await enough()), 20_000)))
+      throw new Error(`no statement with ${when}`)
+    return result
+  } finally {
+    await openGate(client)
+  }
+}
+
+async function onRuns(client: pg.Client, when: string, statement: string): Promise<void> {
+  await client.query(
+    `create or replace function gate() returns trigger language plpgsql as $$ begin ${statement} return new; end $$`,
+  )
+  await client.query(
+    `create trigger gate before insert or update on runs for each row when (${when}) execute function gate()`,
+  )
+}
+
+const openGate = (client: pg.Client) => client.query('drop trigger if exists gate on runs')

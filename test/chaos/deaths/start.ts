@@ -1,0 +1,99 @@
+import { randomUUID } from 'node:crypto'
+import {
+  answered,
+  answeredOnce,
+  type Death,
+  hangWithin,
+  nothingLeft,
+  start,
+  statusOf,
+  strikeWithin,
+} from './stage.ts'
+
+const STORED = `new.status = 'dispatching'`
+
+/** While the turn is being stored. */
+export const STARTS: Death[] = [
+  {
+    name: 'the service dies before the turn is stored',
+    ways: ['crash'],
+    within: 5,
+    async happen(stage) {
+      const message = `before ${randomUUID()}`
+      await strikeWithin(stage, STORED, () => start(stage.victim, { message }))
+      return () => nothingLeft(stage, message)
+    },
+  },
+  {
+    name: 'the database hangs in a start (202 without conversation)',
+    within: 10,
+    async happen(stage) {
+      const ask = () => start(stage.victim, { message: 'What is 3 + 6?' })
+      const { body } = await hangWithin(stage, STORED, () =>
+        answered(stage, { status: 202, within: 12 }, ask),
+      )
+      return async () => (await statusOf(stage, body.runId)) === 'completed'
+    },
+  },
+  {
+    name: 'the database hangs in a start in a conversation (503; the turn goes)',
+    within: 10,
+    async happen(stage) {
+      const { victim, witness } = stage
+      const { conversationId } = (await start(witness, { message: 'hello' })).body
+      const message = `hung ${randomUUID()}`
+      const ask = () => start(victim, { message, conversationId })
+      await hangWithin(stage, STORED, () => answered(stage, { status: 503, within: 12 }, ask))
+      return () => nothingLeft(stage, message)
+    },
+  },
+  {
+    name: "the database's answer is lost in a start (202 without conversation)",
+    within: 10,
+    async happen(stage) {
+      const message = `answered ${randomUUID()}`
+      stage.victim.database.toxics.swallowAnswers = true
+      const ask = () => start(stage.victim, { message })
+      const { body } = await answered(stage, { status: 202, within: 12 }, ask)
+      await stage.victim.database.mend()
+      return async () => (await statusOf(stage, body.runId)) === 'completed' && answeredOnce(stage, message)
+    },
+  },
+  {
+    name: "the database's answer is lost in a start in a conversation (503; the turn goes)",
+    within: 10,
+    async happen(stage) {
+      const { victim, witness } = stage
+      const { conversationId } = (await start(witness, { message: 'hello' })).body
+      const message = `taken back ${randomUUID()}`
+      victim.database.toxics.swallowAnswers = true
+      await answered(stage, { status: 503, within: 12 }, () => start(victim, { message, conversationId }))
+      await victim.database.mend()
+      return () => nothingLeft(stage, message)
+    },
+  },
+  {
+    name: 'the database goes away in a start (202 without conversation)',
+    within: 10,
+    async happen(stage) {
+      await stage.victim.database.cut()
+      const ask = () => start(stage.victim, { message: 'What is 3 + 4?' })
+      const { body } = await answered(stage, { status: 202, within: 10 }, ask)
+      await stage.victim.database.mend()
+      return async () => (await statusOf(stage, body.runId)) === 'completed'
+    },
+  },
+  {
+    name: 'the same, and the service dies before the database is back',
+    ways: ['crash', 'hang'],
+    within: 75,
+    async happen(stage) {
+      await stage.victim.database.cut()
+      const ask = () => start(stage.victim, { message: 'What is 3 + 5?' })
+      const { body } = await answered(stage, { status: 202, within: 10 }, ask)
+      await stage.strike()
+      await stage.victim.database.mend()
+      return async () => (await statusOf(stage, body.runId)) === 'completed'
+    },
+  },
+]
