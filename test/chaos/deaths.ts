@@ -98,6 +98,10 @@ async function describeLeft({ client }: Stage, report: Report): Promise<void> {
      where status in ('dispatching', 'abandoned', 'queued', 'running')`,
   )
   for (const row of rows) report.note(`left: ${JSON.stringify(row)}`)
+  const { rows: search } = await client.query(
+    'select extract(epoch from now() - adoption_claimed_at)::float as ago from service_identity',
+  )
+  report.note(`the last search for runs without a row was ${search[0]?.ago?.toFixed(0)} s ago`)
 }
 
 /** After all deaths: nothing goes on, and no turn has run twice. */
@@ -113,9 +117,15 @@ async function checkRest(cluster: Cluster, report: Report): Promise<void> {
     const before = await unfinished()
     const ended = await until(async () => (await unfinished()) === 0, 65_000)
     report.result(`no run stays unfinished (${before} were at the end)`, ended)
-    const { rows } = await client.query<Ended>('select run_id, status, error_code from runs')
-    const violations: string[] = []
-    checkEngine(await engineRuns(cluster), rows, (rule, what) => violations.push(`${rule}: ${what}`))
+    let violations: string[] = []
+    const isWell = async () => {
+      const { rows } = await client.query<Ended>('select run_id, status, error_code from runs')
+      violations = []
+      checkEngine(await engineRuns(cluster), rows, (rule, what) => violations.push(`${rule}: ${what}`))
+      return violations.length === 0
+    }
+    // What was said to an instance that was not quite back may have to get its row.
+    await until(isWell, 65_000)
     for (const violation of violations) report.note(`violated: ${violation}${await said(cluster, violation)}`)
     report.result('the engine has run every start once', violations.length === 0)
   } finally {

@@ -2,6 +2,7 @@ import { type Cluster, startCluster } from './cluster.ts'
 import { runDeaths } from './deaths.ts'
 import { runLoad } from './load.ts'
 import { runManyRuns, runPollers } from './polls.ts'
+import { runQueue } from './queue.ts'
 import type { Report } from './report.ts'
 import { runSingleStarts } from './single.ts'
 
@@ -26,7 +27,14 @@ async function onCluster(
 export const SCENARIOS: Scenario[] = [
   {
     name: 'single',
-    run: (report) => onCluster(startCluster(3), (cluster) => runSingleStarts(cluster, report)),
+    run: (report) =>
+      onCluster(startCluster(3, { RATE_LIMIT_START_MAX: '30', RATE_LIMIT_READ_MAX: '600' }), (cluster) =>
+        runSingleStarts(cluster, report),
+      ),
+  },
+  {
+    name: 'queue',
+    run: (report) => onCluster(startCluster(3), (cluster) => runQueue(cluster, report)),
   },
   {
     name: 'polls',
