@@ -1,0 +1,73 @@
+import t from 'tap'
+import { CHAT, ENDLESS, pair, start } from './instances.ts'
+import { query, until } from './rows.ts'
+
+t.test('what callers do at the same time', async (t) => {
+  const { a, b, toEngine, conversationId } = await pair(t)
+
+  t.test('interrupts and messages in one conversation all end, each at a place of its own', async (t) => {
+    const wishes = ['interrupt', 'enqueue', 'interrupt', 'enqueue', 'interrupt', 'enqueue'] as const
+    const answers = await Promise.all(
+      wishes.map((ifBusy, n) =>
+        start(n % 2 ? a : b, undefined, {
+          message: `Tell a story with ${n + 2} sentences.`,
+          conversationId,
+          ifBusy,
+        }),
+      ),
+    )
+    const accepted = answers.filter(({ status }) => status === 202)
+    t.ok(accepted.length > 0)
+    for (const { body } of accepted) t.match((await b.ended(body.runId)).body.status, /completed|cancelled/)
+    await until(
+      async () =>
+        (
+          await query<{ n: number }>(
+            b,
+            `select count(*)::int n from runs where status in ('dispatching', 'queued', 'running')`,
+          )
+        )[0]?.n === 0,
+    )
+    const [places] = await query<{ rows: number; different: number }>(
+      b,
+      `select count(*)::int as rows, count(distinct position)::int as different from messages
+       where conversation_id = '${conversationId}' and role = 'user'`,
+    )
+    t.equal(places?.different, places?.rows)
+    t.equal(places?.rows, accepted.length + 1, 'one message for each that was accepted, and the first')
+  })
+
+  t.test('a conversation that is deleted while a turn in it is dispatched takes its run along', async (t) => {
+    const { body: conversation } = await b.call('POST', '/api/agent/conversations', { body: {} })
+    toEngine.toxics.delayMs = 500
+    const starting = start(a, undefined, { message: ENDLESS, conversationId: conversation.id })
+    await until(
+      async () =>
+        (
+          await query(b, `select from runs where conversation_id = '${conversation.id}' and run_id is null`)
+        )[0],
+    )
+    t.equal((await b.call('DELETE', `/api/agent/conversations/${conversation.id}`)).status, 204)
+    const { status, body } = await starting
+    await toEngine.mend()
+    t.match(String(status), /202|503/)
+    const [run] = await query<{ id: string; run_id: string | null }>(
+      b,
+      `select id, run_id from runs where conversation_id is null order by id desc limit 1`,
+    )
+    if (status === 202) {
+      t.equal((await b.call('GET', `${CHAT}/${body.runId}`)).status, 404)
+      await until(async () => (await b.app.engine.get(body.runId))?.status === 'cancelled')
+    }
+    await until(
+      async () =>
+        (
+          await query(
+            b,
+            `select from runs where id = '${run?.id}' and status in ('dispatching', 'queued', 'running')`,
+          )
+        ).length === 0,
+    )
+    t.equal((await query(b, `select from messages where conversation_id = '${conversation.id}'`)).length, 0)
+  })
+})
