@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { request as httpRequest } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { Type } from '@sinclair/typebox'
@@ -476,6 +477,22 @@ test('while the server closes, what had begun is finished and its connection end
   await closed
   t.match(answers, /^HTTP\/1\.1 200 .*connection: close.*done/s)
   t.notMatch(answers, /"status":"ok"/, 'nothing is begun any more')
+})
+
+test('a connection that carries nothing yet may still say what it wants, and hears that it is too late', async (t) => {
+  const app = testApp(t)
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const open = async () => {
+    const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1')
+    await once(app.server, 'connection')
+    return socket
+  }
+  const [late, silent] = [await open(), await open()]
+  const closed = app.close()
+  late.write('GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  t.match((await late.toArray()).join(''), /^HTTP\/1\.1 503 .*connection: close.*shutting_down/s)
+  t.strictSame(await silent.toArray(), [])
+  await closed
 })
 
 test('what is not answered in time is cut off, so that the pool, the handover and the traces have theirs', async (t) => {

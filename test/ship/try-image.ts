@@ -175,10 +175,14 @@ async function drainUnderLoad(a: Container & { url: string }, other: string): Pr
   // What a balancer does: probe, and send traffic where readiness says so.
   let target = a.url
   const balancing = new AbortController()
+  let turnedAway = Number.NaN
   const balancer = (async () => {
     while (!balancing.signal.aborted) {
       const { outcome } = await call(a.url, 'nobody', 'GET', '/readyz')
-      if (outcome !== 200) target = other
+      if (outcome !== 200 && target === a.url) {
+        target = other
+        turnedAway = performance.now()
+      }
       await sleep(250)
     }
   })()
@@ -212,6 +216,11 @@ async function drainUnderLoad(a: Container & { url: string }, other: string): Pr
   a.signal('SIGTERM')
   await a.gone()
   const took = seconds(since)
+  check(
+    turnedAway - since < 5_000,
+    'SIGTERM under load: the balancer turned away before anything ended',
+    `${((turnedAway - since) / 1000).toFixed(1)} s`,
+  )
   check(performance.now() - since < 25_000, 'SIGTERM under load: gone within SHUTDOWN_TIMEOUT_SECONDS', took)
   await sleep(1000)
   clearInterval(flood)
@@ -223,7 +232,9 @@ async function drainUnderLoad(a: Container & { url: string }, other: string): Pr
   await balancer
 
   const replies = await Promise.all(starts)
-  const kinds = replies.map(({ reply: { outcome, body } }) => `${outcome} ${body?.code ?? ''}`.trim())
+  const kinds = replies.map(({ reply: { outcome, body } }) =>
+    `${outcome} ${body?.code ?? (typeof outcome === 'string' ? body : '')}`.trim(),
+  )
   const outcomes = [...new Set(kinds)].map((kind) => `${kind}: ${kinds.filter((of) => of === kind).length}`)
   check(
     replies.every(({ reply }) => reply.outcome === 202),
