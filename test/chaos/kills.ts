@@ -2,9 +2,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cluster } from './cluster.ts'
 import { bootOf, type EngineRun, engineRuns } from './engine-runs.ts'
 
+export interface WorkerKill {
+  of: 'worker'
+  /** What it executed; undefined for a spare one. */
+  runId: string | undefined
+}
+
 /** A process that executed runs was killed: those runs, and no others, may have failed. */
 export type Kill =
-  | { of: 'worker'; runId: string | undefined }
+  | WorkerKill
   | {
       of: 'engine'
       at: number
@@ -24,7 +30,7 @@ interface FailedRun {
 const EXIT_MS = 2_500
 
 /** Kills a worker, and finds out which run it had. */
-export async function killWorker(cluster: Cluster, pid: number): Promise<Kill> {
+export async function killWorker(cluster: Cluster, pid: number): Promise<WorkerKill> {
   // It can neither end its run nor take another one while it is looked at.
   process.kill(pid, 'SIGSTOP')
   const executing = new Set(

@@ -4,6 +4,8 @@ import { type Kill, killEngine, killWorker } from './kills.ts'
 
 type Strike = (cluster: Cluster, instance: Instance, random: () => number) => Promise<Kill | undefined>
 
+const WORKER_KILLS = 3
+
 const STRIKES = {
   async 'kill an instance'(_cluster, instance, random) {
     await instance.process.kill()
@@ -17,9 +19,13 @@ const STRIKES = {
   },
   'kill the engine': (cluster) => killEngine(cluster),
   async 'kill a worker'(cluster, _instance, random) {
-    const workers = cluster.engine.workers()
-    const pid = workers[Math.floor(random() * workers.length)]
-    return pid === undefined ? undefined : killWorker(cluster, pid)
+    for (let attempt = 1; ; attempt++) {
+      const workers = cluster.engine.workers()
+      const pid = workers[Math.floor(random() * workers.length)]
+      const kill = pid === undefined ? undefined : await killWorker(cluster, pid)
+      // A spare one had nothing to lose.
+      if (kill?.runId !== undefined || attempt === WORKER_KILLS) return kill
+    }
   },
   async 'restart Postgres'(cluster) {
     await cluster.restartPostgres()

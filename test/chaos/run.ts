@@ -1,7 +1,7 @@
 // npm run test:chaos [-- scenario…]: scenarios of crashes, outages and repetitions on processes of their own.
 // The last line is "N passed, N failed".
 import type { Report } from './report.ts'
-import { SCENARIOS } from './scenarios.ts'
+import { PLAN, type Scenario } from './scenarios.ts'
 
 const LIMIT_MS = 10 * 60_000
 
@@ -10,25 +10,18 @@ process.setMaxListeners(0)
 
 const chosen = process.argv.slice(2)
 const tally = { passed: 0, failed: 0 }
-const report: Report = {
-  note: (line) => console.log(`    ${line}`),
+
+const reportOf = (name: string): Report => ({
+  note: (line) => console.log(`${name.padEnd(7)}     ${line}`),
   result(claim, holds) {
     tally[holds ? 'passed' : 'failed'] += 1
-    console.log(`${holds ? 'ok    ' : 'not ok'} ${claim}`)
+    console.log(`${name.padEnd(7)} ${holds ? 'ok     ' : 'not ok '} ${claim}`)
   },
-}
-const finish = () => {
-  console.log(`\n${tally.passed} passed, ${tally.failed} failed`)
-  process.exit(tally.failed === 0 && tally.passed > 0 ? 0 : 1)
-}
-setTimeout(() => {
-  report.result('all scenarios are over within 10 minutes', false)
-  finish()
-}, LIMIT_MS)
+})
 
-for (const { name, run } of SCENARIOS) {
-  if (chosen.length > 0 && !chosen.includes(name)) continue
-  console.log(`\n# ${name}`)
+async function play({ name, run }: Scenario): Promise<void> {
+  if (chosen.length > 0 && !chosen.includes(name)) return
+  const report = reportOf(name)
   const startedAt = performance.now()
   try {
     await run(report)
@@ -37,5 +30,23 @@ for (const { name, run } of SCENARIOS) {
     report.result(`${name} runs to its end`, false)
   }
   report.note(`${((performance.now() - startedAt) / 1_000).toFixed(0)} s`)
+}
+
+function finish(): never {
+  console.log(`\n${tally.passed} passed, ${tally.failed} failed`)
+  process.exit(tally.failed === 0 && tally.passed > 0 ? 0 : 1)
+}
+
+setTimeout(() => {
+  reportOf('all').result(`all scenarios are over within ${LIMIT_MS / 60_000} minutes`, false)
+  finish()
+}, LIMIT_MS)
+
+for (const group of PLAN) {
+  await Promise.all(
+    group.map(async (line) => {
+      for (const scenario of line) await play(scenario)
+    }),
+  )
 }
 finish()

@@ -136,12 +136,12 @@ async function waitAtGate<T>(
   }
 }
 
-/** The statement of `act` that sets this fails, once at least; then all is as before. */
+/** The statement of `act` that sets this fails, once at least unless there is `noNeed` for it; then all is as before. */
 export async function refuseWithin<T>(
   { client }: Stage,
   when: string,
   act: () => Promise<T>,
-  enough = async () => true,
+  noNeed = async (_: T) => false,
 ): Promise<T> {
   await client.query('create sequence if not exists refusals')
   await client.query('alter sequence refusals restart')
@@ -150,7 +150,7 @@ export async function refuseWithin<T>(
   try {
     const result = await act()
     const refused = async () => (await client.query('select is_called from refusals')).rows[0].is_called
-    if (!(await until(async () => (await refused()) && (await enough()), 20_000)))
+    if (!(await until(async () => (await refused()) || (await noNeed(result)), 20_000)))
       throw new Error(`no statement with ${when}`)
     return result
   } finally {
