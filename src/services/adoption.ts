@@ -30,7 +30,10 @@ const BATCH = 100
 const REMEMBERED = 10_000
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
-export function adoption({ stores, engine, log, tags }: ServiceContext): Adoption {
+export function adoption(
+  { stores, engine, log, tags }: ServiceContext,
+  { orphanAgeMs = ORPHAN_AGE_MS } = {},
+): Adoption {
   const unstored = new Map<string, UnstoredTurn>()
   const unwanted = new Map<string, 'gone' | 'abandoned'>()
   let outages = 0
@@ -53,7 +56,7 @@ export function adoption({ stores, engine, log, tags }: ServiceContext): Adoptio
     if (run === undefined) return
     const turn = run.payload === undefined ? undefined : unstoredTurn(run.payload, runId, run.createdAt)
     if (turn !== undefined) return adopt(turn)
-    if (isFinished(run.status) || Date.now() - run.createdAt.getTime() < ORPHAN_AGE_MS) return
+    if (isFinished(run.status) || Date.now() - run.createdAt.getTime() < orphanAgeMs) return
     log.warn({ runId, turnId }, 'stopping a run that belongs to no turn')
     await engine.cancel(runId, 'sweep')
   }
