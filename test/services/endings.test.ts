@@ -6,7 +6,7 @@ import { finalizer } from '../../src/services/finalizer.ts'
 import { readPartialAnswer } from '../../src/services/partial-answer.ts'
 import { openStream, textOf } from '../streams/sse.ts'
 import { type Service, startEngine, startService } from '../support/service.ts'
-import { type Gatekeeper, startStreamGate } from '../support/stream-gate.ts'
+import { type Gatekeeper, keeping, startStreamGate } from '../support/stream-gate.ts'
 import { query, storedTurn, until } from './rows.ts'
 
 const CHAT = '/api/agent/chat'
@@ -171,13 +171,14 @@ t.test('what a run had said is not lost while its stream cannot be read', async 
       else answer.writeHead(503).end()
     },
     'breaks after its first record': (read, answer, through) => {
-      if (read > 2) return through()
-      answer.writeHead(200, { 'content-type': 'text/event-stream', 'x-stream-version': 'v2' })
-      const body = JSON.stringify({ data: { index: 0, chunk: { type: 'start', messageId: 'm' } } })
-      answer.write(
-        `event: batch\ndata: {"records":[{"seq_num":0,"timestamp":1,"body":${JSON.stringify(body)}}]}\n\n`,
-      )
-      setImmediate(() => answer.destroy())
+      if (read > 2) through()
+      else
+        through(
+          keeping(
+            (index) => index < 1,
+            () => answer.destroy(),
+          ),
+        )
     },
   }
   for (const [name, keep] of Object.entries(troubles)) {
@@ -276,23 +277,18 @@ t.test('an answer that is too long for the output of its run', async (t) => {
 })
 
 t.test('an answer cut off after any chunk is well-formed', async (t) => {
-  const service = await startService(t)
+  const engine = await startEngine(t)
+  const gate = await startStreamGate(t, engine.url, (_read, _answer, through) => through())
+  const service = await startService(t, { engine: { ...engine, url: gate.url } })
   const { body } = await service.call('POST', CHAT, { body: { message: '[[two-tools]] think' } })
   t.match((await service.ended(body.runId)).body, { status: 'completed' })
-  const { engine } = service.app
-  const { frameCount } = await readPartialAnswer(engine, body.runId)
+  const { engine: adapter } = service.app
+  const { frameCount } = await readPartialAnswer(adapter, body.runId)
   t.ok(frameCount && frameCount > 10)
   for (let cut = 0; cut <= (frameCount ?? 0); cut++) {
-    const cutEngine = {
-      ...engine,
-      async *chunks(runId: string, signal: AbortSignal) {
-        for await (const record of engine.chunks(runId, signal)) {
-          if (record.index >= cut) return
-          yield record
-        }
-      },
-    }
-    const { message } = await readPartialAnswer(cutEngine, body.runId)
+    gate.keep = (_read, _answer, through) => through(keeping((index) => index < cut))
+    const { message, chunks } = await readPartialAnswer(adapter, body.runId)
+    t.equal(chunks.length, cut)
     if (message === null) continue
     const calls = storable(message, 'lost').parts.filter((part) => part.type.startsWith('tool-')) as Array<{
       toolCallId: string

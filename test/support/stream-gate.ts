@@ -1,10 +1,14 @@
 import { once } from 'node:events'
 import { createServer, request, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { Transform } from 'node:stream'
 import type { Teardown } from './service.ts'
 
+/** Lets a read through to the engine, and its answer back, as it comes or changed on its way. */
+export type Pass = (through?: Transform) => void
+
 /** What becomes of a read of a stream: called with its number, the answer and what lets it through. */
-export type Gatekeeper = (read: number, answer: ServerResponse, pass: () => void) => void
+export type Gatekeeper = (read: number, answer: ServerResponse, pass: Pass) => void
 
 export interface StreamGate {
   url: string
@@ -19,13 +23,14 @@ export interface StreamGate {
 export async function startStreamGate(t: Teardown, engineUrl: string, keep: Gatekeeper): Promise<StreamGate> {
   const gate = { url: '', reads: 0, open: 0, keep }
   const server = createServer((incoming, answer) => {
-    const pass = () => {
+    const pass: Pass = (through) => {
       const { method, headers } = incoming
       const onward = request(new URL(incoming.url ?? '', engineUrl), { method, headers, agent: false })
       onward.on('response', (response) => {
         answer.writeHead(response.statusCode ?? 500, response.headers)
         answer.flushHeaders()
-        response.pipe(answer)
+        const body = through === undefined ? response : response.setEncoding('utf8').pipe(through)
+        body.pipe(answer)
         response.on('error', () => answer.destroy())
       })
       onward.on('error', () => answer.destroy())
@@ -45,4 +50,31 @@ export async function startStreamGate(t: Teardown, engineUrl: string, keep: Gate
   })
   gate.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   return gate
+}
+
+/**
+ * On the way of a stream in the framing of S2: loses the records for whose index `keep` does not hold. At the end
+ * of the stream it ends too, or breaks: then `destroy` is called once the rest has left.
+ */
+export function keeping(keep: (index: number) => boolean, destroy?: () => void): Transform {
+  let rest = ''
+  return new Transform({
+    transform(text, _encoding, done) {
+      const events = (rest + text).split('\n\n')
+      rest = events.pop() ?? ''
+      done(null, events.map((event) => `${thinned(event, keep)}\n\n`).join(''))
+    },
+    flush(done) {
+      if (destroy === undefined) done()
+      else setImmediate(destroy)
+    },
+  })
+}
+
+function thinned(event: string, keep: (index: number) => boolean): string {
+  const prefix = 'event: batch\ndata: '
+  if (!event.startsWith(prefix)) return event
+  const batch: { records: Array<{ body: string }> } = JSON.parse(event.slice(prefix.length))
+  const records = batch.records.filter(({ body }) => keep(JSON.parse(body).data.index))
+  return prefix + JSON.stringify({ ...batch, records })
 }
