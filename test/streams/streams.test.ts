@@ -1,16 +1,20 @@
 import { once } from 'node:events'
-import { createServer } from 'node:http'
+import { createServer, type ServerResponse } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { setImmediate, setTimeout } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { IndexedChunk } from '../../src/agent/turn.ts'
+import { isFinished } from '../../src/engine/run-status.ts'
+import { triggerRunEngine } from '../../src/engine/trigger-run-engine.ts'
+import type { LocalEngine } from '../../src/local/engine/engine.ts'
 import type { RunProgress } from '../../src/stores/runs.ts'
-import { type StreamSettings, type Streams, streams } from '../../src/streams/streams.ts'
+import { type StreamSettings, streams } from '../../src/streams/streams.ts'
 import type { Viewer } from '../../src/streams/viewer.ts'
+import { HELD_TASK, hold } from '../support/held-runs.ts'
+import { startProxy } from '../support/proxy.ts'
+import { startEngine } from '../support/service.ts'
+import { keeping, startStreamGate } from '../support/stream-gate.ts'
 import { parseEvents, typesOf } from './sse.ts'
-
-type Records = AsyncIterable<IndexedChunk>
-type Read = (signal: AbortSignal) => Records
 
 const DELTA = (index: number, delta = `${index} `) => ({
   index,
@@ -22,16 +26,26 @@ const finish = (index: number): IndexedChunk => ({ index, chunk: { type: 'finish
 const upTo = (count: number): IndexedChunk[] =>
   [...Array(count - 1).keys()].map(chunkAt).concat(finish(count - 1))
 
-/** A read that yields records and then stays silent until it is given up, or breaks, or ends. */
-const reading = (records: IndexedChunk[], then: 'silence' | 'break' | 'end' = 'silence'): Read =>
-  async function* (signal) {
-    yield* records
-    if (then === 'break') throw new Error('the connection broke')
-    if (then === 'silence' && !signal.aborted) await once(signal, 'abort')
-  }
+const engine = await startEngine(t, { taskModules: [HELD_TASK], spares: 2 })
 
-/** A run as its row tells, and an engine that follows a script: one entry a read, the last one for all others. */
-function scripted(script: Read[], settings: Partial<StreamSettings> = {}) {
+/**
+ * A run of the engine with these records in its stream, which stays open; the hub that shows it reads over a line
+ * that can be cut and a gate, and learns what becomes of the run from its row.
+ */
+async function held(
+  t: Test,
+  records: IndexedChunk[] = [],
+  options: Partial<StreamSettings> & { engine?: LocalEngine } = {},
+) {
+  const { engine: at = engine, ...settings } = options
+  const run = await hold(at)
+  if (records.length > 0) await run.write(records)
+  const gate = await startStreamGate(t, at.url, (_read, _answer, pass) => pass())
+  const log = { warn() {}, error: (object: object) => console.error(object) }
+  const line = await startProxy(t, gate.url)
+  const adapter = triggerRunEngine({ secretKey: at.secretKey, apiUrl: line.url, callsPerMinute: 0, log })
+  // The SDK is loaded on first use.
+  await adapter.ping()
   const row: RunProgress = {
     turnId: 'turn',
     status: 'running',
@@ -40,31 +54,11 @@ function scripted(script: Read[], settings: Partial<StreamSettings> = {}) {
     frameCount: null,
     error: null,
   }
-  const state = {
-    row: row as RunProgress | undefined,
-    engineAway: false,
-    engineSays: {} as Partial<RunProgress>,
-    open: 0,
-  }
+  const state = { row: row as RunProgress | undefined }
   const waiting = new Set<() => void>()
-  let reads = 0
   const hub = streams(
     {
-      engine: {
-        async *chunks(_runId, signal) {
-          const read = script[Math.min(reads++, script.length - 1)]
-          state.open++
-          try {
-            if (read !== undefined) yield* read(signal)
-          } finally {
-            state.open--
-          }
-        },
-        get: async () => {
-          if (state.engineAway) throw new Error('away')
-          return undefined
-        },
-      },
+      engine: adapter,
       waiters: {
         changed: (_runId, _version, ms, signal) =>
           new Promise((resolve) => {
@@ -80,9 +74,10 @@ function scripted(script: Read[], settings: Partial<StreamSettings> = {}) {
       },
       progress: async () => state.row && { ...state.row },
       settle: async () => {
-        become(state.engineSays)
+        const { status = 'running', output } = (await adapter.get(run.id)) ?? {}
+        if (isFinished(status)) become({ status, frameCount: output?.chunkCount ?? null })
       },
-      log: { error: (object) => console.error(object) },
+      log,
     },
     settings,
   )
@@ -92,11 +87,11 @@ function scripted(script: Read[], settings: Partial<StreamSettings> = {}) {
   }
   const view = (from = 0, more: { fresh?: boolean; expiresAt?: number } = {}) =>
     hub.view(
-      'run_1',
+      run.id,
       { from, ui: 6, expiresAt: Number.POSITIVE_INFINITY, fresh: false, ...more },
       new AbortController().signal,
     )
-  return { hub, state, become, view }
+  return { run, adapter, gate, line, hub, state, become, view }
 }
 
 /** Everything that a viewer gets, and how it ended. */
@@ -112,15 +107,20 @@ async function read(viewer: Viewer) {
   return { end, body, ids: events.map(({ id }) => id), types: typesOf(events) }
 }
 
-const nothingLeft = async (t: Test, { hub, state }: { hub: Streams; state: { open: number } }) => {
+type Held = Awaited<ReturnType<typeof held>>
+
+/** Nobody looks on any more, and no connection to the engine stays behind. */
+const nothingLeft = async (t: Test, { run, gate, hub }: Held) => {
   await hub.close()
-  t.same({ ...hub.stats(), reads: 0, open: state.open }, { viewers: 0, logs: 0, reads: 0, open: 0 })
+  while (gate.open > 0) await setTimeout(5)
+  t.same({ ...hub.stats(), reads: 0 }, { viewers: 0, logs: 0, reads: 0 })
+  await run.end()
 }
 
 t.test(
   'one read of the engine serves everybody, each from where they want, and ends with the last',
   async (t) => {
-    const run = scripted([reading(upTo(6))])
+    const run = await held(t, upTo(6))
     const viewers = await Promise.all([0, 0, 3, 6].map((from) => run.view(from)))
     const all = viewers.map(read)
     t.match(run.hub.stats(), { viewers: 4, logs: 1, reads: 1 })
@@ -135,34 +135,44 @@ t.test(
 )
 
 t.test('a stream stays open until the run has ended, whatever the engine says', async (t) => {
-  // Ends by silence, repeats what it had, breaks: none of it is the end of the run.
+  // Ends in silence, repeats what it had, breaks: none of it is the end of the run.
   const records = upTo(9)
-  const run = scripted([
-    reading(records.slice(0, 3), 'end'),
-    reading([...records.slice(0, 3), ...records.slice(1, 5)], 'break'),
-    reading([], 'break'),
-    reading(records),
-  ])
-  const reader = read(await run.view())
+  const run = await held(t, records.slice(0, 3))
+  const answers: ServerResponse[] = []
+  run.gate.keep = async (read, answer, pass) => {
+    answers.push(answer)
+    if (read === 2) await run.run.write([...records.slice(0, 3), ...records.slice(1, 5)])
+    if (read === 3) answer.destroy()
+    else pass()
+  }
+  const viewer = await run.view()
+  const reader = read(viewer)
+  while (viewer.next < 3) await setImmediate()
+  answers[0]?.end()
+  while (viewer.next < 5) await setImmediate()
+  answers[1]?.destroy()
   while (run.hub.stats().reads < 4) await setTimeout(5)
+  await run.run.write(records.slice(5))
   run.become({ status: 'completed', frameCount: 9 })
   t.same((await reader).ids, [0, 1, 2, 3, 4, 5, 6, 7, 8, undefined])
+  t.equal(run.hub.stats().reads, 4)
   await nothingLeft(t, run)
 })
 
 t.test('a gap is never shown', async (t) => {
   t.test('one that a second read fills is not noticed', async (t) => {
-    const records = upTo(6)
-    const run = scripted([reading([...records.slice(0, 2), ...records.slice(3)]), reading(records)])
+    const run = await held(t, upTo(6))
+    run.gate.keep = (read, _answer, pass) => pass(read === 1 ? keeping((index) => index !== 2) : undefined)
     const reader = read(await run.view())
     run.become({ status: 'completed', frameCount: 6 })
     t.same((await reader).ids, [0, 1, 2, 3, 4, 5, undefined])
+    t.equal(run.hub.stats().reads, 2)
     await nothingLeft(t, run)
   })
 
   t.test('one that stays cuts the viewers, and those who come then get 410', async (t) => {
     const records = upTo(6)
-    const run = scripted([reading([...records.slice(0, 2), ...records.slice(3)])])
+    const run = await held(t, [...records.slice(0, 2), ...records.slice(3)])
     const reader = await read(await run.view())
     t.same([reader.end, reader.ids], ['cut', [0, 1]])
     await t.rejects(run.view(2), { code: 'stream_expired' })
@@ -170,8 +180,13 @@ t.test('a gap is never shown', async (t) => {
   })
 
   t.test('a stream that has lost its beginning is 410, for a run that goes on too', async (t) => {
+    const forgetful = await startEngine(t, {
+      taskModules: [HELD_TASK],
+      switches: { streams: 'redis', keptWrites: 5 },
+    })
     for (const status of ['running', 'completed'] as const) {
-      const run = scripted([reading(upTo(9).slice(4))])
+      const run = await held(t, [], { engine: forgetful })
+      for (const record of upTo(9)) await run.run.write([record])
       run.become({ status, frameCount: status === 'completed' ? 9 : null })
       await t.rejects(run.view(), { code: 'stream_expired' })
       await t.rejects(run.view(6), { code: 'stream_expired' })
@@ -182,35 +197,33 @@ t.test('a gap is never shown', async (t) => {
   t.test(
     'the end of a finished run that the engine does not give is 410, an engine that is away 503',
     async (t) => {
-      const run = scripted([reading([])])
-      run.become({ status: 'completed', frameCount: 9 })
-      const everybody = (code: string) =>
-        Promise.all([0, 5, 9].map((from) => t.rejects(run.view(from), { code }, `${code} from ${from} on`)))
-      run.state.engineAway = true
-      await everybody('engine_unavailable')
-      run.state.engineAway = false
-      await everybody('stream_expired')
-      await nothingLeft(t, run)
+      const [expired, away] = [await held(t), await held(t)]
+      await away.line.cut()
+      const everybody = ({ become, view }: Held, code: string) => {
+        become({ status: 'completed', frameCount: 9 })
+        return [0, 5, 9].map((from) => t.rejects(view(from), { code }, `${code} from ${from} on`))
+      }
+      await Promise.all([...everybody(expired, 'stream_expired'), ...everybody(away, 'engine_unavailable')])
+      await nothingLeft(t, expired)
+      await nothingLeft(t, away)
     },
   )
 })
 
 t.test('a position beyond the end is refused once it is known what exists', async (t) => {
-  const live = scripted([reading(upTo(6).slice(0, 4))])
+  const live = await held(t, upTo(6).slice(0, 4))
   await t.rejects(live.view(5), { code: 'invalid_stream_position', details: { detail: /4 frames/ } })
   const atTheEnd = await live.view(4)
   atTheEnd.destroy()
   await nothingLeft(t, live)
 
-  const late = scripted([
-    async function* () {
-      for (const record of upTo(6)) {
-        await setTimeout(30)
-        yield record
-      }
-    },
-  ])
-  const reader = read(await late.view(5))
+  const late = await held(t)
+  const seen = late.view(5)
+  for (const record of upTo(6)) {
+    await setTimeout(30)
+    await late.run.write([record])
+  }
+  const reader = read(await seen)
   late.become({ status: 'completed', frameCount: 6 })
   t.same((await reader).ids, [5, undefined], 'a slow engine is waited for')
   await nothingLeft(t, late)
@@ -235,7 +248,7 @@ t.test('runs that end otherwise end their streams at once, with what clients und
     ['cancelled after its last word', upTo(6), { status: 'cancelled', frameCount: 6 }, 'finish abort [DONE]'],
   ]
   for (const [name, records, end, types] of table) {
-    const run = scripted([reading(records)])
+    const run = await held(t, records)
     const reader = read(await run.view())
     run.become(end)
     const { types: seen, end: how } = await reader
@@ -244,7 +257,7 @@ t.test('runs that end otherwise end their streams at once, with what clients und
     await nothingLeft(t, run)
   }
 
-  const queued = scripted([reading([])])
+  const queued = await held(t)
   queued.become({ status: 'queued' })
   const waiting = read(await queued.view())
   queued.become({ status: 'cancelled', frameCount: 0 })
@@ -260,24 +273,20 @@ t.test('what a worker writes after the end of its run was settled is shown to no
   const ended = [0, 1, 2, 3, undefined, undefined]
 
   t.test('neither to those who look on', async (t) => {
-    const { promise: settled, resolve: write } = Promise.withResolvers<void>()
-    const run = scripted([
-      async function* (signal) {
-        yield* said
-        await settled
-        yield* reading(late)(signal)
-      },
-    ])
+    const run = await held(t, said.slice(0, 3))
     const reader = read(await run.view())
+    await run.run.executing()
+    await run.adapter.cancel(run.run.id)
     run.become(end)
-    write()
+    // Its process is still winding up; the instance that settled it has seen one frame more than this one.
+    await run.run.write([...said.slice(3), ...late])
     const { ids, types } = await reader
     t.same([ids, types.slice(-2)], [ended, ['abort', '[DONE]']])
     await nothingLeft(t, run)
   })
 
   t.test('nor to those who come later, also where it was already shown to somebody', async (t) => {
-    const run = scripted([reading([...said, ...late])])
+    const run = await held(t, [...said, ...late])
     const first = await run.view()
     const early = read(first)
     while (first.next < 6) await setImmediate()
@@ -292,14 +301,14 @@ t.test('what a worker writes after the end of its run was settled is shown to no
 })
 
 t.test('a run whose instance is gone is ended by whoever sees its last chunk', async (t) => {
-  const run = scripted([reading(upTo(5))])
-  run.state.engineSays = { status: 'completed', frameCount: 5 }
+  const run = await held(t, upTo(5))
+  await run.run.end({ output: { chunkCount: 5 } })
   t.same((await read(await run.view())).ids, [0, 1, 2, 3, 4, undefined])
   await nothingLeft(t, run)
 })
 
 t.test('a run without a row ends with its stream: the database was away when it was started', async (t) => {
-  const run = scripted([reading(upTo(5))])
+  const run = await held(t, upTo(5))
   run.state.row = undefined
   t.same((await read(await run.view())).ids, [0, 1, 2, 3, 4, undefined])
   await nothingLeft(t, run)
@@ -309,20 +318,12 @@ t.test(
   'a log keeps 8 MiB: the fastest viewer goes on, one that lags behind is cut and comes back',
   async (t) => {
     const big = 'x'.repeat(400_000)
-    const run = scripted([
-      async function* (signal) {
-        yield chunkAt(0)
-        for (let index = 1; index < 60; index++) {
-          await setImmediate()
-          yield DELTA(index, big)
-        }
-        yield finish(60)
-        await once(signal, 'abort')
-      },
-    ])
+    const run = await held(t, [chunkAt(0)])
     const idle = await run.view()
     const fast = read(await run.view())
-    await once(idle, 'close')
+    for (let index = 1; index < 60; index++) await run.run.write([DELTA(index, big)])
+    await run.run.write([finish(60)])
+    if (!idle.closed) await once(idle, 'close')
     t.ok(idle.destroyed)
     const resumed = read(await run.view(1))
     t.equal(run.hub.stats().logs, 1)
@@ -337,7 +338,7 @@ t.test('one timer looks after all connections', async (t) => {
   const settings = { tickMs: 10, heartbeatMs: 20, stallMs: 100 }
 
   t.test('it keeps silent ones alive', async (t) => {
-    const run = scripted([reading([chunkAt(0)])], settings)
+    const run = await held(t, [chunkAt(0)], settings)
     const viewer = await run.view()
     let body = ''
     for await (const bytes of viewer) {
@@ -349,15 +350,16 @@ t.test('one timer looks after all connections', async (t) => {
   })
 
   t.test('it cuts those whose token has ended', async (t) => {
-    const run = scripted([reading([chunkAt(0)])], settings)
+    const run = await held(t, [chunkAt(0)], settings)
+    const other = await run.view()
     const { end, ids } = await read(await run.view(0, { expiresAt: Date.now() + 50 }))
-    t.same([end, ids], ['cut', [0]])
+    t.same([end, ids, other.destroyed], ['cut', [0], false])
     await nothingLeft(t, run)
   })
 
   t.test('it cuts those that do not read', async (t) => {
     const chunks = [chunkAt(0), ...Array.from({ length: 15 }, (_, at) => DELTA(at + 1, 'x'.repeat(500_000)))]
-    const run = scripted([reading(chunks)], settings)
+    const run = await held(t, chunks, settings)
     const server = createServer(async (_request, response) => {
       const viewer = await run.view()
       response.once('close', () => viewer.destroy())
@@ -378,7 +380,7 @@ t.test('one timer looks after all connections', async (t) => {
 })
 
 t.test('a hub that drains cuts everybody and takes nobody', async (t) => {
-  const run = scripted([reading(upTo(6).slice(0, 3))])
+  const run = await held(t, upTo(6).slice(0, 3))
   const viewers = await Promise.all([run.view(), run.view(2), run.view(0, { fresh: true })])
   const all = viewers.map(read)
   run.hub.drain()
@@ -391,13 +393,13 @@ t.test('a hub that drains cuts everybody and takes nobody', async (t) => {
 })
 
 t.test('a viewer that is cut before it has begun is refused, and can tell why', async (t) => {
-  const draining = scripted([reading([])])
+  const draining = await held(t)
   const refusals = [0, 3].map((from) => t.rejects(draining.view(from), { code: 'shutting_down' }))
   draining.hub.drain()
   await Promise.all(refusals)
   await nothingLeft(t, draining)
 
-  const expired = scripted([reading([])], { tickMs: 5 })
+  const expired = await held(t, [], { tickMs: 5 })
   await t.rejects(expired.view(0, { expiresAt: Date.now() }), { code: 'engine_unavailable' })
   await nothingLeft(t, expired)
 })
@@ -405,7 +407,7 @@ t.test('a viewer that is cut before it has begun is refused, and can tell why', 
 t.test(
   'who has just started a run gets the first bytes, and with them the headers, even in a drain',
   async (t) => {
-    const run = scripted([reading(upTo(6).slice(0, 3))])
+    const run = await held(t, upTo(6).slice(0, 3))
     const before = await run.view(0, { fresh: true })
     run.hub.drain()
     const after = await run.view(0, { fresh: true })
