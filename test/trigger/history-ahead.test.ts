@@ -1,36 +1,47 @@
+import { configure, runs } from '@trigger.dev/sdk'
 import t from 'tap'
-import { type AheadEngine, type AheadRun, readAhead, withAhead } from '../../src/trigger/history-ahead.ts'
+import { aheadEngine } from '../../src/trigger/ahead-engine.ts'
+import { readAhead, withAhead } from '../../src/trigger/history-ahead.ts'
 import { say, turnOf } from '../agent/turns.ts'
+import { startToxicProxy } from '../chaos/toxic-proxy.ts'
+import { HELD_TASK, type HeldRun, hold } from '../support/held-runs.ts'
+import type { HeldEnd } from '../support/held-task.ts'
+import { startEngine } from '../support/service.ts'
+import { startStreamGate } from '../support/stream-gate.ts'
 
-const limits = { waitMs: 100, pollMs: 10, callMs: 50 }
+const engine = await startEngine(t, { taskModules: [HELD_TASK], spares: 3 })
+const gate = await startStreamGate(t, engine.url, (_read, _answer, pass) => pass())
+const line = await startToxicProxy(gate.url)
+t.teardown(() => line.stop())
+configure({ baseURL: line.url, accessToken: engine.secretKey })
+
+const patient = { waitMs: 10_000, pollMs: 10, callMs: 5_000 }
+const hasty = { waitMs: 100, pollMs: 10, callMs: 50 }
 const live = new AbortController().signal
 
-/** An engine that answers `retrieve` with the given runs one after the other, the last one for ever. */
-function engineOf(runs: Record<string, (AheadRun | Error)[]>, records: unknown[] = []): AheadEngine {
-  return {
-    retrieve: async (runId) => {
-      const left = runs[runId] ?? []
-      const next = left.length > 1 ? left.shift() : left[0]
-      if (!next || next instanceof Error) throw next ?? new Error('404 Not found')
-      return next
-    },
-    async *chunks() {
-      yield* records
-    },
-  }
+const looks = () => line.requests.get('GET /api/v3/runs/:id') ?? 0
+async function looked(times: number) {
+  for (const before = looks(); looks() < before + times; ) await new Promise(setImmediate)
 }
 
 const record = (index: number, delta: string) => ({ index, chunk: { type: 'text-delta', id: '1', delta } })
-const completed = (question: string, answer: string): AheadRun => ({
-  status: 'COMPLETED',
-  payload: turnOf(question),
+const answered = (answer: string): HeldEnd => ({
   output: { uiMessage: say('assistant', answer), usage: {}, finishReason: 'stop' },
 })
 const interrupted = { type: 'text', text: '[This answer was interrupted.]' }
 
+/** A run that is over. */
+async function over(payload: unknown, end: HeldEnd): Promise<string> {
+  const run = await hold(engine, payload)
+  await run.end(end)
+  await runs.poll(run.id, { pollIntervalMs: 20 })
+  return run.id
+}
+const completed = (question: string, answer: string) => over(turnOf(question), answered(answer))
+
 t.test('a completed run gives its message and answer, in the order of the runs', async (t) => {
-  const engine = engineOf({ a: [completed('A?', 'A.')], b: [completed('B?', 'B.')] })
-  t.same(await readAhead(['a', 'b'], engine, live, limits), {
+  const [a, b] = await Promise.all([completed('A?', 'A.'), completed('B?', 'B.')])
+  t.same(await readAhead([a, b], aheadEngine, live, patient), {
     turns: [
       [say('user', 'A?'), say('assistant', 'A.')],
       [say('user', 'B?'), say('assistant', 'B.')],
@@ -40,92 +51,132 @@ t.test('a completed run gives its message and answer, in the order of the runs',
 })
 
 t.test('nothing ahead asks nothing', async (t) => {
-  t.same(await readAhead([], engineOf({}), live, limits), { turns: [], incomplete: false })
+  const before = looks()
+  t.same(await readAhead([], aheadEngine, live, patient), { turns: [], incomplete: false })
+  t.equal(looks(), before)
 })
 
 t.test('an unfinished run is waited for', async (t) => {
-  const executing = { status: 'EXECUTING', payload: turnOf('A?') }
-  const engine = engineOf({ a: [{ ...executing, status: 'QUEUED' }, executing, completed('A?', 'A.')] })
-  t.match(await readAhead(['a'], engine, live, limits), {
-    turns: [[{}, say('assistant', 'A.')]],
-    incomplete: false,
-  })
+  const first = await hold(engine, turnOf('first'), { concurrencyKey: 'a lane' })
+  const second = await hold(engine, turnOf('A?'), { concurrencyKey: 'a lane' })
+  const reading = readAhead([second.id], aheadEngine, live, patient)
+  await looked(2)
+  t.equal((await aheadEngine.retrieve(second.id)).status, 'QUEUED')
+  await first.end()
+  await second.executing()
+  await looked(2)
+  await second.end(answered('A.'))
+  t.same(await reading, { turns: [[say('user', 'A?'), say('assistant', 'A.')]], incomplete: false })
 })
 
 t.test('a run that does not end in time is left out', async (t) => {
-  const engine = engineOf({ a: [{ status: 'EXECUTING', payload: turnOf('A?') }], b: [completed('B?', 'B.')] })
-  t.same(await readAhead(['a', 'b'], engine, live, limits), {
+  const endless = await hold(engine, turnOf('A?'))
+  const b = await completed('B?', 'B.')
+  t.same(await readAhead([endless.id, b], aheadEngine, live, { ...patient, waitMs: 100 }), {
     turns: [[], [say('user', 'B?'), say('assistant', 'B.')]],
     incomplete: true,
   })
+  await endless.end()
 })
 
-for (const status of ['FAILED', 'CANCELED', 'CRASHED', 'TIMED_OUT', 'SYSTEM_FAILURE', 'EXPIRED']) {
-  t.test(`a run that is ${status} gives its message and what its stream shows`, async (t) => {
-    const records = [
-      { index: 0, chunk: { type: 'start' } },
-      record(1, 'Once '),
-      record(2, 'upon'),
-      record(1, 'Once '),
-      record(2, 'upon'),
-      record(3, ' a'),
-      { index: 4, chunk: { type: 'abort' } },
-      record(5, 'never'),
-    ]
-    const engine = engineOf({ a: [{ status, payload: turnOf('Story?') }] }, records)
-    t.same(await readAhead(['a'], engine, live, limits), {
-      turns: [
-        [
-          say('user', 'Story?'),
-          { id: 'answer', role: 'assistant', parts: [{ type: 'text', text: 'Once upon a' }, interrupted] },
-        ],
+t.test('a run that ended badly gives its message and what its stream shows', async (t) => {
+  const ends: Array<[string, (run: HeldRun) => Promise<unknown>]> = [
+    ['FAILED', (run) => run.end({ fail: 'no' })],
+    ['CANCELED', (run) => runs.cancel(run.id).then(() => run.end())],
+    ['CRASHED', (run) => run.end({ exit: 1 })],
+    ['TIMED_OUT', (run) => run.end({ internal: 'MAX_DURATION_EXCEEDED' })],
+    ['SYSTEM_FAILURE', (run) => run.end({ internal: 'TASK_EXECUTION_FAILED' })],
+  ]
+  const records = [
+    { index: 0, chunk: { type: 'start' } },
+    record(1, 'Once '),
+    record(2, 'upon'),
+    record(1, 'Once '),
+    record(2, 'upon'),
+    record(3, ' a'),
+    { index: 4, chunk: { type: 'abort' } },
+    record(5, 'never'),
+  ]
+  const told = {
+    turns: [
+      [
+        say('user', 'Story?'),
+        { id: 'answer', role: 'assistant', parts: [{ type: 'text', text: 'Once upon a' }, interrupted] },
       ],
-      incomplete: false,
+    ],
+    incomplete: false,
+  }
+  for (const [status, end] of ends) {
+    t.test(status, async (t) => {
+      const run = await hold(engine, turnOf('Story?'))
+      await run.write(records)
+      await run.executing()
+      await end(run)
+      t.same(await readAhead([run.id], aheadEngine, live, patient), told)
+      t.equal((await aheadEngine.retrieve(run.id)).status, status)
     })
+  }
+
+  t.test('EXPIRED', async (t) => {
+    const before = await hold(engine, turnOf('first'), { concurrencyKey: 'another lane' })
+    const run = await hold(engine, turnOf('Story?'), { concurrencyKey: 'another lane', ttl: '1s' })
+    await run.write(records)
+    t.same(await readAhead([run.id], aheadEngine, live, patient), told)
+    t.equal((await aheadEngine.retrieve(run.id)).status, 'EXPIRED')
+    await before.end()
   })
-}
+})
 
 t.test('a stream that never ends, or breaks, gives what came until then', async (t) => {
-  const run: AheadRun = { status: 'CANCELED', payload: turnOf('Story?') }
-  const silent: AheadEngine = {
-    ...engineOf({ a: [run] }),
-    async *chunks(_runId, signal) {
-      yield record(0, 'Once')
-      await new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
-    },
-  }
-  const broken: AheadEngine = {
-    ...engineOf({ a: [run] }),
-    // biome-ignore lint/correctness/useYield: a stream that is gone fails at once
-    async *chunks() {
-      throw new Error('404')
-    },
-  }
-  t.match((await readAhead(['a'], silent, live, limits)).turns[0]?.[1]?.parts, [
-    { text: 'Once' },
-    interrupted,
-  ])
-  t.same((await readAhead(['a'], broken, live, limits)).turns[0]?.[1]?.parts, [interrupted])
+  const run = await hold(engine, turnOf('Story?'))
+  await run.write([record(0, 'Once')])
+  await run.executing()
+  // Its process does not let go, so its stream stays open.
+  await runs.cancel(run.id)
+  const parts = async () =>
+    (await readAhead([run.id], aheadEngine, live, { ...patient, callMs: 500 })).turns[0]?.[1]?.parts
+  t.match(await parts(), [{ text: 'Once' }, interrupted])
+  gate.keep = (_read, answer) => void answer.writeHead(404).end()
+  t.same(await parts(), [interrupted])
+  gate.keep = (_read, answer) => void answer.destroy()
+  t.same(await parts(), [interrupted])
+  gate.keep = (_read, _answer, pass) => pass()
+  await run.end()
 })
 
 t.test('an engine that fails, hangs or answers rubbish cannot stop the turn', async (t) => {
-  const hanging: AheadEngine = { ...engineOf({}), retrieve: () => new Promise(() => {}) }
   const nothing = { turns: [[]], incomplete: true }
-  t.same(await readAhead(['a'], hanging, live, limits), nothing)
-  t.same(await readAhead(['a'], engineOf({ a: [new Error('500')] }), live, limits), nothing)
-  for (const payload of [undefined, null, 5, {}, { message: 'text' }, { message: { id: 'x' } }]) {
-    t.same(await readAhead(['a'], engineOf({ a: [{ status: 'COMPLETED', payload }] }), live, limits), nothing)
+  const a = await completed('A?', 'A.')
+  line.toxics.hang = true
+  t.same(await readAhead([a], aheadEngine, live, hasty), nothing)
+  await line.mend()
+  await line.cut()
+  t.same(await readAhead([a], aheadEngine, live, patient), nothing)
+  await line.mend()
+  t.same(await readAhead(['run_unknown'], aheadEngine, live, patient), nothing)
+  const rubbish = [undefined, null, 5, {}, { message: 'text' }, { message: { id: 'x' } }]
+  for (const payload of rubbish) {
+    const run = await over(payload, answered('A.'))
+    t.same(await readAhead([run], aheadEngine, live, patient), nothing, JSON.stringify(payload))
   }
-  const answerless: AheadRun = { status: 'COMPLETED', payload: turnOf('A?'), output: null }
-  t.same(await readAhead(['a'], engineOf({ a: [answerless] }), live, limits), nothing)
+  for (const output of [undefined, null, {}, { uiMessage: 'text' }]) {
+    const run = await over(turnOf('A?'), { output })
+    t.same(await readAhead([run], aheadEngine, live, patient), nothing, JSON.stringify(output))
+  }
 })
 
 t.test('a stop ends the waiting', async (t) => {
   const stop = new AbortController()
-  const engine = engineOf({ a: [{ status: 'QUEUED', payload: turnOf('A?') }] })
-  const reading = readAhead(['a'], engine, stop.signal, { waitMs: 60_000, pollMs: 30_000, callMs: 50 })
+  const run = await hold(engine, turnOf('A?'))
+  const reading = readAhead([run.id], aheadEngine, stop.signal, {
+    ...patient,
+    waitMs: 60_000,
+    pollMs: 30_000,
+  })
+  await looked(1)
   stop.abort()
   t.same(await reading, { turns: [[]], incomplete: true })
+  await run.end()
 })
 
 t.test('turns ahead take their places among those that had ended', async (t) => {
