@@ -30,6 +30,6 @@ t.test(
       },
       report,
     )
-    await runPollers(cluster, report, { pollers: 50, seconds: 3 })
+    await runPollers(cluster, report, { pollers: 50, seconds: 2 })
   },
 )

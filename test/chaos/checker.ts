@@ -7,6 +7,7 @@ import { isExcused, isForgotten, type Kill } from './kills.ts'
 export interface Violation {
   rule: string
   what: string
+  conversationId?: string | undefined
 }
 
 /** What the database is held to. */
@@ -36,7 +37,7 @@ interface Message {
   text: string
 }
 
-type Report = (rule: string, what: string) => void
+type Report = (rule: string, what: string, conversationId?: string) => void
 
 const TERMINAL = new Set(['completed', 'failed', 'cancelled'])
 
@@ -46,7 +47,7 @@ const TERMINAL = new Set(['completed', 'failed', 'cancelled'])
  */
 export async function check(client: pg.Client, { log, kills, engine }: Evidence): Promise<Violation[]> {
   const violations: Violation[] = []
-  const report: Report = (rule, what) => violations.push({ rule, what })
+  const report: Report = (rule, what, conversationId) => violations.push({ rule, what, conversationId })
   const { rows: runs } = await client.query<Row>('select * from runs')
   const { rows: messages } = await client.query<Message>(
     'select * from messages order by conversation_id, position, seq',
@@ -152,7 +153,7 @@ function checkOrder(
   const sent = starts.map(({ message }) => message)
   const inOrder = turns.every((turn, n) => n === 0 || turn >= (turns[n - 1] ?? Number.NaN))
   if (!inOrder || JSON.stringify(users.toSorted()) !== JSON.stringify(sent.toSorted()))
-    report('order', `${JSON.stringify(users)} for ${JSON.stringify(sent)}`)
+    report('order', `${JSON.stringify(users)} for ${JSON.stringify(sent)}`, starts[0]?.conversationId)
 
   for (const start of starts) {
     const run = byRunId.get(start.runId)?.[0]
@@ -163,7 +164,11 @@ function checkOrder(
     const ahead = byRunId.get(byMessage.get(asked)?.runId ?? '')?.[0]
     if (ahead !== undefined && isForgotten(ahead, start, kills)) continue
     if (!answer.includes(nameOf(asked)))
-      report('history', `${start.message} came after "${asked}" and was answered: ${answer}`)
+      report(
+        'history',
+        `${start.message} came after "${asked}" and was answered: ${answer}`,
+        start.conversationId,
+      )
   }
 }
 

@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type pg from 'pg'
 import { type CallerLog, converse } from './callers.ts'
 import { check } from './checker.ts'
 import type { Cluster } from './cluster.ts'
-import { engineRuns } from './engine-runs.ts'
+import { callEngine, engineRuns } from './engine-runs.ts'
 import { type Misfortune, misfortunes } from './misfortunes.ts'
 import { MUTATION_COUNT, unseenMutations } from './mutations.ts'
 import type { Report } from './report.ts'
@@ -60,7 +61,7 @@ export async function runLoad(cluster: Cluster, options: LoadOptions, report: Re
     )
     const rate = (log.accepted.length / seconds).toFixed(1)
     report.note(
-      `${log.held} conversations held, ${log.accepted.length} turns accepted (${log.parallel} beside others) in ${seconds.toFixed(0)} s, ${rate} a second; ${log.requests} requests, ${log.retried} repeated`,
+      `seed ${options.seed}: ${log.held} conversations held, ${log.accepted.length} turns accepted (${log.parallel} beside others) in ${seconds.toFixed(0)} s, ${rate} a second; ${log.requests} requests, ${log.retried} repeated`,
     )
     report.note(`misfortunes: ${[...trouble.counts].map(([name, n]) => `${n} × ${name}`).join(', ')}`)
     report.note(
@@ -70,7 +71,11 @@ export async function runLoad(cluster: Cluster, options: LoadOptions, report: Re
     report.result(`${options.threads} conversations were held (${log.held})`, log.held >= options.threads)
     const deaths = cluster.instances.reduce((sum, instance) => sum + instance.process.deaths, 0)
     report.result(`no instance ended by itself (${deaths} did)`, deaths === 0)
-    for (const { rule, what } of violations.slice(0, 10)) report.note(`violated: ${rule}: ${what}`)
+    for (const { rule, what, conversationId } of violations.slice(0, 10)) {
+      report.note(`violated: ${rule}: ${what}`)
+      if (conversationId !== undefined)
+        for (const line of await describe(cluster, client, log, conversationId)) report.note(`  ${line}`)
+    }
     report.result(
       'every accepted start has one run, one end, one message in its place',
       violations.length === 0,
@@ -112,6 +117,35 @@ async function settled(cluster: Cluster, log: CallerLog, hurry: boolean): Promis
     await client.end()
   }
   return Math.round((Date.now() - startedAt) / 1_000)
+}
+
+/** What became of each turn of a conversation, in the order of their places. */
+async function describe(
+  cluster: Cluster,
+  client: pg.Client,
+  log: CallerLog,
+  conversationId: string,
+): Promise<string[]> {
+  const { rows } = await client.query(
+    `select run_id, position, status, dispatch_attempt, created_at, started_at, finished_at from runs
+     where conversation_id = $1 order by position`,
+    [conversationId],
+  )
+  const lines = []
+  for (const { run_id, position, status, dispatch_attempt, created_at, started_at, finished_at } of rows) {
+    const start = log.accepted.find(({ runId }) => runId === run_id)
+    const run = await callEngine(cluster.engine, 'GET', `/api/v3/runs/${run_id}`).catch(() => undefined)
+    const { history = [], ahead = [] } = run?.payload?.json ?? run?.payload ?? {}
+    const times = { sent: start?.sentAt, accepted: start?.acceptedAt, created_at, started_at, finished_at }
+    const clock = Object.entries(times).map(
+      ([name, time]) => `${name} ${time && new Date(time).toISOString().slice(14, 23)}`,
+    )
+    const told = history.map(({ parts }: { parts: Array<{ text: string }> }) => parts[0]?.text.slice(0, 24))
+    lines.push(
+      `${position} ${start?.message.slice(0, 10)} ${run_id} ${status}, attempt ${dispatch_attempt}; ${clock.join(', ')}; engine ${run?.createdAt}; told ${JSON.stringify(told)} and ${JSON.stringify(ahead)}`,
+    )
+  }
+  return lines
 }
 
 /** A small generator of random numbers that gives the same ones for the same seed (mulberry32). */

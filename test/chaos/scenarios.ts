@@ -62,7 +62,7 @@ const LOAD: Scenario = {
           turns: 3,
           parallel: 32,
           pauseMs: 0,
-          seconds: Number(process.env.CHAOS_SECONDS ?? 210),
+          seconds: Number(process.env.CHAOS_SECONDS ?? 280),
           seed: Number(process.env.CHAOS_SEED ?? Date.now() % 100_000),
           everyMs: 1_500,
         },
