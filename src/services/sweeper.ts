@@ -33,6 +33,8 @@ export function sweeper(context: ServiceContext, dispatcher: Dispatcher, finaliz
   let away = false
   /** In this round the engine has said that runs are lost. */
   let lost = false
+  /** Turns of this round for which the engine could not be asked. */
+  let unasked: string[] = []
 
   async function look(due: DueRun, listed: Map<string, RunSummary> | undefined): Promise<void> {
     try {
@@ -48,9 +50,10 @@ export function sweeper(context: ServiceContext, dispatcher: Dispatcher, finaliz
     }
   }
 
-  /** The engine is away: a turn whose time is over ends all the same. */
+  /** The engine is away: a turn whose time is over ends all the same, any other is left to who can ask. */
   async function giveUp(due: DueRun): Promise<void> {
-    if (!due.overdue || due.status === 'abandoned') return
+    if (!due.overdue) return void unasked.push(due.turnId)
+    if (due.status === 'abandoned') return
     // Nobody was told of a run: its key, if it has one, begins anew.
     if (due.runId === null) await stores.turns.withdraw(due.turnId, 'abandoned')
     else await finalizer.fail(due.turnId, due.runId, 'timed_out')
@@ -139,14 +142,16 @@ export function sweeper(context: ServiceContext, dispatcher: Dispatcher, finaliz
         // Its events were missed.
         await stores.sweeps.checkAllNow()
       }
-      const due = await stores.sweeps.claim(SWEEP_BATCH)
+      const due = await stores.sweeps.claim(SWEEP_BATCH, { overdueOnly: away })
       const listed = await list(due).catch((error: unknown) => {
         log.warn({ err: error }, 'the runs could not be listed')
         away ||= isEngineAway(error)
         return undefined
       })
       lost = false
+      unasked = []
       await inLanes(LANES, due, (run) => look(run, listed))
+      if (unasked.length > 0) await stores.sweeps.giveBack(unasked)
       if (lost) await stores.sweeps.checkAllNow()
       return due.length
     },

@@ -21,8 +21,9 @@ export function sweepStore(database: Database) {
      * Claims due runs in one short statement: whoever claims a row pushes its `check_at` ahead, so several
      * instances never look at the same row at once, and a claim that dies is due again by itself. No row is
      * looked at later than its deadline; abandoned ones ever more rarely, and not after it.
+     * @param overdueOnly leaves the others to an instance that can ask the engine
      */
-    async claim(limit: number): Promise<DueRun[]> {
+    async claim(limit: number, { overdueOnly } = { overdueOnly: false }): Promise<DueRun[]> {
       const { rows } = await database.run((db) =>
         sql<DueRun>`
           update runs set check_at = case
@@ -34,12 +35,22 @@ export function sweepStore(database: Database) {
           where id in (
             select id from runs
             where status in ('dispatching', 'abandoned', 'queued', 'running') and check_at <= now()
+              and (deadline_at <= now() or not ${overdueOnly}::boolean)
             order by check_at limit ${limit} for no key update skip locked)
           returning id as "turnId", run_id as "runId", status, idempotency_key as "idempotencyKey",
             cancel_requested_at is not null as "cancelRequested", missed_at as "missedAt",
             deadline_at <= now() as overdue, created_at as "createdAt"`.execute(db),
       )
       return rows
+    },
+
+    /** Claimed and not looked at: another instance may have better luck. */
+    async giveBack(turnIds: string[]): Promise<void> {
+      await database.run((db) =>
+        sql`update runs set check_at = now() where id = any(${turnIds}::uuid[]) and check_at is not null`.execute(
+          db,
+        ),
+      )
     },
 
     /** All unfinished runs become due: after a subscription broke, events may have been missed. */

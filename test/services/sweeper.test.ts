@@ -1,0 +1,40 @@
+import t from 'tap'
+import { triggerRunEngine } from '../../src/engine/trigger-run-engine.ts'
+import type { ServiceContext } from '../../src/services/context.ts'
+import { dispatcher } from '../../src/services/dispatcher.ts'
+import { finalizer } from '../../src/services/finalizer.ts'
+import { sweeper } from '../../src/services/sweeper.ts'
+import { startService } from '../support/service.ts'
+import { query } from './rows.ts'
+
+const ADDRESS_OF_NOBODY = 'http://127.0.0.1:9'
+
+t.test('an instance that cannot ask the engine leaves what is due to one that can', async (t) => {
+  const service = await startService(t)
+  const log = { info() {}, warn() {}, error() {} }
+  const context: ServiceContext = {
+    stores: { ...service.app.stores, sweeps: { ...service.app.stores.sweeps } },
+    engine: triggerRunEngine({ secretKey: 'tr_dev_x', apiUrl: ADDRESS_OF_NOBODY, callsPerMinute: 0, log }),
+    log,
+    tags: { service: async () => 'service_test', instance: 'instance_test' },
+    settings: { ttlSeconds: 60, maxDurationSeconds: 60, retentionDays: 1, largePayloads: false },
+  }
+  const cutOff = sweeper(context, dispatcher(context), finalizer(context))
+  // The service itself does not sweep meanwhile.
+  service.app.stores.sweeps.claim = async () => []
+  await query(
+    service,
+    `insert into runs (id, run_id, user_id, status, check_at, deadline_at)
+     values (gen_random_uuid(), 'run_due', 'alice', 'queued', now(), now() + interval '1 hour'),
+            (gen_random_uuid(), 'run_overdue', 'alice', 'queued', now(), now())`,
+  )
+  const state = () =>
+    query(service, 'select run_id, status, check_at <= now() as due from runs order by run_id')
+
+  t.equal(await cutOff.sweep(), 2)
+  t.same(await state(), [
+    { run_id: 'run_due', status: 'queued', due: true },
+    { run_id: 'run_overdue', status: 'failed', due: null },
+  ])
+  t.equal(await cutOff.sweep(), 0, 'it takes no more until the engine answers')
+})
