@@ -20,6 +20,8 @@ export interface AgentTurn {
   /** Id of the turn's row; also a tag of the run. */
   turnId: string
   conversationId: string | null
+  /** The turn's place in its conversation, for the service. */
+  position?: number
   /** The user's message. */
   message: TurnMessage
   /** Turns before this one that had ended when it was started, oldest first. */

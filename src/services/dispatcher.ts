@@ -109,10 +109,26 @@ export function dispatcher(context: ServiceContext): Dispatcher {
       if (givenUp.includes(usable.runId)) await stores.sweeps.takeBack(turnId, usable.runId)
       // Its end may have been seen while the turn was not there to be ended.
       if (isFinished(usable.status)) await stores.sweeps.checkSoon(turnId)
-      return usable.runId
+      if (await fits(parts, usable.runId)) return usable.runId
+      await stores.turns.disown(turnId, usable.runId)
+      givenUp.push(usable.runId)
     }
     for (const { runId } of notCancelled) await engine.cancel(runId, kind)
     return send(parts, origin, { ...options, attempt: Math.max(attempt, runs.length), except: givenUp })
+  }
+
+  /**
+   * Whether a run that was made before the turn was revived is still right. It knows what stood before the place
+   * that the turn had then, so the turn goes back there; unless others have come in between that it would not
+   * know, and it has not begun.
+   */
+  async function fits({ turnId, position }: PayloadParts, runId: string): Promise<boolean> {
+    const run = await engine.get(runId)
+    const place = run?.payload?.position
+    if (run === undefined || place === undefined || place === position) return true
+    if (run.status === 'queued' && (await stores.turns.isOvertaken(turnId, place))) return false
+    await stores.turns.moveBack(turnId, place)
+    return true
   }
 
   async function sendUnstored(parts: PayloadParts, origin: StartOrigin, deadline: number): Promise<string> {
@@ -218,7 +234,7 @@ export function dispatcher(context: ServiceContext): Dispatcher {
       const runId = run.runId ?? (await redispatchIfPending(run.turnId, kind))
       if (runId !== undefined) ahead.push({ runId, position: run.position })
     }
-    const parts = { ...input, turnId, conversationId, history: behind.history, ahead }
+    const parts = { ...input, turnId, conversationId, position, history: behind.history, ahead }
     return record(turnId, await sendAgain(parts, pending, { kind }))
   }
 

@@ -10,6 +10,7 @@ const MAX_HISTORY_MESSAGES = 50
 export interface PayloadParts {
   turnId: string
   conversationId: string | null
+  position?: number | null
   message: TurnMessage
   assistantMessageId: string
   history: PlacedMessage[]
@@ -41,6 +42,7 @@ export function buildPayload(parts: PayloadParts, { largePayloads }: { largePayl
     ahead: parts.ahead.map(({ runId }) => runId),
     aheadAfter: parts.ahead.map(() => MAX_HISTORY_MESSAGES),
     assistantMessageId,
+    ...(parts.position ? { position: parts.position } : {}),
     ...(parts.traceparent === undefined ? {} : { traceparent: parts.traceparent }),
     ...(parts.origin === undefined ? {} : { origin: parts.origin }),
   }

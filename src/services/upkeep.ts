@@ -19,6 +19,8 @@ export interface Upkeep {
 const INTERVAL_MS = 2_000
 const LAG_MS = 5_000
 const MINUTE_MS = 60_000
+/** Whoever is first after 45 s searches: with this, somebody does once a minute, whoever dies. */
+const SEARCH_MS = 15_000
 /** Small enough to be quick, and to lock nobody out. */
 const EXPIRE_BATCH = 500
 
@@ -70,7 +72,7 @@ export function upkeep(context: ServiceContext, sweeper: Sweeper, adoption: Adop
         every(INTERVAL_MS, catchUp, quietly('the sweep', sweep)),
         every(LAG_MS, look),
         every(
-          MINUTE_MS,
+          SEARCH_MS,
           quietly('the search for runs without a row', () => adoption.search()),
         ),
         every(MINUTE_MS, quietly('the removal of expired runs', expire)),

@@ -156,7 +156,7 @@ export function sweepStore(database: Database) {
       const { rows } = await database.run((db) =>
         sql<{ adoptedTo: Date }>`
           update service_identity set adoption_claimed_at = now()
-          where ${now} or adoption_claimed_at is null or adoption_claimed_at < now() - interval '60 seconds'
+          where ${now} or adoption_claimed_at is null or adoption_claimed_at < now() - interval '45 seconds'
           returning adopted_to as "adoptedTo"`.execute(db),
       )
       return rows[0]?.adoptedTo

@@ -183,15 +183,49 @@ export function turnStore(database: Database, limits: TurnLimits) {
       return turn.runId === null ? { state: 'abandoned' } : { state: 'other', runId: turn.runId }
     },
 
+    /** Whether turns were placed behind this position of the turn's conversation since then. */
+    async isOvertaken(turnId: string, position: number): Promise<boolean> {
+      const { rows } = await database.run((db) =>
+        sql`select from runs join runs as own on own.conversation_id = runs.conversation_id
+            where own.id = ${turnId} and runs.id <> ${turnId} and runs.position > ${position}
+              and runs.status <> 'abandoned' limit 1`.execute(db),
+      )
+      return rows.length > 0
+    },
+
+    /** A run of a turn that is being dispatched is not the turn's: another one is sent instead. */
+    async disown(turnId: string, runId: string): Promise<void> {
+      await database.run((db) =>
+        sql`update runs set dispatch_attempt = dispatch_attempt + 1, given_up_runs = given_up_runs || ${runId}::text
+            where id = ${turnId} and status = 'dispatching' and run_id is null`.execute(db),
+      )
+    },
+
+    /** Puts a revived turn back to the place that its run was made for; places are given out once. */
+    async moveBack(turnId: string, position: number): Promise<void> {
+      await database.run((db) =>
+        sql`with place as (
+              select id from conversations where id = (select conversation_id from runs where id = ${turnId})
+              for no key update
+            ), moved as (
+              update runs set position = ${position}
+              where id = ${turnId} and status = 'dispatching' and run_id is null and exists (select from place)
+              returning id
+            )
+            update messages set position = ${position} where run_id in (select id from moved)`.execute(db),
+      )
+    },
+
     /**
-     * Notes that the run executes; its next certain check is a minute away. The row is found by the engine's id
-     * before the turn's, see `finalize_turn`.
+     * Notes that the run executes; its next certain check is a minute away, unless it waits to be cancelled. The
+     * row is found by the engine's id before the turn's, see `finalize_turn`.
      */
     async markRunning(turnId: string, runId: string, startedAt: Date | null): Promise<void> {
       await database.named(
         'mark_running',
         `update runs set status = 'running', run_id = $2, started_at = coalesce(started_at, $3, now()),
-           missed_at = null, check_at = least(deadline_at, now() + interval '60 seconds')
+           missed_at = null, check_at = case when cancel_requested_at is null
+             then least(deadline_at, now() + interval '60 seconds') else check_at end
          where id = (select id from runs where id = $1 or run_id = $2 order by run_id = $2 desc nulls last limit 1)
            and (run_id = $2 or (run_id is null and $2 <> all (given_up_runs))) and status in ('dispatching', 'queued')`,
         [turnId, runId, startedAt],

@@ -92,7 +92,10 @@ async function readTurn(
   return [message, { id, role: 'assistant', parts }]
 }
 
-/** The run once it is over; `undefined` when it is not by the deadline, or cannot be read. */
+/**
+ * The run once it is over; `undefined` when it is not by the deadline, or unknown to the engine. A call that fails
+ * is made again until then.
+ */
 async function ended(
   runId: string,
   engine: AheadEngine,
@@ -102,8 +105,11 @@ async function ended(
 ): Promise<AheadRun | undefined> {
   try {
     for (;;) {
-      const run = await within(callMs, signal, () => engine.retrieve(runId))
-      if (!UNFINISHED.has(run.status)) return run
+      const ms = Math.min(callMs, deadline - Date.now())
+      const run = await within(ms, signal, () => engine.retrieve(runId)).catch((error: unknown) => {
+        if (isUnknown(error)) throw error
+      })
+      if (run !== undefined && !UNFINISHED.has(run.status)) return run
       if (Date.now() + pollMs > deadline) return undefined
       await delay(pollMs, undefined, { signal })
     }
@@ -111,6 +117,8 @@ async function ended(
     return undefined
   }
 }
+
+const isUnknown = (error: unknown): boolean => (error as { status?: unknown } | undefined)?.status === 404
 
 /** All text that the run's stream shows; reading ends with the last chunk of a sealed stream, or with the time. */
 async function partialText(

@@ -118,3 +118,39 @@ t.test('two misses of a run that the engine knew in between do not make it lost'
   await look(body.runId, false)
   t.match((await service.call('GET', `${CHAT}/${body.runId}`)).body, { status: 'running' })
 })
+
+t.test('a turn that is revived after others have been accepted', async (t) => {
+  const { a, b, toEngine, conversationId } = await pair(t)
+  const texts = async () =>
+    (await b.call('GET', `/api/agent/conversations/${conversationId}/messages?limit=100`)).body.data.map(
+      ({ text }: { text: string }) => text,
+    )
+  const question = 'What was my last message?'
+
+  t.test('goes back to its place when its run has begun', async (t) => {
+    toEngine.toxics.swallowAnswers = true
+    t.equal((await start(a, 'first', { message: `One. ${question}`, conversationId })).status, 503)
+    await toEngine.mend()
+    const second = await start(b, 'second', { message: 'Two.', conversationId })
+    await b.ended(second.body.runId)
+    const first = await insist(b, 'first', { message: `One. ${question}`, conversationId })
+    t.match((await b.ended(first.body.runId)).body, { text: /"hi"/ })
+    t.match((await texts()).slice(2), [/^One/, String, /^Two/, String])
+  })
+
+  t.test('has a new run when that has not begun: one that knows the others', async (t) => {
+    const { body: long } = await start(b, undefined, { message: ENDLESS, conversationId })
+    toEngine.toxics.swallowAnswers = true
+    t.equal((await start(a, 'late', { message: `Four. ${question}`, conversationId })).status, 503)
+    await toEngine.mend()
+    const before = await turnOfKey(b, 'late')
+    const three = await start(b, undefined, { message: 'Three.', conversationId })
+    const late = await insist(b, 'late', { message: `Four. ${question}`, conversationId })
+    await b.call('POST', `${CHAT}/${long.runId}/cancel`)
+    t.match((await b.ended(three.body.runId)).body, { status: 'completed' })
+    t.match((await b.ended(late.body.runId)).body, { status: 'completed', text: /"Three\."/ })
+    t.match((await texts()).slice(-4), [/^Three/, String, /^Four/, String])
+    const runs = await runsOf(b, before?.id ?? '')
+    t.same(runs.map(({ status }) => status).sort(), ['cancelled', 'completed'])
+  })
+})

@@ -38,3 +38,37 @@ t.test('an instance that cannot ask the engine leaves what is due to one that ca
   ])
   t.equal(await cutOff.sweep(), 0, 'it takes no more until the engine answers')
 })
+
+t.test('what is due soon stays so', async (t) => {
+  const service = await startService(t)
+  const { sweeps, turns, runs } = service.app.stores
+  sweeps.claim = async () => []
+  const { claimAdoption } = sweeps
+  sweeps.claimAdoption = async () => undefined
+
+  t.test('a cancel, when the run is seen to begin', async (t) => {
+    const [row] = await query<{ id: string }>(
+      service,
+      `insert into runs (id, run_id, user_id, status, check_at, deadline_at)
+       values (gen_random_uuid(), 'run_begins', 'alice', 'queued', now() + interval '15 seconds', now() + interval '1 hour')
+       returning id`,
+    )
+    t.ok(await runs.requestCancel('alice', 'run_begins'))
+    await turns.markRunning(row?.id ?? '', 'run_begins', null)
+    t.same(await query(service, `select status, check_at < now() + interval '6 seconds' as soon from runs`), [
+      { status: 'running', soon: true },
+    ])
+  })
+
+  t.test('a search for runs without a row, when whoever began it has died', async (t) => {
+    const claimed = (seconds: number) =>
+      query(
+        service,
+        `update service_identity set adoption_claimed_at = now() - ${seconds} * interval '1 second'`,
+      )
+    await claimed(30)
+    t.equal(await claimAdoption(false), undefined)
+    await claimed(46)
+    t.type(await claimAdoption(false), Date)
+  })
+})

@@ -69,6 +69,16 @@ t.test('an unfinished run is waited for', async (t) => {
   t.same(await reading, { turns: [[say('user', 'A?'), say('assistant', 'A.')]], incomplete: false })
 })
 
+t.test('a call that fails is made again', async (t) => {
+  const a = await completed('A?', 'A.')
+  await line.cut()
+  const reading = readAhead([a], aheadEngine, live, { ...patient, pollMs: 100 })
+  // The SDK itself tries twice.
+  await new Promise((resolve) => setTimeout(resolve, 1_500))
+  await line.mend()
+  t.same(await reading, { turns: [[say('user', 'A?'), say('assistant', 'A.')]], incomplete: false })
+})
+
 t.test('a run that does not end in time is left out', async (t) => {
   const endless = await hold(engine, turnOf('A?'))
   const b = await completed('B?', 'B.')
@@ -151,7 +161,7 @@ t.test('an engine that fails, hangs or answers rubbish cannot stop the turn', as
   t.same(await readAhead([a], aheadEngine, live, hasty), nothing)
   await line.mend()
   await line.cut()
-  t.same(await readAhead([a], aheadEngine, live, patient), nothing)
+  t.same(await readAhead([a], aheadEngine, live, hasty), nothing)
   await line.mend()
   t.same(await readAhead(['run_unknown'], aheadEngine, live, patient), nothing)
   const rubbish = [undefined, null, 5, {}, { message: 'text' }, { message: { id: 'x' } }]
