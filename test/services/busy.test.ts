@@ -35,8 +35,14 @@ async function startLong(service: Service, conversationId?: string): Promise<Ans
   })
   for (;;) {
     const poll = await service.call('GET', `${START}/${body.runId}?wait=5`)
-    if (poll.body.status === 'running') return body
+    if (poll.body.status === 'running') break
   }
+  let said = ''
+  for await (const { chunk } of service.app.engine.chunks(body.runId, new AbortController().signal)) {
+    if (chunk.type === 'text-delta') said += chunk.delta
+    if (said.trim().split(' ').length >= 5) break
+  }
+  return body
 }
 
 t.test('a busy conversation', async (t) => {
