@@ -49,7 +49,8 @@ export const ENDS: Death[] = [
   },
   {
     name: 'the engine hangs for this instance while its run goes on (events lost)',
-    within: 65,
+    // A minute until the run is due, and 5 s when it is this instance that claims it and finds out that it hangs.
+    within: 75,
     async happen(stage) {
       const { body } = await start(stage.victim, { message: 'What is 7 * 7?' })
       stage.victim.engine.toxics.hang = true
