@@ -72,9 +72,17 @@ t.test('an unfinished run is waited for', async (t) => {
 t.test('a call that fails is made again', async (t) => {
   const a = await completed('A?', 'A.')
   await line.cut()
-  const reading = readAhead([a], aheadEngine, live, { ...patient, pollMs: 100 })
-  // The SDK itself tries twice.
-  await new Promise((resolve) => setTimeout(resolve, 1_500))
+  const failed = Promise.withResolvers<void>()
+  const watched = {
+    ...aheadEngine,
+    retrieve: (runId: string) =>
+      aheadEngine.retrieve(runId).catch((error: unknown) => {
+        failed.resolve()
+        throw error
+      }),
+  }
+  const reading = readAhead([a], watched, live, patient)
+  await failed.promise
   await line.mend()
   t.same(await reading, { turns: [[say('user', 'A?'), say('assistant', 'A.')]], incomplete: false })
 })
