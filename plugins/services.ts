@@ -13,6 +13,7 @@ import { observer } from '../src/services/observer.ts'
 import { type RunService, runService } from '../src/services/runs.ts'
 import { sweeper } from '../src/services/sweeper.ts'
 import { type TurnService, turnService } from '../src/services/turns.ts'
+import { unstoredRuns } from '../src/services/unstored-runs.ts'
 import { type Lag, upkeep } from '../src/services/upkeep.ts'
 import { type Waiters, waiters } from '../src/services/waiters.ts'
 import { meteredStores, meteredTurns } from '../src/telemetry/metered.ts'
@@ -50,14 +51,15 @@ const services: FastifyPluginAsync<{ config: AppConfig }> = async (app, { config
   const ended = finalizer(context)
   const waiting = waiters(app.stores.runs)
   const cancels = canceller(context, ended)
-  const dispatches = dispatcher(context)
+  const unstored = unstoredRuns(context)
+  const dispatches = dispatcher(context, unstored)
   const observes = observer(context, ended)
-  const adopts = adoption(context)
+  const adopts = adoption(context, unstored)
   const keeper = upkeep(context, sweeper(context, dispatches, ended), adopts)
   app.database.onRecovery(adopts.missed)
   ended.onSettled(waiting.nudge)
   observes.onRunning(waiting.nudge)
-  const turns = turnService(context, dispatches, cancels, adopts)
+  const turns = turnService(context, dispatches, cancels, adopts, unstored)
   app.decorate('services', {
     turns: app.metrics === undefined ? turns : meteredTurns(turns, app.metrics),
     runs: runService(context, waiting, cancels),
@@ -74,7 +76,11 @@ const services: FastifyPluginAsync<{ config: AppConfig }> = async (app, { config
   const stop = new AbortController()
   let background: Promise<unknown> = Promise.resolve()
   app.addHook('onListen', async () => {
-    background = Promise.all([observes.watch(stop.signal), keeper.run(stop.signal)])
+    background = Promise.all([
+      observes.watch(stop.signal),
+      unstored.watch(stop.signal),
+      keeper.run(stop.signal),
+    ])
     // Whatever was unfinished when the last process ended is looked at now.
     await app.stores.sweeps.checkAllNow().catch(() => {})
   })

@@ -31,7 +31,13 @@ export interface AppConfig {
   logLevel: string
   logContent: boolean
   database: { url: string; poolMax: number }
-  trigger: { secretKey: string; apiUrl: string; largePayloads: boolean; callsPerMinute: number }
+  trigger: {
+    secretKey: string
+    apiUrl: string
+    largePayloads: boolean
+    callsPerMinute: number
+    listLagMs: number
+  }
   auth: AuthConfig
   rateLimit: RateLimitConfig
   trustProxy: boolean | number | string[]
@@ -51,7 +57,13 @@ export interface AppConfig {
 /** The environment parsed; what may be supplied by an embedded default can be missing. */
 export interface Config extends Omit<AppConfig, 'database' | 'trigger' | 'auth' | 'embeddedSecret'> {
   database: { url?: string; poolMax: number }
-  trigger: { secretKey?: string; apiUrl: string; largePayloads: boolean; callsPerMinute: number }
+  trigger: {
+    secretKey?: string
+    apiUrl: string
+    largePayloads: boolean
+    callsPerMinute: number
+    listLagMs: number
+  }
   auth: Omit<AuthConfig, 'keys'> & { keys?: KeySource }
   localDataDir: string
   /** What the local engine's workers get of the environment. */
@@ -178,6 +190,7 @@ function toConfig(settings: Settings): Config {
       apiUrl: settings.TRIGGER_API_URL,
       largePayloads: settings.TRIGGER_LARGE_PAYLOADS,
       callsPerMinute: settings.TRIGGER_CALLS_PER_MINUTE,
+      listLagMs: settings.TRIGGER_LIST_LAG_MS,
     },
     auth: {
       ...given('keys', keySource(settings)),

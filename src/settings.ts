@@ -37,6 +37,12 @@ export const Settings = Type.Object({
     1_000_000,
     1200,
   ),
+  TRIGGER_LIST_LAG_MS: integer(
+    "Milliseconds by which Trigger.dev's lists may lag behind: a start without an answer is repeated only after that",
+    0,
+    60_000,
+    3_000,
+  ),
   AUTH_JWT_SECRET: optional(text('HS256 secrets of at least 32 bytes, comma-separated to rotate')),
   AUTH_JWKS_URL: optional(url('Key set for RS256, ES256 and EdDSA tokens', HTTP)),
   AUTH_ISSUER: optional(text('Required `iss` of every token')),

@@ -1,8 +1,9 @@
 /**
  * Who asks the engine: `act` (starts and cancels) goes before `look` (retrieve, streams), and the `sweep` gets
- * at most a fifth of the budget, so that certainty never starves callers.
+ * at most a fifth of the budget, so that certainty never starves callers. `settle` reads what a run that the
+ * sweep has found ended had said: at once, but the sweep's next questions wait for it.
  */
-export type CallKind = 'act' | 'look' | 'sweep'
+export type CallKind = 'act' | 'look' | 'settle' | 'sweep'
 
 export interface CallBudget {
   /** Resolves when the call may be made; rejects when `signal` aborts first. */
@@ -15,7 +16,7 @@ interface Waiter {
 }
 
 const SWEEP_SHARE = 0.2
-const ORDER: CallKind[] = ['act', 'look', 'sweep']
+const ORDER: CallKind[] = ['act', 'look', 'settle', 'sweep']
 /** Seconds of budget that may be spent at once after a quiet time. */
 const BURST_SECONDS = 10
 
@@ -40,7 +41,7 @@ export function callBudget(callsPerMinute: number): CallBudget {
         if (waiter === undefined || !affordable(waiter)) break
         waiting.splice(index, 1)
         bucket.spend()
-        if (kind === 'sweep') sweepBucket.spend()
+        if (kind === 'sweep' || kind === 'settle') sweepBucket.spend()
         waiter.admit()
       }
     }

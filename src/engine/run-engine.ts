@@ -40,11 +40,20 @@ export interface RunSnapshot extends RunSummary {
   failureCode?: string
 }
 
+export interface ReadOptions {
+  /** The engine has begun to answer; what it has comes next. */
+  onOpen?: () => void
+  /** On whose account; `look` when absent. */
+  kind?: 'look' | 'settle'
+}
+
 /**
  * What the services need of Trigger.dev. Every call has a deadline of its own and rejects with an error of the
  * register (`src/errors.ts`): `engine_unavailable` when Trigger.dev is away, refuses or stays silent.
  */
 export interface RunEngine {
+  /** A run may be missing from `list` for so many milliseconds after its start. */
+  readonly listLagMs: number
   /**
    * Rejects while the engine is away, after `deadlineMs` (5 s) at the latest. What other calls saw within the
    * last seconds counts as an answer.
@@ -52,7 +61,7 @@ export interface RunEngine {
   ping(deadlineMs?: number): Promise<void>
   /** Idempotent on `options.engineKey`. A rejection is a `DispatchError` that says whether a run may exist. */
   start(turn: AgentTurn, options: StartOptions): Promise<string>
-  /** Runs with the tag, newest first, 100 a page. Lags behind by seconds. */
+  /** Runs with the tag, newest first, 100 a page. Lags behind by `listLagMs`. */
   list(filter: { tag: string; createdFrom?: Date }, kind?: 'look' | 'sweep'): AsyncIterable<RunSummary>
   /** `undefined`: unknown to the engine, which may be lag; a run that is certainly lost is a failed snapshot. */
   get(runId: string, kind?: 'look' | 'sweep'): Promise<RunSnapshot | undefined>
@@ -60,9 +69,9 @@ export interface RunEngine {
   cancel(runId: string, kind?: 'act' | 'sweep'): Promise<void>
   /**
    * The run's chunks, always from the start of the stream; ends by silence, not by the end of the run. Throws when
-   * the connection cannot be made or breaks. `onOpen`: the engine has begun to answer; what it has comes next.
+   * the connection cannot be made or breaks.
    */
-  chunks(runId: string, signal: AbortSignal, onOpen?: () => void): AsyncIterable<IndexedChunk>
+  chunks(runId: string, signal: AbortSignal, options?: ReadOptions): AsyncIterable<IndexedChunk>
   /** Every change of the runs with the tag, until `signal` aborts or the subscription breaks (then it throws). */
   changes(tag: string, signal: AbortSignal): AsyncIterable<RunSummary>
 }

@@ -13,6 +13,8 @@ export interface EngineOptions {
   apiUrl: string
   /** Engine calls a minute that this instance allows itself; 0: no limit. */
   callsPerMinute: number
+  /** See `RunEngine`. */
+  listLagMs: number
   log: { warn(object: object, message: string): void; error(object: object, message: string): void }
   /** Told of every attempt, for metrics. */
   onCall?: (call: { kind: string; outcome: string; seconds: number }) => void
@@ -37,7 +39,8 @@ const NO_SDK_RETRY = { retry: { maxAttempts: 1 } }
 type Sdk = typeof import('@trigger.dev/sdk')
 
 interface Repetition {
-  onFailure?: (error: unknown) => void
+  /** @returns milliseconds before which the call must not be repeated */
+  onFailure?: (error: unknown) => number
   /** Milliseconds after which a failure is final. */
   repeatMs?: number
 }
@@ -47,7 +50,7 @@ interface Repetition {
  * errors of our register. The SDK takes most of a second to load, so it is loaded on first use.
  */
 export function triggerRunEngine(options: EngineOptions): RunEngine {
-  const { secretKey, apiUrl, log } = options
+  const { secretKey, apiUrl, listLagMs, log } = options
   const budget: CallBudget = callBudget(options.callsPerMinute)
   let sdk: Promise<Sdk> | undefined
   let answeredAt = 0
@@ -83,13 +86,15 @@ export function triggerRunEngine(options: EngineOptions): RunEngine {
       } catch (error) {
         const failure = readFailure(error)
         told(failure.deadline ? 'timeout' : String(failure.status ?? 'connection'))
-        onFailure?.(error)
+        const notBefore = onFailure?.(error) ?? 0
         if (failure.status === undefined || failure.status >= 500) answeredAt = 0
         if (deadline.aborted || !isRetryable(failure)) throw error
         const repeatable = failure.connectionRefused ? Math.min(repeatMs, REFUSED_MS) : repeatMs
         const left = calledAt + repeatable - performance.now()
         if (left <= 0) throw error
-        await sleep(Math.min(pause, left), undefined, { signal: deadline }).catch(() => {
+        const wait = Math.max(notBefore, Math.min(pause, left))
+        if (performance.now() + wait > calledAt + deadlineMs) throw error
+        await sleep(wait, undefined, { signal: deadline }).catch(() => {
           throw error
         })
       }
@@ -116,6 +121,8 @@ export function triggerRunEngine(options: EngineOptions): RunEngine {
   }
 
   return {
+    listLagMs,
+
     async ping(deadlineMs = CALL_DEADLINE_MS) {
       if (Date.now() - answeredAt < PING_MS) return
       await lookUp('ping', 'look', ({ runs }) => runs.list({ limit: 1 }, NO_SDK_RETRY), deadlineMs)
@@ -161,6 +168,7 @@ export function triggerRunEngine(options: EngineOptions): RunEngine {
               const failure = readFailure(error)
               mayExist ||=
                 sent && !failure.connectionRefused && isRetryable(failure) && failure.status !== 429
+              return mayExist ? listLagMs : 0
             },
           },
         )
@@ -208,10 +216,10 @@ export function triggerRunEngine(options: EngineOptions): RunEngine {
       }
     },
 
-    async *chunks(runId, signal, onOpen) {
+    async *chunks(runId, signal, { onOpen, kind = 'look' } = {}) {
       // What `streams.read()` is made of. That one never says that nothing answers: it tries for ever, and goes on
       // after a break by the backend's ids.
-      const stream = await lookUp('stream', 'look', async () => {
+      const stream = await lookUp('stream', kind, async () => {
         const { apiClientManager, SSEStreamSubscription } = await import('@trigger.dev/core/v3')
         const client = apiClientManager.clientOrThrow()
         return new SSEStreamSubscription(`${client.baseUrl}/realtime/v1/streams/${runId}/${AGENT_STREAM}`, {

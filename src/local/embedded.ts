@@ -85,7 +85,13 @@ export async function startEmbedded(
     })
     stops.push(() => running.stop())
     parts.push({ name: 'local run engine', where: `${running.url} (speaks Trigger.dev's API)` })
-    return { ...config.trigger, apiUrl: running.url, secretKey: running.secretKey, callsPerMinute: 0 }
+    return {
+      ...config.trigger,
+      apiUrl: running.url,
+      secretKey: running.secretKey,
+      callsPerMinute: 0,
+      listLagMs: 0,
+    }
   }
 
   async function secret(): Promise<string> {

@@ -1,18 +1,17 @@
 import type { AgentTurn } from '../agent/turn.ts'
 import { isFinished } from '../engine/run-status.ts'
 import type { UnstoredTurn } from '../stores/turns.ts'
-import { type ServiceContext, turnOf } from './context.ts'
+import type { ServiceContext } from './context.ts'
+import { turnIdOf, type UnstoredRuns } from './unstored-runs.ts'
 
 export interface Adoption {
-  /** A run that this instance has started while the database was away; it gets its row when that is back. */
-  remember(turn: UnstoredTurn): void
   /** A turn whose start had no answer from the database: if it was written after all, it is withdrawn. */
   takeBack(turn: { turnId: string; idempotencyKey: string | null }): void
   /** The database is back: runs that were started meanwhile, here or elsewhere, may lack their rows. */
   missed(): void
   /** Whether such runs may still be without their rows. */
   isBehind(): boolean
-  /** Writes what this instance remembers; rejects while the database is away. */
+  /** Writes what this instance remembers, and what it has heard of others; rejects while the database is away. */
   recovered(): Promise<void>
   /**
    * Looks through the engine's runs for ones without a row: those started without the database are adopted,
@@ -26,15 +25,13 @@ const OVERLAP_MS = 2 * 60_000
 /** A run younger than this may still be getting its row. */
 const ORPHAN_AGE_MS = 60_000
 const BATCH = 100
-/** What an outage may leave behind in memory; beyond it the search finds the rest. */
 const REMEMBERED = 10_000
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 export function adoption(
   { stores, engine, log, tags }: ServiceContext,
+  unstored: UnstoredRuns,
   { orphanAgeMs = ORPHAN_AGE_MS } = {},
 ): Adoption {
-  const unstored = new Map<string, UnstoredTurn>()
   const unwanted = new Map<string, 'gone' | 'abandoned'>()
   let outages = 0
   let searchedOutages = 0
@@ -61,11 +58,12 @@ export function adoption(
     await engine.cancel(runId, 'sweep')
   }
 
-  return {
-    remember(turn) {
-      if (unstored.size < REMEMBERED) unstored.set(turn.turnId, turn)
-    },
+  async function takeUnknown(runs: Array<{ runId: string; turnId: string }>): Promise<void> {
+    const unknown = new Set(await stores.sweeps.unknown(runs))
+    for (const run of runs) if (unknown.has(run.runId)) await take(run)
+  }
 
+  return {
     takeBack({ turnId, idempotencyKey }) {
       // With a key somebody may be dispatching it for a retry: that run must not be found by the next one.
       if (unwanted.size < REMEMBERED) unwanted.set(turnId, idempotencyKey === null ? 'gone' : 'abandoned')
@@ -81,9 +79,13 @@ export function adoption(
         await stores.turns.withdraw(turnId, fate)
         unwanted.delete(turnId)
       }
-      for (const turn of unstored.values()) {
+      for (const turn of unstored.remembered()) {
         await adopt(turn)
-        unstored.delete(turn.turnId)
+        unstored.forget(turn.runId)
+      }
+      for (let runs = unstored.heard(); runs.length > 0; runs = unstored.heard()) {
+        await takeUnknown(runs)
+        for (const { runId } of runs) unstored.forget(runId)
       }
     },
 
@@ -94,18 +96,15 @@ export function adoption(
       if (adoptedTo === undefined) return
       const createdFrom = new Date(adoptedTo.getTime() - OVERLAP_MS)
       let batch: Array<{ runId: string; turnId: string }> = []
-      const takeBatch = async () => {
-        const unknown = new Set(await stores.sweeps.unknown(batch))
-        for (const run of batch) if (unknown.has(run.runId)) await take(run)
+      for await (const run of engine.list({ tag: await tags.service(), createdFrom })) {
+        const turnId = turnIdOf(run)
+        if (turnId === undefined) continue
+        batch.push({ runId: run.runId, turnId })
+        if (batch.length < BATCH) continue
+        await takeUnknown(batch)
         batch = []
       }
-      for await (const { runId, tags: runTags } of engine.list({ tag: await tags.service(), createdFrom })) {
-        const turnId = turnOf(runTags)
-        if (turnId === undefined || !UUID.test(turnId)) continue
-        batch.push({ runId, turnId })
-        if (batch.length === BATCH) await takeBatch()
-      }
-      await takeBatch()
+      await takeUnknown(batch)
       await stores.sweeps.noteAdopted(startedAt)
       searchedOutages = outagesBefore
     },

@@ -33,6 +33,10 @@ export interface ServiceContext {
   }
 }
 
+/** The tag of this database's runs that have been started without it. */
+export const unstoredTag = async (tags: ServiceContext['tags']): Promise<string> =>
+  (await tags.service()).replace(/^service/, 'unstored')
+
 export const turnTag = (turnId: string): string => `turn_${turnId}`
 
 /** The turn that a run belongs to, by its tags. */

@@ -5,8 +5,16 @@ import { DispatchError } from '../engine/engine-error.ts'
 import { isFinished } from '../engine/run-status.ts'
 import { Problem, problem } from '../errors.ts'
 import type { PendingDispatch, RunAhead, StartedTurn } from '../stores/turns.ts'
-import { runsTagged, type ServiceContext, type StartOrigin, startTag, turnTag } from './context.ts'
+import {
+  runsTagged,
+  type ServiceContext,
+  type StartOrigin,
+  startTag,
+  turnTag,
+  unstoredTag,
+} from './context.ts'
 import { buildPayload, type PayloadParts, type PlacedRun } from './engine-payload.ts'
+import type { UnstoredRuns } from './unstored-runs.ts'
 
 /** How long a run ahead may stay without its engine id before whoever waits behind it dispatches it. */
 const PREDECESSOR_MS = 1_000
@@ -64,19 +72,22 @@ interface SendOptions {
   except?: string[]
   deadline?: number | undefined
   kind?: 'act' | 'sweep' | undefined
+  /** Somebody may have sent the turn within the last seconds. */
+  justSent?: boolean
 }
 
-export function dispatcher(context: ServiceContext): Dispatcher {
+export function dispatcher(context: ServiceContext, unstored: Pick<UnstoredRuns, 'of'>): Dispatcher {
   const { stores, engine, log, tags, settings } = context
 
   async function send(parts: PayloadParts, origin: StartOrigin, options: SendOptions): Promise<string> {
     const { attempt = 0, except = [], deadline, kind = 'act' } = options
     const payload = buildPayload(parts, settings)
-    const ownTags = new Set([startTag(origin), turnTag(origin.turnId)])
+    const places = [await tags.service(), tags.instance]
+    if (parts.origin !== undefined) places.push(await unstoredTag(tags))
     return engine.start(payload, {
       engineKey: engineKey(origin, attempt),
       concurrencyKey: parts.conversationId ?? parts.turnId,
-      tags: [await tags.service(), tags.instance, ...ownTags],
+      tags: [...places, ...new Set([startTag(origin), turnTag(origin.turnId)])],
       except,
       kind,
       ttlSeconds: settings.ttlSeconds,
@@ -91,6 +102,18 @@ export function dispatcher(context: ServiceContext): Dispatcher {
   /** The engine keeps a key as long as the service keeps the row. */
   const keptSince = () => new Date(Date.now() - settings.retentionDays * SECONDS_PER_DAY * 1000)
 
+  /** The runs that a start has, by the engine's lists and by its events. */
+  async function runsOf(origin: StartOrigin, { kind = 'act', justSent = false }: SendOptions) {
+    const look = () => runsTagged(engine, startTag(origin), kind === 'act' ? 'look' : kind, keptSince())
+    const heard = unstored.of(origin)
+    let listed = await look()
+    if (justSent && listed.length + heard.length === 0) {
+      await sleep(engine.listLagMs)
+      listed = await look()
+    }
+    return [...listed, ...heard.filter(({ runId }) => !listed.some((run) => run.runId === runId))]
+  }
+
   /**
    * Sends a turn that somebody may have sent before. The engine forgets the key of a failed run and keeps that
    * of a cancelled one, so its runs are looked up first. One that was given up and goes on is stopped before
@@ -102,7 +125,7 @@ export function dispatcher(context: ServiceContext): Dispatcher {
     const [pending] = await stores.turns.pending([turnId])
     const givenUp = pending?.givenUp ?? []
     const attempt = pending?.attempt ?? 0
-    const runs = await runsTagged(engine, startTag(origin), kind === 'act' ? 'look' : kind, keptSince())
+    const runs = await runsOf(origin, options)
     const notCancelled = runs.filter(({ status }) => status !== 'cancelled')
     const usable = notCancelled.find(({ runId, status }) => isFinished(status) || !givenUp.includes(runId))
     if (usable !== undefined) {
@@ -133,6 +156,8 @@ export function dispatcher(context: ServiceContext): Dispatcher {
 
   async function sendUnstored(parts: PayloadParts, origin: StartOrigin, deadline: number): Promise<string> {
     if (origin.idempotencyKey !== null) {
+      const heard = unstored.of(origin).find(({ status }) => status !== 'cancelled')
+      if (heard !== undefined) return heard.runId
       const runs = await runsTagged(engine, startTag(origin), 'look', keptSince())
       for (const { runId, status } of runs) {
         if (status === 'cancelled') continue
@@ -174,9 +199,10 @@ export function dispatcher(context: ServiceContext): Dispatcher {
       if (stuck.turnId !== first?.turnId) first = { turnId: stuck.turnId, since: performance.now() }
       if (performance.now() - first.since < PREDECESSOR_MS + STAGGER_MS * (waiting.length - 1)) continue
       log.warn({ turnId: stuck.turnId }, 'dispatching a turn whose dispatcher is silent')
-      await redispatch(stuck).catch((error: unknown) => {
+      const redispatched = redispatch(stuck).catch((error: unknown) => {
         log.warn({ err: error, turnId: stuck.turnId }, 'it could not be dispatched either')
       })
+      await Promise.race([redispatched, sleep(Math.max(0, givesUpAt - performance.now()))])
       first.since = performance.now()
     }
   }
@@ -235,7 +261,7 @@ export function dispatcher(context: ServiceContext): Dispatcher {
       if (runId !== undefined) ahead.push({ runId, position: run.position })
     }
     const parts = { ...input, turnId, conversationId, position, history: behind.history, ahead }
-    return record(turnId, await sendAgain(parts, pending, { kind }))
+    return record(turnId, await sendAgain(parts, pending, { kind, justSent: kind !== 'sweep' }))
   }
 
   async function redispatchIfPending(
@@ -260,13 +286,14 @@ export function dispatcher(context: ServiceContext): Dispatcher {
 
   async function handOver(turn: StoredTurn, options: DispatchOptions): Promise<string> {
     const { traceparent, deadline, outage = false } = options
-    const mayHaveRun = turn.revived || (outage && turn.idempotencyKey !== null)
+    const { revived: justSent, idempotencyKey } = turn
+    const mayHaveRun = justSent || (idempotencyKey !== null && (outage || unstored.of(turn).length > 0))
     let sending = false
     try {
-      const ahead = await predecessors(turn.ahead, deadline)
+      const ahead = await predecessors(turn.ahead, justSent ? deadline - engine.listLagMs : deadline)
       sending = true
       const parts = { ...turn, ahead, traceparent }
-      return await (mayHaveRun ? sendAgain : send)(parts, turn, { deadline })
+      return await (mayHaveRun ? sendAgain : send)(parts, turn, { deadline, justSent })
     } catch (error) {
       const unknown = sending && error instanceof DispatchError && error.outcome === 'unknown'
       // Somebody else may be dispatching it at this moment, and the key must lead to that run.

@@ -14,10 +14,9 @@ export interface Finalizer {
   /**
    * Ends a turn whose run has ended, once, whoever sees it first. Does nothing while the run goes on. Rejects when
    * what there is to keep cannot be had now; the turn is due again soon then.
-   * @param options.overdue there is no other time: what cannot be had is left out
    * @returns whether the turn has ended (by this call or before)
    */
-  settle(turnId: string, runId: string, seen?: RunSnapshot, options?: { overdue: boolean }): Promise<boolean>
+  settle(turnId: string, runId: string, seen?: RunSnapshot, options?: SettleOptions): Promise<boolean>
   /**
    * Ends a turn with a code of the service's own, when the engine cannot be asked or knows nothing; `readable`:
    * it can, and what the run had said until now is kept.
@@ -30,6 +29,13 @@ export interface Finalizer {
   ): Promise<void>
   /** Called with the engine id of every turn that this instance has ended. */
   onSettled(listener: (runId: string) => void): void
+}
+
+export interface SettleOptions {
+  /** There is no other time: what cannot be had is left out. */
+  overdue?: boolean
+  /** On whose account the answer is read; `look` when absent. */
+  kind?: 'look' | 'settle'
 }
 
 const REMEMBERED = 10_000
@@ -73,7 +79,7 @@ export function finalizer({ stores, engine, log }: ServiceContext): Finalizer {
     turnId: string,
     runId: string,
     seen: RunSnapshot | undefined,
-    overdue: boolean,
+    options: SettleOptions,
   ): Promise<boolean> {
     const run = seen ?? (await engine.get(runId))
     if (run === undefined || !isFinished(run.status)) return false
@@ -84,10 +90,10 @@ export function finalizer({ stores, engine, log }: ServiceContext): Finalizer {
       finishedAt: run.finishedAt ?? null,
     }
     if (run.status === 'completed' && run.output !== undefined) {
-      const whole = run.output.textCut ? await wholeAnswer(run, run.output, overdue) : run.output.uiMessage
+      const whole = run.output.textCut ? await wholeAnswer(run, run.output, options) : run.output.uiMessage
       await store({ ...base, ...completed(run.output, whole) })
     } else {
-      const partial = await partialAnswer(run, overdue)
+      const partial = await partialAnswer(run, options)
       const end = run.status === 'cancelled' ? CANCELLED : failure(run.failureCode ?? 'internal')
       await store({ ...base, ...partially(partial, closingReason(run), run.payload), ...end })
     }
@@ -95,36 +101,36 @@ export function finalizer({ stores, engine, log }: ServiceContext): Finalizer {
   }
 
   /** What a run that did not complete had said. */
-  async function partialAnswer(run: RunSnapshot, overdue: boolean): Promise<PartialAnswer> {
+  async function partialAnswer(run: RunSnapshot, options: SettleOptions): Promise<PartialAnswer> {
     if (run.failureCode === 'worker_lost') return UNREAD
     if (run.startedAt === undefined) return SILENT
-    return readStream(run, overdue)
+    return readStream(run, options)
   }
 
   /** The answer of a run whose output was too small for it; undefined when its stream has lost it too. */
   async function wholeAnswer(
     run: RunSnapshot,
     { chunkCount }: AgentOutput,
-    overdue: boolean,
+    options: SettleOptions,
   ): Promise<TurnMessage | undefined> {
-    const { message, frameCount } = await readStream(run, overdue)
+    const { message, frameCount } = await readStream(run, options)
     return message === null || frameCount !== chunkCount ? undefined : cutBesideText(message)
   }
 
   /** @throws Error while it may be read another time */
-  async function readStream(run: RunSnapshot, overdue: boolean): Promise<PartialAnswer> {
-    const answer = await readPartialAnswer(engine, run.runId)
+  async function readStream(run: RunSnapshot, { overdue, kind }: SettleOptions): Promise<PartialAnswer> {
+    const answer = await readPartialAnswer(engine, run.runId, kind)
     const endedAt = run.finishedAt?.getTime() ?? Date.now()
     if (answer.cutOff !== undefined && !overdue && Date.now() - endedAt < UNREAD_MS) throw answer.cutOff
     return answer
   }
 
   return {
-    settle(turnId, runId, seen, { overdue } = { overdue: false }) {
+    settle(turnId, runId, seen, options = {}) {
       if (seen === undefined && ended.has(turnId)) return Promise.resolve(true)
       const running = underway.get(turnId)
       if (running !== undefined) return running
-      const settling = settleOnce(turnId, runId, seen, overdue)
+      const settling = settleOnce(turnId, runId, seen, options)
         .catch(async (error: unknown) => {
           // Whoever called leaves it to the sweeper, which may be a minute away. A database that is away catches up.
           await stores.sweeps.checkSoon(turnId, AGAIN_SECONDS).catch(() => {})
@@ -135,7 +141,7 @@ export function finalizer({ stores, engine, log }: ServiceContext): Finalizer {
       return settling
     },
     async fail(turnId, runId, errorCode, { readable } = { readable: false }) {
-      const partial = readable && runId !== null ? await readPartialAnswer(engine, runId) : UNREAD
+      const partial = readable && runId !== null ? await readPartialAnswer(engine, runId, 'settle') : UNREAD
       const times = { startedAt: null, finishedAt: null }
       await store({ ...times, turnId, runId, ...partially(partial, 'lost'), ...failure(errorCode) })
     },

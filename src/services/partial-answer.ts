@@ -1,6 +1,6 @@
 import { readUIMessageStream, type UIMessage, type UIMessageChunk } from 'ai'
 import type { IndexedChunk, TurnMessage } from '../agent/turn.ts'
-import type { RunEngine } from '../engine/run-engine.ts'
+import type { ReadOptions, RunEngine } from '../engine/run-engine.ts'
 
 /** What a finished run has said, as far as its stream could be read. */
 export interface PartialAnswer {
@@ -30,14 +30,15 @@ const SILENCE_MS = 1_000
 const DEADLINE_MS = 10_000
 
 /**
- * Reads the stream of a finished run from its start until its last chunk, or until an open stream gives nothing
- * more. Never rejects: an engine that is away or slow leaves an answer that is cut off.
+ * Reads the stream of a finished run from its start until its last chunk; where a killed worker has written none,
+ * until two readings find the same. Never rejects: an engine that is away or slow leaves an answer that is cut off.
  */
 export async function readPartialAnswer(
   engine: Pick<RunEngine, 'chunks'>,
   runId: string,
+  kind: CallKind = 'look',
 ): Promise<PartialAnswer> {
-  const { chunks, end } = await collect(engine, runId)
+  const { chunks, end } = await readTwice(engine, runId, kind)
   return {
     message: await rebuild(chunks),
     chunks,
@@ -47,38 +48,63 @@ export async function readPartialAnswer(
   }
 }
 
-/** How a reading ended: with all that there is, where something is missing, or before its end. */
-type End = 'whole' | 'gap' | Error
+/** How a reading ended: with all that there is, perhaps so, where something is missing, or before its end. */
+type End = 'whole' | 'silence' | 'gap' | Error
+
+interface Reading {
+  chunks: IndexedChunk[]
+  end: End
+}
+
+type CallKind = NonNullable<ReadOptions['kind']>
+
+/** A connection that hangs in the middle looks like the end; another one does not hang at the same place. */
+async function readTwice(engine: Pick<RunEngine, 'chunks'>, runId: string, kind: CallKind): Promise<Reading> {
+  const deadline = performance.now() + DEADLINE_MS
+  let last = await collect(engine, runId, kind, deadline)
+  while (last.end === 'silence') {
+    const again = await collect(engine, runId, kind, deadline)
+    const more = again.chunks.length - last.chunks.length
+    if (again.end === 'silence' && more === 0) return { ...last, end: 'whole' }
+    // What was there before is still said, though the engine may have dropped it meanwhile.
+    last = more < 0 ? { chunks: last.chunks, end: again.end === 'whole' ? 'gap' : again.end } : again
+  }
+  return last
+}
 
 async function collect(
   engine: Pick<RunEngine, 'chunks'>,
   runId: string,
-): Promise<{ chunks: IndexedChunk[]; end: End }> {
+  kind: CallKind,
+  until: number,
+): Promise<Reading> {
   const chunks: IndexedChunk[] = []
   const stop = new AbortController()
-  let end: End = 'whole'
+  let end: End = 'silence'
   const stopIn = (ms: number, why: End) =>
     setTimeout(() => {
       end = why
       stop.abort()
     }, ms)
-  const deadline = stopIn(DEADLINE_MS, new Error('the stream was not read to its end in time'))
+  const deadline = stopIn(until - performance.now(), new Error('the stream was not read to its end in time'))
   let limit = stopIn(OPEN_MS, new Error('the stream was not opened in time'))
   const listen = (ms: number) => {
     clearTimeout(limit)
-    limit = stopIn(ms, 'whole')
+    limit = stopIn(ms, 'silence')
   }
   try {
-    for await (const record of engine.chunks(runId, stop.signal, () => listen(FIRST_MS))) {
+    for await (const record of engine.chunks(runId, stop.signal, { onOpen: () => listen(FIRST_MS), kind })) {
       listen(SILENCE_MS)
       if (record.index < chunks.length) continue
       // Trimmed at its head, or a gap: what follows cannot be placed.
       if (record.index > chunks.length) end = 'gap'
       else chunks.push(record)
-      if (end === 'gap' || LAST.has(record.chunk.type)) break
+      if (LAST.has(record.chunk.type)) end = 'whole'
+      if (end !== 'silence') break
     }
   } catch (error) {
-    if (!stop.signal.aborted && !isGone(error)) end = new Error('the stream broke', { cause: error })
+    if (isGone(error)) end = 'whole'
+    else if (!stop.signal.aborted) end = new Error('the stream broke', { cause: error })
   } finally {
     clearTimeout(deadline)
     clearTimeout(limit)

@@ -65,7 +65,8 @@ export function sweeper(context: ServiceContext, dispatcher: Dispatcher, finaliz
     if (pending === undefined || pending.runId !== null || pending.status !== 'dispatching') return
     const send = due.idempotencyKey !== null && !due.overdue
     const runId = await dispatcher.redispatch(pending, { send, kind: 'sweep' })
-    if (runId !== undefined) await finalizer.settle(due.turnId, runId, await engine.get(runId, 'sweep'))
+    if (runId !== undefined)
+      await finalizer.settle(due.turnId, runId, await engine.get(runId, 'sweep'), { kind: 'settle' })
   }
 
   /**
@@ -93,8 +94,9 @@ export function sweeper(context: ServiceContext, dispatcher: Dispatcher, finaliz
     await found(due)
     // The engine has lost its runs: no need to find that out one by one.
     if (run.failureCode === 'worker_lost') lost = true
-    if (await finalizer.settle(due.turnId, runId, run, due)) return
-    if (!due.overdue) return observe(due, runId, run)
+    const { overdue } = due
+    if (await finalizer.settle(due.turnId, runId, run, { overdue, kind: 'settle' })) return
+    if (!overdue) return observe(due, runId, run)
     await engine.cancel(runId, 'sweep')
     await finalizer.fail(due.turnId, runId, 'timed_out', { readable: true })
   }

@@ -13,6 +13,7 @@ import type { ServiceContext } from './context.ts'
 import type { Dispatcher, DispatchOptions } from './dispatcher.ts'
 import { buildPayload } from './engine-payload.ts'
 import { interrupt } from './interruption.ts'
+import type { UnstoredRuns } from './unstored-runs.ts'
 
 /** What a caller asks for: the body of start, sync and stream (contract §3). */
 export interface TurnRequest {
@@ -56,6 +57,7 @@ export function turnService(
   dispatcher: Dispatcher,
   canceller: Canceller,
   adoption: Adoption,
+  unstored: UnstoredRuns,
 ): TurnService {
   const { stores, log } = context
   /** Turns with a key that are being stored. */
@@ -157,7 +159,7 @@ export function turnService(
       deadline,
     )
     const input = { message, conversationId: null, newConversation: false, assistantMessageId }
-    adoption.remember({ turnId, runId, ...origin, input, createdAt: new Date() })
+    unstored.remember({ turnId, runId, ...origin, input, createdAt: new Date() })
     return { runId, replayed: false }
   }
 

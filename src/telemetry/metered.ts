@@ -25,8 +25,8 @@ export function meteredStores(stores: Stores, metrics: Metrics): Stores {
 export function meteredEngine(engine: RunEngine, metrics: Metrics): RunEngine {
   return {
     ...engine,
-    async *chunks(runId, signal, onOpen) {
-      for await (const record of engine.chunks(runId, signal, onOpen)) {
+    async *chunks(runId, signal, options) {
+      for await (const record of engine.chunks(runId, signal, options)) {
         if (record.chunk.type === 'text-delta') metrics.sawText(runId)
         yield record
       }

@@ -89,6 +89,7 @@ export async function startCluster(
           TRIGGER_SECRET_KEY: ENGINE_KEY,
           TRIGGER_API_URL: toEngine.url,
           TRIGGER_CALLS_PER_MINUTE: '0',
+          TRIGGER_LIST_LAG_MS: '0',
           AUTH_JWT_SECRET: SECRET,
           RATE_LIMIT_START_MAX: '1000000',
           RATE_LIMIT_READ_MAX: '1000000',

@@ -16,6 +16,7 @@ t.test('the engine adapter', async (t) => {
     secretKey: local.secretKey,
     apiUrl: proxy.url,
     callsPerMinute: 0,
+    listLagMs: 0,
     log,
     onCall: ({ kind, outcome }) => calls.push(`${kind} ${outcome}`),
   })
@@ -129,4 +130,19 @@ t.test('sweeps that come alone leave four fifths of the budget to others', async
   t.equal(sweeps, 2, 'a fifth of the calls that ten quiet seconds have saved')
   end.abort()
   await Promise.all(waiting)
+})
+
+t.test('what a sweep has found is read at once, on account of the next sweeps', async (t) => {
+  const alive = setInterval(() => {}, 1_000)
+  t.teardown(() => clearInterval(alive))
+  const budget = callBudget(6_000)
+  const { signal } = new AbortController()
+  for (let n = 0; n < 200; n++) await budget.take('sweep', signal)
+  const order: string[] = []
+  const take = (kind: 'settle' | 'sweep') => budget.take(kind, signal).then(() => void order.push(kind))
+  const sweep = take('sweep')
+  await Promise.all([take('settle'), take('settle')])
+  t.same(order, ['settle', 'settle'])
+  await sweep
+  t.same(order, ['settle', 'settle', 'sweep'])
 })

@@ -170,6 +170,16 @@ t.test('what a run had said is not lost while its stream cannot be read', async 
       if (read > 2) through()
       else answer.writeHead(503).end()
     },
+    'hangs after its first record': (read, _answer, through) => {
+      if (read > 1) through()
+      else
+        through(
+          keeping(
+            (index) => index < 1,
+            () => {},
+          ),
+        )
+    },
     'breaks after its first record': (read, answer, through) => {
       if (read > 2) through()
       else
@@ -229,11 +239,23 @@ t.test('what a run had said is not lost while its stream cannot be read', async 
   })
 
   t.test('an engine that is away is told from a run that said nothing', async (t) => {
-    const nobody = triggerRunEngine({ secretKey: 's', apiUrl: 'http://127.0.0.1:1', callsPerMinute: 0, log })
+    const nobody = triggerRunEngine({
+      secretKey: 's',
+      apiUrl: 'http://127.0.0.1:1',
+      callsPerMinute: 0,
+      listLagMs: 0,
+      log,
+    })
     t.match(await readPartialAnswer(nobody, 'run_1'), { frameCount: null, truncated: true, cutOff: Error })
     t.match(
       await readPartialAnswer(
-        triggerRunEngine({ secretKey: engine.secretKey, apiUrl: engine.url, callsPerMinute: 0, log }),
+        triggerRunEngine({
+          secretKey: engine.secretKey,
+          apiUrl: engine.url,
+          callsPerMinute: 0,
+          listLagMs: 0,
+          log,
+        }),
         'run_1',
       ),
       { frameCount: 0, truncated: false, cutOff: undefined },

@@ -39,8 +39,12 @@ export async function runsOf(
 }
 
 /** Two instances on one database and one engine; both ways of `a` lead through proxies. */
-export async function pair(t: Teardown & Parameters<typeof createDatabase>[0]) {
-  const engine = await startEngine(t)
+export async function pair(
+  t: Teardown & Parameters<typeof createDatabase>[0],
+  { listLagMs = 0 }: { listLagMs?: number } = {},
+) {
+  const engine = await startEngine(t, { switches: { listLagMs } })
+  const environment = { TRIGGER_LIST_LAG_MS: String(listLagMs * 1.2) }
   const databaseUrl = await createDatabase(t)
   const proxy = async (url: string): Promise<ToxicProxy> => {
     const made = await startToxicProxy(url)
@@ -52,8 +56,12 @@ export async function pair(t: Teardown & Parameters<typeof createDatabase>[0]) {
     proxy(databaseUrl),
     proxy(databaseUrl),
   ])
-  const a = await startService(t, { engine: { ...engine, url: toEngine.url }, databaseUrl: toDatabase.url })
-  const b = await startService(t, { engine, databaseUrl: toDatabaseOfB.url })
+  const a = await startService(t, {
+    engine: { ...engine, url: toEngine.url },
+    databaseUrl: toDatabase.url,
+    environment,
+  })
+  const b = await startService(t, { engine, databaseUrl: toDatabaseOfB.url, environment })
   const warm = await start(a, 'warm', { message: 'hi' })
   await a.ended(warm.body.runId)
   return { engine, a, b, toEngine, toDatabase, toDatabaseOfB, conversationId: warm.body.conversationId }

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { adoption } from '../../src/services/adoption.ts'
 import { turnTag } from '../../src/services/context.ts'
+import { unstoredRuns } from '../../src/services/unstored-runs.ts'
 import { startToxicProxy } from '../chaos/toxic-proxy.ts'
 import { createDatabase } from '../support/postgres.ts'
 import { startEngine, startService } from '../support/service.ts'
@@ -145,7 +146,7 @@ t.test('runs without a row', async (t) => {
       tags: { service: async () => `service_${identity?.id}`, instance: 'instance_test' },
       settings: { ttlSeconds: 60, maxDurationSeconds: 60, retentionDays: 1, largePayloads: false },
     }
-    await adoption(context).search()
+    await adoption(context, unstoredRuns(context)).search()
     // The instance's own search may have been first, and is not done yet.
     await until(async () => (await service.call('GET', `${CHAT}/${unstored.body.runId}`)).status === 200)
     t.match((await service.ended(unstored.body.runId)).body, {
@@ -175,9 +176,9 @@ t.test('runs without a row', async (t) => {
       }
       const payload = { version: 1, ...orphan, message, conversationId: null, history: [], ahead: [] }
       const runId = await adapter.start(payload, start)
-      await adoption(context).search(true)
+      await adoption(context, unstoredRuns(context)).search(true)
       t.match(await adapter.get(runId), { status: /queued|running/ }, 'it may still be getting its row')
-      await adoption(context, { orphanAgeMs: 0 }).search(true)
+      await adoption(context, unstoredRuns(context), { orphanAgeMs: 0 }).search(true)
       t.match(await adapter.get(runId), { status: 'cancelled' })
     })
   })

@@ -4,6 +4,7 @@ import type { ServiceContext } from '../../src/services/context.ts'
 import { dispatcher } from '../../src/services/dispatcher.ts'
 import { finalizer } from '../../src/services/finalizer.ts'
 import { sweeper } from '../../src/services/sweeper.ts'
+import { unstoredRuns } from '../../src/services/unstored-runs.ts'
 import { startService } from '../support/service.ts'
 import { query } from './rows.ts'
 
@@ -14,12 +15,18 @@ t.test('an instance that cannot ask the engine leaves what is due to one that ca
   const log = { info() {}, warn() {}, error() {} }
   const context: ServiceContext = {
     stores: { ...service.app.stores, sweeps: { ...service.app.stores.sweeps } },
-    engine: triggerRunEngine({ secretKey: 'tr_dev_x', apiUrl: ADDRESS_OF_NOBODY, callsPerMinute: 0, log }),
+    engine: triggerRunEngine({
+      secretKey: 'tr_dev_x',
+      apiUrl: ADDRESS_OF_NOBODY,
+      callsPerMinute: 0,
+      listLagMs: 0,
+      log,
+    }),
     log,
     tags: { service: async () => 'service_test', instance: 'instance_test' },
     settings: { ttlSeconds: 60, maxDurationSeconds: 60, retentionDays: 1, largePayloads: false },
   }
-  const cutOff = sweeper(context, dispatcher(context), finalizer(context))
+  const cutOff = sweeper(context, dispatcher(context, unstoredRuns(context)), finalizer(context))
   // The service itself does not sweep meanwhile.
   service.app.stores.sweeps.claim = async () => []
   await query(

@@ -43,7 +43,13 @@ async function held(
   const gate = await startStreamGate(t, at.url, (_read, _answer, pass) => pass())
   const log = { warn() {}, error: (object: object) => console.error(object) }
   const line = await startProxy(t, gate.url)
-  const adapter = triggerRunEngine({ secretKey: at.secretKey, apiUrl: line.url, callsPerMinute: 0, log })
+  const adapter = triggerRunEngine({
+    secretKey: at.secretKey,
+    apiUrl: line.url,
+    callsPerMinute: 0,
+    listLagMs: 0,
+    log,
+  })
   // The SDK is loaded on first use.
   await adapter.ping()
   const row: RunProgress = {

@@ -77,6 +77,7 @@ export async function startService(t: Teardown, options: ServiceOptions = {}): P
       TRIGGER_SECRET_KEY: engine.secretKey,
       TRIGGER_API_URL: engine.url,
       TRIGGER_CALLS_PER_MINUTE: '0',
+      TRIGGER_LIST_LAG_MS: '0',
       AUTH_JWT_SECRET: SECRET,
       RATE_LIMIT_START_MAX: '100000',
       RATE_LIMIT_READ_MAX: '1000000',

@@ -67,9 +67,12 @@ export function readListQuery(raw: unknown): ListQuery {
  * One page of runs, newest first. `after` a cursor come older runs, `before` it newer ones; a run that is added
  * meanwhile moves no page, as the cursors are places in the order of creation.
  */
-export function listRuns({ store, view }: RouteContext, query: ListQuery) {
+export function listRuns({ store, view, switches }: RouteContext, query: ListQuery) {
   const { 'page[size]': size, 'page[after]': after, 'page[before]': before } = query
-  const runs = [...store.all()].filter((run) => matches(run, query, view.version)).reverse()
+  const shown = Date.now() - switches.listLagMs
+  const runs = [...store.all()]
+    .filter((run) => run.createdAt.getTime() <= shown && matches(run, query, view.version))
+    .reverse()
   let start = 0
   if (after !== undefined) start = firstIndex(runs, (run) => run.seq < after)
   if (before !== undefined) start = Math.max(0, firstIndex(runs, (run) => run.seq <= before) - size)

@@ -8,6 +8,8 @@ export interface Switches {
   streams: 's2' | 'redis'
   /** Writes that the Redis backend keeps of a stream: about 1,000. */
   keptWrites: number
+  /** Lists do not show a run before this age, as where they are read from a replica. */
+  listLagMs: number
   /** Seconds of silence after which a reader's connection ends, if it has asked for more; undefined: as it asks. */
   silenceSeconds: number | undefined
   /** false: uploads of large payloads and outputs are answered 500, as by a server without object store. */
@@ -20,6 +22,7 @@ export interface Switches {
 export const DEFAULT_SWITCHES: Switches = {
   streams: 's2',
   keptWrites: 1_000,
+  listLagMs: 0,
   silenceSeconds: undefined,
   objectStore: true,
   enforceRateLimit: false,

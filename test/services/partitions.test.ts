@@ -1,0 +1,79 @@
+import t from 'tap'
+import { turnTag } from '../../src/services/context.ts'
+import { insist, pair, start } from './instances.ts'
+import { query, until } from './rows.ts'
+
+const FAILING = { message: '[[fail]]' }
+
+t.test('a start of an instance that alone is without the database', async (t) => {
+  const { engine, a, b, toDatabase } = await pair(t)
+  await toDatabase.cut()
+  const failed = (runId: string) => until(async () => (await b.app.engine.get(runId))?.status === 'failed')
+
+  t.test('is known to the others: one that has failed is not run again by a retry there', async (t) => {
+    const before = engine.stats().runs
+    const first = await start(a, 'failing', FAILING)
+    t.equal(first.status, 202)
+    await failed(first.body.runId)
+    const again = await insist(b, 'failing', FAILING)
+    t.equal(again.body.runId, first.body.runId)
+    t.match((await b.ended(first.body.runId)).body, { status: 'failed', errorCode: 'provider_error' })
+    t.equal(engine.stats().runs, before + 1)
+  })
+
+  t.test('is known to that instance itself', async (t) => {
+    const before = engine.stats().runs
+    const first = await start(a, 'again', FAILING)
+    await failed(first.body.runId)
+    t.equal((await start(a, 'again', FAILING)).body.runId, first.body.runId)
+    t.equal(engine.stats().runs, before + 1)
+  })
+
+  t.test('gets its row from one of the others while the outage goes on', async (t) => {
+    const { body } = await start(a, undefined, { message: 'What is 6 * 7?' })
+    await until(async () => (await b.call('GET', `/api/agent/chat/${body.runId}`)).status === 200)
+    t.match((await b.ended(body.runId)).body, { status: 'completed', text: '6 * 7 = 42.' })
+  })
+})
+
+t.test('a run that has failed and that the lists of the engine do not show yet', async (t) => {
+  const { engine, a, b, toEngine, conversationId } = await pair(t, { listLagMs: 2_000 })
+  /** Resolves when the run of the turn that is being dispatched has failed. */
+  async function failed(): Promise<void> {
+    const turn = await until(
+      async () => (await query<{ id: string }>(b, `select id from runs where status = 'dispatching'`))[0],
+    )
+    const stop = new AbortController()
+    for await (const { status } of b.app.engine.changes(turnTag(turn.id), stop.signal))
+      if (status === 'failed') stop.abort()
+  }
+
+  t.test('is not run again by the start that had no answer', async (t) => {
+    const before = engine.stats().runs
+    toEngine.toxics.swallowAnswers = true
+    const starting = start(a, undefined, FAILING)
+    await failed()
+    await toEngine.mend()
+    const { status, body } = await starting
+    t.equal(status, 202)
+    t.match((await b.ended(body.runId)).body, { status: 'failed', errorCode: 'provider_error' })
+    t.equal(engine.stats().runs, before + 1)
+  })
+
+  t.test('is not run again by the turn behind it, when whoever has sent it dies', async (t) => {
+    const before = engine.stats().runs
+    const { promise, reject } = Promise.withResolvers<never>()
+    const hang = () => promise
+    Object.assign(a.app.stores.turns, { record: hang, markRunning: hang, finalize: hang })
+    Object.assign(a.app.stores.sweeps, { claim: hang })
+    const starting = start(a, undefined, { ...FAILING, conversationId })
+    await failed()
+    const next = await start(b, undefined, { message: 'Hello again.', conversationId })
+    t.match((await b.ended(next.body.runId)).body, { status: 'completed' })
+    const { body } = await b.call('GET', `/api/agent/chat?conversationId=${conversationId}`)
+    t.match((await b.ended(body.data[1].runId)).body, { status: 'failed', errorCode: 'provider_error' })
+    t.equal(engine.stats().runs, before + 2)
+    reject(new Error('it has died'))
+    await starting
+  })
+})
