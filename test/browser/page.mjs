@@ -1,16 +1,21 @@
-// A chat page as the AI SDK's documentation has it. The conversation was created before, and its id is that of
-// the chat: so the address at which the transport looks for a stream to resume exists.
+// A chat page as the AI SDK's documentation has it, for any of its major versions. The conversation was created
+// before, and its id is that of the chat: so the address at which the transport looks for a stream to resume exists.
 import { useChat } from '@ai-sdk/react'
 import { DefaultChatTransport } from 'ai'
 import { createElement as h, useState } from 'react'
 import { createRoot } from 'react-dom/client'
 
-const { service, token, conversationId } = Object.fromEntries(new URLSearchParams(location.hash.slice(1)))
+const { service, token, conversationId, query } = Object.fromEntries(
+  new URLSearchParams(location.hash.slice(1)),
+)
 const headers = { authorization: `Bearer ${token}` }
+const api = `${service}/api/agent/chat/stream`
 const transport = new DefaultChatTransport({
-  api: `${service}/api/agent/chat/stream`,
+  api: `${api}${query}`,
   headers,
   body: { conversationId },
+  // A page without a query needs none of this.
+  ...(query && { prepareReconnectToStreamRequest: ({ id }) => ({ api: `${api}/${id}/stream${query}` }) }),
 })
 
 function Chat({ stored }) {
