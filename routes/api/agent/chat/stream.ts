@@ -19,8 +19,9 @@ answer (\`message.metadata.conversationId\`) and sends it along with the next on
 \`prepareSendMessagesRequest\`; without it every message begins a new conversation, seeded with the texts that the page
 sends.
 
-Pages with AI SDK 5 or 7 add \`?ui=5\` or \`?ui=7\` to the address, and name the address to reconnect to in
-\`prepareReconnectToStreamRequest\`, because the transport puts its path behind the query.`
+Pages with AI SDK 5 or 7 add \`?ui=5\` or \`?ui=7\` to the address, and return the one to reconnect to,
+\`/api/agent/chat/stream/{id}/stream\` with the same query, from \`prepareReconnectToStreamRequest\`: older
+transports put their path behind the query.`
 
 const stream: FastifyPluginAsyncTypebox = async (app) => {
   app.post('/api/agent/chat/stream', {
