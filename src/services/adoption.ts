@@ -11,6 +11,8 @@ export interface Adoption {
   missed(): void
   /** Whether such runs may still be without their rows. */
   isBehind(): boolean
+  /** A run has begun that no turn waits for: it is stopped, or adopted. */
+  stray(run: { runId: string; turnId: string }): Promise<void>
   /** Writes what this instance remembers, and what it has heard of others; rejects while the database is away. */
   recovered(): Promise<void>
   /**
@@ -22,16 +24,10 @@ export interface Adoption {
 
 /** The engine's lists lag behind, and clocks differ. */
 const OVERLAP_MS = 2 * 60_000
-/** A run younger than this may still be getting its row. */
-const ORPHAN_AGE_MS = 60_000
 const BATCH = 100
 const REMEMBERED = 10_000
 
-export function adoption(
-  { stores, engine, log, tags }: ServiceContext,
-  unstored: UnstoredRuns,
-  { orphanAgeMs = ORPHAN_AGE_MS } = {},
-): Adoption {
+export function adoption({ stores, engine, log, tags }: ServiceContext, unstored: UnstoredRuns): Adoption {
   const unwanted = new Map<string, 'gone' | 'abandoned'>()
   let outages = 0
   let searchedOutages = 0
@@ -53,7 +49,8 @@ export function adoption(
     if (run === undefined) return
     const turn = run.payload === undefined ? undefined : unstoredTurn(run.payload, runId, run.createdAt)
     if (turn !== undefined) return adopt(turn)
-    if (isFinished(run.status) || Date.now() - run.createdAt.getTime() < orphanAgeMs) return
+    if (isFinished(run.status)) return
+    // A row comes before its run: this one arrived after its start had been given up.
     log.warn({ runId, turnId }, 'stopping a run that belongs to no turn')
     await engine.cancel(runId, 'sweep')
   }
@@ -73,6 +70,12 @@ export function adoption(
       outages += 1
     },
     isBehind: () => outages > searchedOutages,
+
+    async stray(run) {
+      const [turn] = await stores.turns.pending([run.turnId])
+      if (turn === undefined) await takeUnknown([run])
+      else if (turn.status === 'abandoned') await stores.sweeps.checkSoon(run.turnId)
+    },
 
     async recovered() {
       for (const [turnId, fate] of unwanted) {

@@ -1,5 +1,6 @@
 import type { RunSummary } from '../engine/run-engine.ts'
 import { isFinished } from '../engine/run-status.ts'
+import type { Adoption } from './adoption.ts'
 import { type ServiceContext, turnOf } from './context.ts'
 import type { Finalizer } from './finalizer.ts'
 import { limited } from './lanes.ts'
@@ -21,6 +22,7 @@ const LANES = 16
 export function observer(
   context: ServiceContext,
   finalizer: Pick<Finalizer, 'settle'>,
+  adoption: Pick<Adoption, 'stray'>,
   options?: { reopenMs: number },
 ): Observer {
   const { stores, log, tags } = context
@@ -32,7 +34,8 @@ export function observer(
     try {
       if (isFinished(run.status)) await finalizer.settle(turnId, run.runId)
       else if (run.status === 'running') {
-        await stores.turns.markRunning(turnId, run.runId, run.startedAt ?? null)
+        if (!(await stores.turns.markRunning(turnId, run.runId, run.startedAt ?? null)))
+          await adoption.stray({ turnId, runId: run.runId })
         for (const listener of listeners) listener(run.runId)
       }
     } catch (error) {

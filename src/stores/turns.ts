@@ -219,17 +219,20 @@ export function turnStore(database: Database, limits: TurnLimits) {
     /**
      * Notes that the run executes; its next certain check is a minute away, unless it waits to be cancelled. The
      * row is found by the engine's id before the turn's, see `finalize_turn`.
+     * @returns false when no turn waited for the run to begin
      */
-    async markRunning(turnId: string, runId: string, startedAt: Date | null): Promise<void> {
-      await database.named(
+    async markRunning(turnId: string, runId: string, startedAt: Date | null): Promise<boolean> {
+      const rows = await database.named(
         'mark_running',
         `update runs set status = 'running', run_id = $2, started_at = coalesce(started_at, $3, now()),
            missed_at = null, check_at = case when cancel_requested_at is null
              then least(deadline_at, now() + interval '60 seconds') else check_at end
          where id = (select id from runs where id = $1 or run_id = $2 order by run_id = $2 desc nulls last limit 1)
-           and (run_id = $2 or (run_id is null and $2 <> all (given_up_runs))) and status in ('dispatching', 'queued')`,
+           and (run_id = $2 or (run_id is null and $2 <> all (given_up_runs))) and status in ('dispatching', 'queued')
+         returning id`,
         [turnId, runId, startedAt],
       )
+      return rows.length > 0
     },
 
     /** Ends the turn. @returns false when it had ended before */

@@ -25,7 +25,9 @@ t.test('a subscription that is opened anew misses no end', async (t) => {
   }
   const settle = async (turnId: string) => settled.add(turnId) !== undefined
   const stop = new AbortController()
-  const watching = observer(context, { settle }, { reopenMs: 100 }).watch(stop.signal)
+  const watching = observer(context, { settle }, { stray: async () => {} }, { reopenMs: 100 }).watch(
+    stop.signal,
+  )
 
   const turns: string[] = []
   while (opened < 5) {

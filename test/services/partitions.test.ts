@@ -1,6 +1,6 @@
 import t from 'tap'
 import { turnTag } from '../../src/services/context.ts'
-import { insist, pair, start } from './instances.ts'
+import { ENDLESS, insist, pair, runsOf, start } from './instances.ts'
 import { query, until } from './rows.ts'
 
 const FAILING = { message: '[[fail]]' }
@@ -77,3 +77,22 @@ t.test('a run that has failed and that the lists of the engine do not show yet',
     await starting
   })
 })
+
+t.test(
+  'a start that reaches the engine after it has been given up is stopped as soon as it begins',
+  async (t) => {
+    const { engine, a, b, toEngine } = await pair(t)
+    await b.close()
+    // Nobody is to come across it by chance.
+    Object.assign(a.app.stores.sweeps, { claimAdoption: async () => undefined })
+    const before = engine.stats().runs
+    toEngine.toxics.delayMs = 12_000
+    const late = await start(a, undefined, { message: ENDLESS })
+    t.match(late, { status: 503, body: { code: 'engine_unavailable' } })
+    const [turn] = await query<{ id: string }>(a, `delete from runs where status = 'abandoned' returning id`)
+    toEngine.toxics.delayMs = 0
+    await until(async () => engine.stats().runs > before)
+    await until(async () => (await runsOf(b, turn?.id ?? '')).every(({ status }) => status === 'cancelled'))
+    t.equal(engine.stats().runs, before + 1)
+  },
+)

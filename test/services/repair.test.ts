@@ -177,8 +177,6 @@ t.test('runs without a row', async (t) => {
       const payload = { version: 1, ...orphan, message, conversationId: null, history: [], ahead: [] }
       const runId = await adapter.start(payload, start)
       await adoption(context, unstoredRuns(context)).search(true)
-      t.match(await adapter.get(runId), { status: /queued|running/ }, 'it may still be getting its row')
-      await adoption(context, unstoredRuns(context), { orphanAgeMs: 0 }).search(true)
       t.match(await adapter.get(runId), { status: 'cancelled' })
     })
   })
