@@ -10,6 +10,8 @@ import { startToxicProxy, type ToxicProxy } from './toxic-proxy.ts'
 
 const SECRET = 'the secret of the chaos tests is long enough'
 const ENGINE_KEY = 'tr_dev_chaos'
+/** By how much the engine's lists lag behind, as those of a Trigger.dev server do. */
+export const LIST_LAG_MS = 1_000
 /** The engine may have children that execute no runs. */
 const WORKER = 'local/engine/child.ts'
 
@@ -65,6 +67,7 @@ export async function startCluster(
       TRIGGER_SECRET_KEY: ENGINE_KEY,
       LOG_LEVEL: 'warn',
       AGENT_OFFLINE_FAULTS: '1',
+      LOCAL_ENGINE_LIST_LAG_MS: String(LIST_LAG_MS),
       ...workerEnvironment,
     },
     async () => (await fetch(`${engineUrl}/healthcheck`)).ok,
@@ -89,7 +92,7 @@ export async function startCluster(
           TRIGGER_SECRET_KEY: ENGINE_KEY,
           TRIGGER_API_URL: toEngine.url,
           TRIGGER_CALLS_PER_MINUTE: '0',
-          TRIGGER_LIST_LAG_MS: '0',
+          TRIGGER_LIST_LAG_MS: String(1.5 * LIST_LAG_MS),
           AUTH_JWT_SECRET: SECRET,
           RATE_LIMIT_START_MAX: '1000000',
           RATE_LIMIT_READ_MAX: '1000000',

@@ -1,4 +1,5 @@
-import type { Cluster } from './cluster.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Cluster, LIST_LAG_MS } from './cluster.ts'
 
 /** A run as the engine lists it. */
 export interface EngineRun {
@@ -31,6 +32,7 @@ export const bootOf = (runId: string): string => runId.slice(0, BOOT_LENGTH)
 /** What the engine itself has, newest first: all runs since it was started last, or those of one tag. */
 export async function engineRuns({ engine }: Cluster, { tag }: { tag?: string } = {}): Promise<EngineRun[]> {
   const runs: EngineRun[] = []
+  await sleep(LIST_LAG_MS)
   for (let after: string | undefined; ; ) {
     const query = new URLSearchParams({ 'page[size]': String(PAGE) })
     if (tag !== undefined) query.set('filter[tag]', tag)

@@ -84,9 +84,23 @@ export const STARTS: Death[] = [
     },
   },
   {
+    name: 'the same, the run fails, and its key is used again where the database is (the same run)',
+    within: 10,
+    async happen(stage) {
+      const { victim, witness } = stage
+      const key = randomUUID()
+      await victim.database.cut()
+      const ask = () => start(victim, { message: '[[fail]]' }, key)
+      const { body } = await answered(stage, { status: 202, within: 10 }, ask)
+      const retry = await start(witness, { message: '[[fail]]' }, key)
+      if (retry.body.runId !== body.runId) throw new Error(`${retry.body.runId} and not ${body.runId}`)
+      return async () => (await statusOf(stage, body.runId)) === 'failed'
+    },
+  },
+  {
     name: 'the same, and the service dies before the database is back',
     ways: ['crash', 'hang'],
-    within: 75,
+    within: 20,
     async happen(stage) {
       await stage.victim.database.cut()
       const ask = () => start(stage.victim, { message: 'What is 3 + 5?' })
