@@ -150,7 +150,7 @@ export function dispatcher(context: ServiceContext, unstored: Pick<UnstoredRuns,
     const place = run?.payload?.position
     if (run === undefined || place === undefined || place === position) return true
     if (run.status === 'queued' && (await stores.turns.isOvertaken(turnId, place))) return false
-    await stores.turns.moveBack(turnId, place)
+    await stores.turns.moveBack(turnId, place, runId)
     return true
   }
 
@@ -175,16 +175,13 @@ export function dispatcher(context: ServiceContext, unstored: Pick<UnstoredRuns,
    * whose process died is sent by the turn behind it.
    */
   async function predecessors(ahead: RunAhead[], deadline: number): Promise<PlacedRun[]> {
-    const known = new Map(ahead.map((run) => [run.turnId, run.runId]))
+    const known = new Map(ahead.map((run) => [run.turnId, run]))
     const placed = () =>
-      ahead.flatMap(({ turnId, position }) => {
-        const runId = known.get(turnId)
-        return runId ? [{ runId, position }] : []
-      })
+      [...known.values()].flatMap(({ runId, position }) => (runId === null ? [] : [{ runId, position }]))
     const givesUpAt = Math.min(performance.now() + GIVE_UP_MS, deadline - MIN_SEND_MS)
     let first: { turnId: string; since: number } | undefined
     for (;;) {
-      const waiting = [...known].filter(([, runId]) => runId === null).map(([turnId]) => turnId)
+      const waiting = [...known.values()].filter(({ runId }) => runId === null).map(({ turnId }) => turnId)
       if (waiting.length === 0) return placed()
       if (performance.now() > givesUpAt) throw new DispatchError('engine_unavailable', 'refused')
       await sleep(LOOK_MS)
@@ -192,7 +189,8 @@ export function dispatcher(context: ServiceContext, unstored: Pick<UnstoredRuns,
       for (const turnId of waiting) {
         const run = pending.find((one) => one.turnId === turnId)
         if (run === undefined || run.status === 'abandoned') known.delete(turnId)
-        else known.set(turnId, run.runId)
+        // One that was revived may have been moved back to its place.
+        else known.set(turnId, { ...run, position: run.position ?? 0 })
       }
       const stuck = pending.find((run) => run.runId === null && run.status === 'dispatching')
       if (stuck === undefined) continue

@@ -202,14 +202,15 @@ export function turnStore(database: Database, limits: TurnLimits) {
     },
 
     /** Puts a revived turn back to the place that its run was made for; places are given out once. */
-    async moveBack(turnId: string, position: number): Promise<void> {
+    async moveBack(turnId: string, position: number, runId: string): Promise<void> {
       await database.run((db) =>
         sql`with place as (
               select id from conversations where id = (select conversation_id from runs where id = ${turnId})
               for no key update
             ), moved as (
               update runs set position = ${position}
-              where id = ${turnId} and status = 'dispatching' and run_id is null and exists (select from place)
+              where id = ${turnId} and exists (select from place) and
+                (run_id = ${runId} or (run_id is null and status = 'dispatching'))
               returning id
             )
             update messages set position = ${position} where run_id in (select id from moved)`.execute(db),

@@ -140,7 +140,7 @@ async function describe(
     const clock = Object.entries(times).map(
       ([name, time]) => `${name} ${time && new Date(time).toISOString().slice(14, 23)}`,
     )
-    const told = history.map(({ parts }: { parts: Array<{ text: string }> }) => parts[0]?.text.slice(0, 24))
+    const told = history.map(({ parts }: { parts: Array<{ text?: string }> }) => parts[0]?.text?.slice(0, 24))
     lines.push(
       `${position} ${start?.message.slice(0, 10)} ${run_id} ${status}, attempt ${dispatch_attempt}; ${clock.join(', ')}; engine ${run?.createdAt}; told ${JSON.stringify(told)} and ${JSON.stringify(ahead)}`,
     )

@@ -138,6 +138,23 @@ t.test('a turn that is revived after others have been accepted', async (t) => {
     t.match((await texts()).slice(2), [/^One/, String, /^Two/, String])
   })
 
+  t.test('also when the end of its run is seen before', async (t) => {
+    toEngine.toxics.swallowAnswers = true
+    t.equal((await start(a, 'ended first', { message: `Five. ${question}`, conversationId })).status, 503)
+    await toEngine.mend()
+    const next = await start(b, undefined, { message: 'Six.', conversationId })
+    await b.ended(next.body.runId)
+    const { turns } = b.app.stores
+    const { moveBack } = turns
+    turns.moveBack = async (turnId, position, runId) => {
+      await b.app.services.settle(turnId, runId)
+      await moveBack(turnId, position, runId)
+    }
+    await insist(b, 'ended first', { message: `Five. ${question}`, conversationId })
+    turns.moveBack = moveBack
+    t.match((await texts()).slice(-4), [/^Five/, String, /^Six/, String])
+  })
+
   t.test('has a new run when that has not begun: one that knows the others', async (t) => {
     const { body: long } = await start(b, undefined, { message: ENDLESS, conversationId })
     toEngine.toxics.swallowAnswers = true
