@@ -318,6 +318,17 @@ t.test('a turn', async (t) => {
     const reordered = `conversationId=${conversationId.toUpperCase()}&status=queued,running,completed,failed,failed&metadata[all]=x&metadata[tag]=a`
     t.same(await list(`?${reordered}&limit=1&cursor=${body.nextCursor}`), [ids[0]], 'the same filters')
     t.equal((await call('GET', '/api/agent/chat?status=done', { user })).status, 400)
+    const longest = '😀'.repeat(255)
+    const named = await call('POST', '/api/agent/chat', {
+      user,
+      body: { message: 'Hi', metadata: { [longest]: longest } },
+    })
+    const query = `?metadata[${encodeURIComponent(longest)}]=${encodeURIComponent(longest)}`
+    t.same(await list(query), [named.body.runId])
+    for (const path of [`/api/agent/chat/${named.body.runId}`, `/api/agent/chat${query}`]) {
+      const { body } = await call('GET', path, { user })
+      t.same((body.data?.[0] ?? body).metadata, { [longest]: longest }, path.slice(0, 20))
+    }
     t.same((await call('GET', '/api/agent/chat', { user: 'stranger' })).body.data, [])
   })
 

@@ -63,6 +63,45 @@ t.test('conversations', async (t) => {
     t.same((await patch({ metadata: null })).body.metadata, {})
   })
 
+  t.test(
+    'keep every name and value of metadata that fits, and say what does not fit about a name',
+    async (t) => {
+      const metadata = {
+        ['😀'.repeat(255)]: '😀'.repeat(255),
+        constructor: 'c',
+        'a[b].c': '',
+        ['\n'.repeat(255)]: 'n',
+      }
+      const created = await call('POST', '/api/agent/conversations', { body: { metadata } })
+      t.same(created.body.metadata, metadata)
+      const listed = await call('GET', '/api/agent/conversations?limit=1')
+      t.same(listed.body.data[0].metadata, metadata)
+      const long = 'k'.repeat(256)
+      for (const refused of [
+        call('POST', '/api/agent/conversations', { body: { metadata: { '': 'v', [long]: 'v' } } }),
+        call('PATCH', `/api/agent/conversations/${created.body.id}`, {
+          body: { metadata: { '': 'v', [long]: null } },
+        }),
+      ]) {
+        t.same((await refused).body.errors, [
+          { path: '/metadata/', message: 'as a name must not be empty' },
+          { path: `/metadata/${long}`, message: 'as a name must have at most 255 characters' },
+        ])
+      }
+    },
+  )
+
+  t.test('may change all their pairs in one patch', async (t) => {
+    const pairs = (prefix: string, value: string | null) =>
+      Object.fromEntries(Array.from({ length: 16 }, (_, i) => [`${prefix}${i}`, value]))
+    const { id } = (await call('POST', '/api/agent/conversations', { body: { metadata: pairs('old', 'v') } }))
+      .body
+    const patched = await call('PATCH', `/api/agent/conversations/${id}`, {
+      body: { metadata: { ...pairs('old', null), ...pairs('new', 'v') } },
+    })
+    t.same(patched.body.metadata, pairs('new', 'v'))
+  })
+
   t.test('refuse bad titles, metadata and unknown fields with every fault', async (t) => {
     const long = await call('POST', '/api/agent/conversations', {
       body: { title: 'x'.repeat(201), metadata: { a: 1 }, colour: 'red' },
