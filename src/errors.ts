@@ -150,8 +150,8 @@ export const PROBLEMS = {
     status: 415,
     title: 'Unsupported media type',
     retryable: false,
-    what: 'The body is not `application/json`.',
-    action: 'Send JSON with `content-type: application/json`.',
+    what: 'The body is not `application/json`, or it is compressed.',
+    action: 'Send plain JSON with `content-type: application/json` and no `Content-Encoding`.',
   },
   expectation_failed: {
     status: 417,
@@ -171,7 +171,7 @@ export const PROBLEMS = {
     status: 429,
     title: 'Rate limit exceeded',
     retryable: true,
-    what: 'The user has used up the requests of the current window.',
+    what: 'The user, the actor or, with bad tokens, the address has used up the requests of the current window.',
     action: 'Wait `retryAfter` seconds; then the request is accepted when nobody else spends the budget.',
   },
   headers_too_large: {

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { request as httpRequest } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
+import { Readable } from 'node:stream'
 import { Type } from '@sinclair/typebox'
 import fc from 'fast-check'
 import root, { type Test, test } from 'tap'
@@ -244,6 +245,8 @@ test('nesting and sheer number cannot hurt', async (t) => {
   t.equal(wide.statusCode, 400)
   t.ok(wide.json().errors.length <= 100)
   t.equal(wide.json().errors[0].path, '/history')
+  const bad = `{"message":"m","history":[${Array(100_000).fill('0').join()},${Array(50).fill('"\\u0000"').join()}]}`
+  t.equal((await post(bad)).json().errors.length, 21, 'twenty texts, and the first fault of the rest')
 })
 
 test('what is not JSON is malformed, whatever it is', async (t) => {
@@ -302,6 +305,12 @@ test('an empty body is fine where none is needed, and required where one is', as
   t.same(curl.json(), { body: null }, "curl -X POST -d ''")
   t.same((await app.inject({ method: 'POST', url: '/bare', headers: form })).json(), { body: null })
   t.equal((await post('a=1', '/bare', form['content-type'])).statusCode, 415)
+  const chunked = { ...form, 'transfer-encoding': 'chunked' }
+  const streamed = (chunks: string[], url = '/bare') =>
+    app.inject({ method: 'POST', url, headers: chunked, payload: Readable.from(chunks) })
+  t.same((await streamed([])).json(), { body: null }, 'whether there is a body shows at its end')
+  t.equal((await streamed([], '/turns')).json().code, 'invalid_request')
+  t.equal((await streamed(['a', '=1'])).json().code, 'unsupported_media_type')
   for (const answer of [
     await app.inject({ method: 'POST', url: '/turns', headers: form }),
     await app.inject({ method: 'POST', url: '/turns', headers }),
@@ -319,6 +328,18 @@ test('only JSON is accepted, up to 2 MiB', async (t) => {
     t.equal(answer.statusCode, 415, type)
     t.equal(answer.json().code, 'unsupported_media_type')
   }
+  const encoded = (encoding: string) =>
+    app.inject({
+      method: 'POST',
+      url: '/any',
+      payload: '{"a":1}',
+      headers: { 'content-type': 'application/json', 'content-encoding': encoding },
+    })
+  t.match((await encoded('gzip')).json(), {
+    code: 'unsupported_media_type',
+    detail: 'Bodies are read without `Content-Encoding`.',
+  })
+  t.equal((await encoded('Identity')).statusCode, 200)
   const merge = { 'content-type': 'application/merge-patch+json' }
   t.equal(
     (await app.inject({ method: 'PATCH', url: '/merge', payload: '{"a":1}', headers: merge })).statusCode,

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { IncomingMessage } from 'node:http'
+import type { FastifyInstance } from 'fastify'
 import { problem } from '../errors.ts'
 
 /**
@@ -14,16 +15,27 @@ export function acceptOnlyJson(app: FastifyInstance): void {
     { parseAs: 'buffer' },
     (request, body: Buffer, done) => {
       if (body.length === 0) done(null, undefined)
+      else if (isEncoded(request.raw)) done(problem('unsupported_media_type', { detail: ENCODED }))
       else if (!isUtf8(body)) done(problem('malformed_json', { detail: 'The body is not UTF-8.' }))
       else parse(request, body.toString(), done)
     },
   )
   // `curl -d ''` names a type though there is nothing of it.
-  app.addContentTypeParser('*', (request, _payload, done) => {
-    done(hasBody(request) ? problem('unsupported_media_type') : null, undefined)
+  app.addContentTypeParser('*', async (_request: unknown, payload: IncomingMessage) => {
+    if (await hasContent(payload)) throw problem('unsupported_media_type')
   })
 }
 
-function hasBody({ headers }: FastifyRequest): boolean {
-  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+const ENCODED = 'Bodies are read without `Content-Encoding`.'
+
+const isEncoded = ({ headers }: IncomingMessage) =>
+  !['', 'identity'].includes((headers['content-encoding'] ?? '').trim().toLowerCase())
+
+/** Of a body in chunks only its first byte, or its end, tells whether there is one. The rest is not kept. */
+function hasContent(payload: IncomingMessage): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    payload.once('data', () => resolve(true))
+    payload.once('end', () => resolve(false))
+    payload.once('error', reject)
+  })
 }

@@ -8,6 +8,6 @@ import { headerValues } from './header-values.ts'
 export function preferredWait(request: IncomingMessage): number | undefined {
   const preferences = headerValues(request, 'prefer').flatMap((value) => value.split(','))
   const wait = preferences.find((preference) => /^\s*wait\b/i.test(preference))
-  const seconds = /^\s*wait\s*=\s*(?:"(\d{1,9})"|(\d{1,9}))\s*(?:;.*)?$/i.exec(wait ?? '')
+  const seconds = /^\s*wait\s*=\s*(?:"(\d+)"|(\d+))\s*(?:;.*)?$/i.exec(wait ?? '')
   return seconds === null ? undefined : Number(seconds[1] ?? seconds[2])
 }
