@@ -116,6 +116,20 @@ t.test('a streamed turn', async (t) => {
     t.equal(other.status, 422)
   })
 
+  t.test('is not shown again once its conversation was deleted', async (t) => {
+    const headers = { 'idempotency-key': 'deleted' }
+    const first = await ask(service, 'Tell me a story of 2 sentences', { headers })
+    await first.closed
+    const conversationId = first.headers.get('x-conversation-id')
+    await service.call('DELETE', `/api/agent/conversations/${conversationId}`)
+    const again = await service.call('POST', STREAM, {
+      headers,
+      body: { messages: [userMessage('Tell me a story of 2 sentences')] },
+    })
+    t.match(again, { status: 404, body: { code: 'run_not_found' } })
+    t.equal(again.headers.get('location'), null)
+  })
+
   t.test('goes on without the client that asked for it', async (t) => {
     const stream = await ask(service, 'Tell me a story of 6 sentences')
     await stream.until(({ chunk }) => chunk?.type === 'text-delta')

@@ -36,13 +36,15 @@ const stream: FastifyPluginAsyncTypebox = async (app) => {
       body: ref(StreamBody),
       response: {
         200: STREAM_ANSWER,
-        ...problems(...TURN_PROBLEMS, 'regenerate_unsupported', 'stream_expired'),
+        ...problems(...TURN_PROBLEMS, 'regenerate_unsupported', 'run_not_found', 'stream_expired'),
       },
     },
     handler: async (request, reply) => {
       const turn = turnOf(request.body)
       app.streams.assertOpen()
       const started = await app.services.turns.start(request.caller, turn, turnOptions(request))
+      // The engine may still hold what its owner has deleted since.
+      if (started.replayed) await app.services.runs.streamed(request.caller, started.runId)
       reply.headers(startedHeaders(started))
       const viewer = await app.streams.view(
         started.runId,
