@@ -1,11 +1,23 @@
 import type { FastifyRequest } from 'fastify'
+import { problem } from '../errors.ts'
 import type { RunStarted } from '../schemas/run.ts'
 import type { StartedRun, TurnOptions } from '../services/turns.ts'
+import { headerValues } from './header-values.ts'
 
-/** What start, sync and stream take from the headers of a request. */
+/**
+ * What start, sync and stream take from the headers of a request.
+ * @throws Problem `invalid_request` for two keys: Node would make a third one of them
+ */
 export function turnOptions(request: FastifyRequest): TurnOptions {
   const { 'idempotency-key': key } = request.headers
   const { traceparent } = request
+  if (headerValues(request.raw, 'idempotency-key').length > 1) {
+    const fault = { in: 'header' as const, path: '/idempotency-key', message: 'must be sent once' }
+    throw problem('invalid_request', {
+      detail: `\`Idempotency-Key\` ${fault.message}.`,
+      members: { errors: [fault] },
+    })
+  }
   return {
     charge: (bucket) => request.charge(bucket),
     ...(typeof key === 'string' ? { idempotencyKey: unquoted(key) } : {}),

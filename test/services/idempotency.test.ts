@@ -1,7 +1,10 @@
+import { once } from 'node:events'
+import { request } from 'node:http'
+import { json } from 'node:stream/consumers'
 import t from 'tap'
 import { startToxicProxy } from '../chaos/toxic-proxy.ts'
 import { createDatabase } from '../support/postgres.ts'
-import { type Answer, type Service, startEngine, startService } from '../support/service.ts'
+import { type Answer, type Service, startEngine, startService, token } from '../support/service.ts'
 
 const start = (service: Service, key: string, body: object, path = '/api/agent/chat') =>
   service.call('POST', path, { body, headers: { 'idempotency-key': key } })
@@ -79,6 +82,26 @@ t.test('a key', async (t) => {
       const answer = await start(service, 'k', other)
       t.match(answer, { status: 422, body: { code: 'idempotency_key_mismatch', retryable: false } })
     }
+  })
+
+  t.test('is one: two in one request are 400', async (t) => {
+    const path = '/api/agent/chat'
+    const [answer] = await once(
+      request(service.url + path, {
+        method: 'POST',
+        headers: {
+          authorization: `Bearer ${await token('alice')}`,
+          'content-type': 'application/json',
+          'idempotency-key': ['one', 'two'],
+        },
+      }).end(JSON.stringify(body)),
+      'response',
+    )
+    t.equal(answer.statusCode, 400)
+    t.match(await json(answer), {
+      code: 'invalid_request',
+      errors: [{ in: 'header', path: '/idempotency-key', message: 'must be sent once' }],
+    })
   })
 
   t.test('of another user is another key', async (t) => {
