@@ -4,6 +4,7 @@ import fp from 'fastify-plugin'
 import manifest from '../package.json' with { type: 'json' }
 import { documentRoute } from '../src/http/document-route.ts'
 import { polishDocument } from '../src/http/polish-document.ts'
+import { withSharedHeaders } from '../src/http/shared-headers.ts'
 
 /** Makes the API description out of the routes' schemas. Has to be registered before the routes. */
 const openapi: FastifyPluginAsync = async (app) => {
@@ -35,7 +36,7 @@ const openapi: FastifyPluginAsync = async (app) => {
       },
     },
     transformObject: (document) =>
-      'openapiObject' in document ? polishDocument(document.openapiObject) : {},
+      'openapiObject' in document ? polishDocument(withSharedHeaders(document.openapiObject)) : {},
     transform: ({ schema, url, route }) => ({ schema: documentRoute(schema, route), url }),
     refResolver: { buildLocalReference: (json, _baseUri, _fragment, i) => String(json.$id ?? `schema-${i}`) },
   })

@@ -10,6 +10,8 @@ import { SECRET } from './support/tokens.ts'
 
 type Operation = {
   operationId?: string
+  parameters?: Array<{ $ref?: string; in?: string; name?: string; required?: boolean }>
+  requestBody?: { content: Record<string, unknown> }
   summary?: string
   tags?: string[]
   security?: Record<string, string[]>[]
@@ -17,6 +19,7 @@ type Operation = {
     string,
     {
       description: string
+      headers?: Record<string, object>
       content?: Record<string, { schema: unknown; examples?: Record<string, { value: { status: string } }> }>
     }
   >
@@ -53,6 +56,56 @@ test('every operation has a name, a tag, and refusals in the one shape', async (
     t.match(operation.security, [{ bearer: [/^agent:(read|write)$/] }], name)
     for (const status of ['401', '403', '429', '500']) t.ok(operation.responses[status], `${name} ${status}`)
   }
+})
+
+test('what may be left out is not required', async (t) => {
+  const required = operations.flatMap(({ name, operation }) =>
+    (operation.parameters ?? [])
+      .filter((parameter) => parameter.in !== 'path' && parameter.required)
+      .map(({ name: parameter }) => `${name} ${parameter}`),
+  )
+  t.same(required, [])
+})
+
+test('headers are described with the answers that carry them', async (t) => {
+  const carried = (operationId: string, status: number) => {
+    const { operation } = operations.find(({ operation }) => operation.operationId === operationId) ?? {}
+    return Object.keys(operation?.responses[status]?.headers ?? {})
+  }
+  for (const [operationId, status, headers] of [
+    ['startAgentChat', 202, ['Location', 'Idempotency-Replayed']],
+    ['syncAgentChat', 200, ['Location', 'Idempotency-Replayed', 'Preference-Applied', 'ETag']],
+    ['syncAgentChat', 202, ['Location', 'Idempotency-Replayed', 'Preference-Applied', 'Retry-After']],
+    ['streamAgentChat', 200, ['Location', 'Idempotency-Replayed', 'X-Run-Id', 'X-Conversation-Id']],
+    ['pollAgentChat', 200, ['ETag', 'Retry-After']],
+    ['pollAgentChat', 304, ['ETag', 'Retry-After']],
+    ['cancelAgentChat', 200, ['ETag', 'Retry-After']],
+    ['createConversation', 201, ['Location']],
+  ] as const) {
+    for (const header of headers)
+      t.ok(carried(operationId, status).includes(header), `${operationId} ${status} ${header}`)
+  }
+  for (const { name, path, operation } of operations) {
+    if (!path.startsWith('/api/')) continue
+    const parameters = (operation.parameters ?? []).map(({ $ref }) => $ref)
+    t.ok(parameters.includes('#/components/parameters/EffectiveUser'), name)
+    for (const [status, { headers = {} }] of Object.entries(operation.responses)) {
+      const limited = Number(status) < 400 || status === '429'
+      t.equal('RateLimit' in headers && 'RateLimit-Policy' in headers, limited, `${name} ${status}`)
+      t.equal('WWW-Authenticate' in headers, ['401', '403'].includes(status), `${name} ${status}`)
+    }
+  }
+})
+
+test('bodies are described in every form that is taken, and what becomes of others', async (t) => {
+  const patch = document.paths['/api/agent/conversations/{id}']?.patch
+  t.same(Object.keys(patch?.requestBody?.content ?? {}), ['application/merge-patch+json', 'application/json'])
+  for (const { name, path, operation } of operations) {
+    const reads = name.startsWith('get ')
+    if (path.startsWith('/api/')) t.equal('415' in operation.responses, !reads, name)
+  }
+  const problem = document.paths['/problems/{code}']?.get?.responses['200']
+  t.same(Object.keys(problem?.content ?? {}), ['application/json', 'text/html'])
 })
 
 test('every reference leads somewhere', async (t) => {

@@ -3,18 +3,15 @@ import { Type } from '@sinclair/typebox'
 import { PROBLEMS, type ProblemCode, problem } from '../../src/errors.ts'
 import { problems as refusals } from '../../src/schemas/problem.ts'
 
-const Explanation = Type.Object(
-  {
-    type: Type.String(),
-    code: Type.String(),
-    title: Type.String(),
-    status: Type.Integer(),
-    retryable: Type.Boolean({ description: 'Whether the unchanged request can succeed later' }),
-    what: Type.String({ description: 'What happened' }),
-    action: Type.String({ description: 'Who must act, and how' }),
-  },
-  { description: 'The problem; as a page when `Accept` asks for HTML.' },
-)
+const Explanation = Type.Object({
+  type: Type.String(),
+  code: Type.String(),
+  title: Type.String(),
+  status: Type.Integer(),
+  retryable: Type.Boolean({ description: 'Whether the unchanged request can succeed later' }),
+  what: Type.String({ description: 'What happened' }),
+  action: Type.String({ description: 'Who must act, and how' }),
+})
 
 const problems: FastifyPluginAsyncTypebox = async (app) => {
   app.get('/problems/:code', {
@@ -25,7 +22,16 @@ const problems: FastifyPluginAsyncTypebox = async (app) => {
       description: 'The `type` of every refusal is the address of its explanation.',
       tags: ['operations'],
       params: Type.Object({ code: Type.String({ description: 'Code of the problem' }) }),
-      response: { 200: Explanation, ...refusals('not_found') },
+      response: {
+        200: {
+          description: 'The problem; a page when `Accept` asks for HTML.',
+          content: {
+            'application/json': { schema: Explanation },
+            'text/html': { schema: Type.String() },
+          },
+        },
+        ...refusals('not_found'),
+      },
     },
     handler: async ({ params: { code }, headers }, reply) => {
       if (!isCode(code)) throw problem('not_found')

@@ -6,11 +6,12 @@ import { codesOf, problems } from '../schemas/problem.ts'
  * What the declaration of a route implies for its documentation: who may call it, and the refusals that come
  * before its handler. A status that the route describes in its own way stays as it is.
  */
-export function documentRoute(schema: FastifySchema, { config = {} }: RouteOptions): FastifySchema {
+export function documentRoute(schema: FastifySchema, { config = {}, method }: RouteOptions): FastifySchema {
   const isPublic = config.access === 'public'
   const codes: ProblemCode[] = ['internal', 'shutting_down']
   if (schema.params ?? schema.querystring ?? schema.headers ?? schema.body) codes.push('invalid_request')
-  if (schema.body) codes.push('malformed_json', 'payload_too_large', 'unsupported_media_type')
+  if (![method].flat().includes('GET'))
+    codes.push('malformed_json', 'payload_too_large', 'unsupported_media_type')
   if (!isPublic) codes.push('unauthorized', 'insufficient_scope', 'rate_limited', 'key_set_unavailable')
   const own = codesOf(schema.response)
   const response = {

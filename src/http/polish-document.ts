@@ -1,8 +1,8 @@
 type Node = Record<string, unknown>
 
 /**
- * What the generator leaves: wordings for refusals are not for the document, and how a query parameter is
- * written belongs to the parameter, not to its schema.
+ * What the generator leaves: wordings for refusals are not for the document, how a query parameter is written
+ * belongs to the parameter, not to its schema, and one with a default may be left out.
  */
 export function polishDocument<Document extends object>(document: Document): Document {
   return polish(structuredClone(document)) as Document
@@ -16,5 +16,6 @@ function polish(node: unknown): unknown {
   const { schema } = polished
   if (polished.in !== 'query' || typeof schema !== 'object' || schema === null) return polished
   const { style, explode, ...type } = schema as Node
+  if ('default' in type) polished.required = false
   return style === undefined ? polished : { ...polished, style, explode, schema: type }
 }

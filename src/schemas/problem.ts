@@ -35,7 +35,7 @@ export const ProblemSchema = Type.Object(
       Type.Unsafe<string | null>({
         type: ['string', 'null'],
         description:
-          'Oldest unfinished run of the conversation, null while it has no id; `conversation_busy` only',
+          'Oldest unfinished run of the conversation, null while it has no id; `conversation_busy` and `conversation_queue_full` only',
       }),
     ),
   },

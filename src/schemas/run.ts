@@ -94,6 +94,12 @@ export const Run = Type.Object(
   { $id: 'Run', description: 'One turn of the agent' },
 )
 
+/** Headers of every answer that holds a run, for the API description. */
+export const RUN_HEADERS = {
+  ETag: { type: 'string', description: 'Changes with the body' },
+  'Retry-After': { type: 'integer', description: 'Unfinished: seconds until the next poll' },
+}
+
 export const RunStarted = Type.Object(
   {
     runId: RunId,

@@ -52,6 +52,16 @@ export const IdempotencyHeaders = Type.Object({
   ),
 })
 
+/** Headers of every answer that tells of a started run, for the API description. */
+export const STARTED_HEADERS = {
+  Location: { type: 'string', description: 'Where to poll the run' },
+  'Idempotency-Replayed': {
+    type: 'string',
+    enum: ['true'],
+    description: 'The key was known: this is the first answer again',
+  },
+}
+
 /** What may become of a turn that is started, in whichever way. */
 export const TURN_PROBLEMS = [
   'conversation_not_found',

@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { describeRun } from '../../../../src/http/run-answer.ts'
 import { RunParams } from '../../../../src/schemas/ids.ts'
 import { problems } from '../../../../src/schemas/problem.ts'
-import { Run } from '../../../../src/schemas/run.ts'
+import { RUN_HEADERS, Run } from '../../../../src/schemas/run.ts'
 import { ref } from '../../../../src/schemas/shared.ts'
 
 const cancel: FastifyPluginAsyncTypebox = async (app) => {
@@ -19,6 +19,7 @@ const cancel: FastifyPluginAsyncTypebox = async (app) => {
         200: {
           ...ref(Run),
           description: 'The run once it is over, or after 3 s as it is, with `cancelRequestedAt`.',
+          headers: RUN_HEADERS,
         },
         ...problems('run_not_found', 'engine_unavailable', 'database_unavailable'),
       },

@@ -4,7 +4,7 @@ import { describeRun, matches, tagOf } from '../../../../src/http/run-answer.ts'
 import { RUN_EXAMPLES } from '../../../../src/schemas/examples.ts'
 import { RunParams } from '../../../../src/schemas/ids.ts'
 import { problems } from '../../../../src/schemas/problem.ts'
-import { Run } from '../../../../src/schemas/run.ts'
+import { RUN_HEADERS, Run } from '../../../../src/schemas/run.ts'
 import { ref } from '../../../../src/schemas/shared.ts'
 import type { RunView } from '../../../../src/services/run-view.ts'
 
@@ -39,18 +39,13 @@ const poll: FastifyPluginAsyncTypebox = async (app) => {
       response: {
         200: {
           description: 'The run.',
-          headers: {
-            ETag: { type: 'string', description: 'Changes with the body' },
-            'Retry-After': {
-              type: 'integer',
-              description: 'Unfinished: seconds until the next poll',
-            },
-          },
+          headers: RUN_HEADERS,
           content: { 'application/json': { schema: ref(Run), examples: RUN_EXAMPLES } },
         },
         304: Type.Unsafe<undefined>({
           type: 'null',
           description: 'Nothing has changed since `If-None-Match`.',
+          headers: RUN_HEADERS,
         }),
         ...problems('run_not_found', 'database_unavailable'),
       },

@@ -3,7 +3,7 @@ import { startedBody, startedHeaders, turnOptions } from '../../../../src/http/t
 import { problems } from '../../../../src/schemas/problem.ts'
 import { RunStarted } from '../../../../src/schemas/run.ts'
 import { ref } from '../../../../src/schemas/shared.ts'
-import { IdempotencyHeaders, TURN_PROBLEMS, TurnBody } from '../../../../src/schemas/turn.ts'
+import { IdempotencyHeaders, STARTED_HEADERS, TURN_PROBLEMS, TurnBody } from '../../../../src/schemas/turn.ts'
 
 const start: FastifyPluginAsyncTypebox = async (app) => {
   app.post('/api/agent/chat', {
@@ -17,7 +17,7 @@ const start: FastifyPluginAsyncTypebox = async (app) => {
       headers: IdempotencyHeaders,
       body: ref(TurnBody),
       response: {
-        202: { ...ref(RunStarted), description: 'The run was accepted; `Location` is where to poll it.' },
+        202: { ...ref(RunStarted), description: 'The run was accepted.', headers: STARTED_HEADERS },
         ...problems(...TURN_PROBLEMS),
       },
     },

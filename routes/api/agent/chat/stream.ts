@@ -5,7 +5,7 @@ import { turnOf } from '../../../../src/http/ui-turn.ts'
 import { problems } from '../../../../src/schemas/problem.ts'
 import { ref } from '../../../../src/schemas/shared.ts'
 import { STREAM_ANSWER, StreamBody, StreamQuery } from '../../../../src/schemas/stream.ts'
-import { IdempotencyHeaders, TURN_PROBLEMS } from '../../../../src/schemas/turn.ts'
+import { IdempotencyHeaders, STARTED_HEADERS, TURN_PROBLEMS } from '../../../../src/schemas/turn.ts'
 import { uiVersion } from '../../../../src/streams/vocabulary.ts'
 
 const DESCRIPTION = `The same durable run as that of a start, and its stream in one: made for \`useChat\` of the AI SDK with
@@ -35,7 +35,7 @@ const stream: FastifyPluginAsyncTypebox = async (app) => {
       querystring: StreamQuery,
       body: ref(StreamBody),
       response: {
-        200: STREAM_ANSWER,
+        200: { ...STREAM_ANSWER, headers: { ...STARTED_HEADERS, ...STREAM_ANSWER.headers } },
         ...problems(...TURN_PROBLEMS, 'regenerate_unsupported', 'run_not_found', 'stream_expired'),
       },
     },

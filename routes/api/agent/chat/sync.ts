@@ -5,9 +5,9 @@ import { describeRun } from '../../../../src/http/run-answer.ts'
 import { startedBody, startedHeaders, turnOptions } from '../../../../src/http/turn-options.ts'
 import { RUN_EXAMPLES } from '../../../../src/schemas/examples.ts'
 import { problems } from '../../../../src/schemas/problem.ts'
-import { Run, RunStarted } from '../../../../src/schemas/run.ts'
+import { RUN_HEADERS, Run, RunStarted } from '../../../../src/schemas/run.ts'
 import { ref } from '../../../../src/schemas/shared.ts'
-import { IdempotencyHeaders, TURN_PROBLEMS, TurnBody } from '../../../../src/schemas/turn.ts'
+import { IdempotencyHeaders, STARTED_HEADERS, TURN_PROBLEMS, TurnBody } from '../../../../src/schemas/turn.ts'
 
 /** Below the time-outs of common proxies. */
 const DEFAULT_WAIT_SECONDS = 45
@@ -37,13 +37,17 @@ const sync: FastifyPluginAsyncTypebox = async (app) => {
       response: {
         200: {
           description: 'The finished run: completed, failed or cancelled.',
-          headers: { 'Preference-Applied': PREFERENCE_APPLIED },
+          headers: { ...STARTED_HEADERS, 'Preference-Applied': PREFERENCE_APPLIED, ETag: RUN_HEADERS.ETag },
           content: { 'application/json': { schema: ref(Run), examples: ENDED_EXAMPLES } },
         },
         202: {
           ...ref(RunStarted),
-          description: 'Not finished in time; `Location` is where to poll the run.',
-          headers: { 'Preference-Applied': PREFERENCE_APPLIED },
+          description: 'Not finished in time.',
+          headers: {
+            ...STARTED_HEADERS,
+            'Preference-Applied': PREFERENCE_APPLIED,
+            'Retry-After': RUN_HEADERS['Retry-After'],
+          },
         },
         ...problems(...TURN_PROBLEMS),
       },

@@ -19,7 +19,11 @@ const create: FastifyPluginAsyncTypebox = async (app) => {
         { additionalProperties: false },
       ),
       response: {
-        201: { ...ref(Conversation), description: 'The conversation; `Location` is its address.' },
+        201: {
+          ...ref(Conversation),
+          description: 'The conversation.',
+          headers: { Location: { type: 'string', description: 'Address of the conversation' } },
+        },
         ...problems('database_unavailable'),
       },
     },

@@ -14,6 +14,7 @@ const patch: FastifyPluginAsyncTypebox = async (app) => {
       summary: 'Change a conversation',
       description: 'A JSON merge patch (RFC 7396) of title and metadata.',
       tags: ['conversations'],
+      consumes: ['application/merge-patch+json', 'application/json'],
       params: ConversationParams,
       body: Type.Object(
         { title: Type.Optional(Title), metadata: Type.Optional(MetadataPatch) },

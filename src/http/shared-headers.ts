@@ -1,0 +1,67 @@
+type Node = Record<string, unknown>
+
+interface Operation {
+  security?: object[]
+  parameters?: object[]
+  responses: Record<string, Node & { headers?: Node }>
+}
+
+interface Document {
+  components?: Node
+  paths?: Record<string, Record<string, Operation>>
+}
+
+const header = (description: string, type = 'string') => ({ description, schema: { type } })
+const refersTo = (kind: string, names: string[]) =>
+  Object.fromEntries(names.map((name) => [name, { $ref: `#/components/${kind}/${name}` }]))
+
+const PARAMETERS = {
+  EffectiveUser: {
+    in: 'header',
+    name: 'X-Effective-User',
+    required: false,
+    description:
+      'User that a token with `agent:delegate` acts for, 1 to 255 printable characters in UTF-8; 403 without that scope',
+    schema: { type: 'string' },
+  },
+  RequestId: {
+    in: 'header',
+    name: 'X-Request-Id',
+    required: false,
+    description:
+      'Comes back with the answer and stands in the log; what does not match is replaced by a new one',
+    schema: { type: 'string', pattern: '^[\\w.-]{1,128}$' },
+  },
+}
+
+const HEADERS = {
+  RateLimit: header('What is left of each budget, `r`, and seconds until it is whole again, `t`'),
+  'RateLimit-Policy': header('Budgets that the request counts for: `q` requests in `w` seconds'),
+  'WWW-Authenticate': header('What the token lacks (RFC 6750)'),
+}
+
+/**
+ * Describes once what every operation with a token takes and answers, whatever its route says of itself: whom it
+ * acts for, its limits, and what a token lacks.
+ */
+export function withSharedHeaders<Given extends object>(given: Given): Given {
+  const document = structuredClone(given) as Given & Document
+  for (const methods of Object.values(document.paths ?? {})) {
+    for (const operation of Object.values(methods)) {
+      if (!operation.security?.length) continue
+      const parameters = Object.values(refersTo('parameters', Object.keys(PARAMETERS)))
+      operation.parameters = [...(operation.parameters ?? []), ...parameters]
+      for (const [status, response] of Object.entries(operation.responses)) {
+        const headers = { ...response.headers, ...refersTo('headers', carriedWith(Number(status))) }
+        if (Object.keys(headers).length > 0) response.headers = headers
+      }
+    }
+  }
+  document.components = { ...document.components, parameters: PARAMETERS, headers: HEADERS }
+  return document
+}
+
+function carriedWith(status: number): string[] {
+  if (status === 401 || status === 403) return ['WWW-Authenticate']
+  return status < 400 || status === 429 ? ['RateLimit', 'RateLimit-Policy'] : []
+}
