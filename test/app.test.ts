@@ -476,6 +476,28 @@ test('a client that leaves before the answer is in the log', async (t) => {
   )
 })
 
+test('a client that leaves in the middle of its body is no failure of the service', async (t) => {
+  let refused = Promise.withResolvers<object>()
+  const write = (line: string) => {
+    const parsed = JSON.parse(line)
+    if (parsed.code !== undefined) refused.resolve(parsed)
+  }
+  const app = plainApp(t, { config: { logLevel: 'info' }, logger: { stream: { write } } })
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = app.server.address() as AddressInfo
+  for (const type of ['application/json', 'text/plain']) {
+    refused = Promise.withResolvers()
+    const arrived = once(app.server, 'request')
+    const socket = connect(port, '127.0.0.1')
+    socket.write(
+      `POST /bare HTTP/1.1\r\nhost: x\r\ncontent-type: ${type}\r\ntransfer-encoding: chunked\r\n\r\n`,
+    )
+    await arrived
+    socket.destroy()
+    t.match(await refused.promise, { level: 30, code: 'malformed_http', reason: 'aborted' }, type)
+  }
+})
+
 test('while the server closes, what had begun is finished and its connection ends, so that the next goes elsewhere', async (t) => {
   const entered = Promise.withResolvers<void>()
   const release = Promise.withResolvers<string>()

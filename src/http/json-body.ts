@@ -26,6 +26,9 @@ export function acceptOnlyJson(app: FastifyInstance): void {
   })
 }
 
+/** Nobody reads it but the log: the client is gone. */
+export const BROKEN_OFF = 'The connection ended before the body did.'
+
 const ENCODED = 'Bodies are read without `Content-Encoding`.'
 
 const isEncoded = ({ headers }: IncomingMessage) =>
@@ -36,6 +39,6 @@ function hasContent(payload: IncomingMessage): Promise<boolean> {
   return new Promise((resolve, reject) => {
     payload.once('data', () => resolve(true))
     payload.once('end', () => resolve(false))
-    payload.once('error', reject)
+    payload.once('error', (cause) => reject(problem('malformed_http', { detail: BROKEN_OFF, cause })))
   })
 }

@@ -1,4 +1,5 @@
 import { Problem, type ProblemCode, problem } from '../errors.ts'
+import { BROKEN_OFF } from './json-body.ts'
 
 /** Fastify's own errors; what is missing here and not a 4xx is a fault of this service. */
 const FASTIFY_ERRORS: Record<string, ProblemCode> = {
@@ -23,6 +24,9 @@ export function toProblem(error: unknown): Problem {
       cause: error,
     })
   }
+  // Fastify's mark on what ended a body too early; an ECONNRESET of anything else has no status.
+  if (code === 'ECONNRESET' && statusCode === 400)
+    return problem('malformed_http', { detail: BROKEN_OFF, cause: error })
   const ofFastify = typeof code === 'string' && code.startsWith('FST_')
   if (ofFastify && typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500) {
     return problem('invalid_request', { cause: error })
