@@ -1,9 +1,11 @@
+import { resolve } from 'node:path'
 import { buildApp } from './app.ts'
 import { type Config, ConfigError, loadConfig } from './config.ts'
 import { runProcess } from './lifecycle/run-process.ts'
 import { schemaCheck } from './lifecycle/schema-check.ts'
 import { drain, serve } from './lifecycle/serve.ts'
 import type { Embedded } from './local/embedded.ts'
+import { DEFAULT_DATA_DIR } from './settings.ts'
 import { processLog } from './telemetry/process-log.ts'
 
 const config = readConfig()
@@ -50,9 +52,17 @@ function announce(origin: string, { parts }: Embedded): void {
     ...parts.map(({ name, where }) => `${name.padEnd(20)}${where}`),
     '',
     'Say something:',
-    `  curl -s ${address}/api/agent/chat -H "authorization: Bearer $(npm run -s token -- --sub alice)" \\`,
+    `  curl -s ${address}/api/agent/chat -H "authorization: Bearer ${tokenFor('alice')}" \\`,
     `    -H 'content-type: application/json' -d '{"message":"What is 17 * 23?"}'`,
   ]
   if (config.production) log.info({ address: origin }, 'ready')
   else console.log(`\n${lines.map((line) => `  ${line}`).join('\n')}\n`)
+}
+
+/** Shell that makes a token this service takes: pasted into another terminal, it knows nothing of this one. */
+function tokenFor(sub: string): string {
+  if (config.auth.keys?.kind === 'jwks') return '$TOKEN'
+  const isElsewhere = config.auth.keys === undefined && config.localDataDir !== DEFAULT_DATA_DIR
+  const folder = `'${resolve(config.localDataDir).replaceAll("'", "'\\''")}'`
+  return `$(${isElsewhere ? `LOCAL_DATA_DIR=${folder} ` : ''}npm run -s token -- --sub ${sub})`
 }

@@ -10,6 +10,8 @@ const url = (description: string, schemes: string[], fallback?: string) =>
 const HTTP = ['https', 'http']
 const optional = Type.Optional
 
+export const DEFAULT_DATA_DIR = '.data'
+
 /** Every variable of the environment that the service reads. Unknown variables are none of its business. */
 export const Settings = Type.Object({
   NODE_ENV: optional(
@@ -73,7 +75,7 @@ export const Settings = Type.Object({
       3600,
     ),
   ),
-  LOCAL_DATA_DIR: text('Folder of the embedded database and secrets', '.data'),
+  LOCAL_DATA_DIR: text('Folder of the embedded database and secrets', DEFAULT_DATA_DIR),
   AGENT_MODEL: optional(text("Model of the agent; the offline model when unset (worker's setting)")),
   AGENT_MODEL_API_KEY: optional(text("Key of the model's provider (worker's setting)")),
   AGENT_MODEL_BASE_URL: optional(url('OpenAI-compatible endpoint of the provider (worker)', HTTP)),

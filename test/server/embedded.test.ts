@@ -80,6 +80,18 @@ test('a second signal ends at once, and takes embedded parts along', async (t) =
   t.pass('Postgres and the children went too')
 })
 
+test('what the start-up lines propose works as pasted, whatever the data folder', async (t) => {
+  const data = join(folder, 'own')
+  const service = startProcess(t, SERVER, { environment: { PORT: '0', LOCAL_DATA_DIR: data } })
+  await service.line(/"message":/)
+  const [, proposed = ''] = /Say something:\n(.*?)\n\s*\n/s.exec(`${service.output()}\n\n`) ?? []
+  const pasted = startProcess(t, ['sh', '-c', proposed])
+  await pasted.ended
+  t.match(pasted.output(), /"runId":"run_/)
+  service.signal('SIGTERM')
+  t.equal((await service.ended).code, 0)
+})
+
 test('a second service on the same data folder says so and stops, and the first goes on', async (t) => {
   const data = join(folder, 'own')
   const environment = { PORT: '0', LOCAL_DATA_DIR: data, AUTH_JWT_SECRET: SECRET }
