@@ -13,6 +13,7 @@ import connections from '../plugins/connections.ts'
 import cors from '../plugins/cors.ts'
 import defaultHeaders from '../plugins/default-headers.ts'
 import docs from '../plugins/docs.ts'
+import emptyIds from '../plugins/empty-ids.ts'
 import engine from '../plugins/engine.ts'
 import errors, { refuse } from '../plugins/errors.ts'
 import health from '../plugins/health.ts'
@@ -93,6 +94,7 @@ export function buildApp(config: AppConfig, options: AppOptions = {}): App {
   app.register(connections, { config })
   app.register(metrics, { config })
   app.register(protocol)
+  app.register(emptyIds)
 
   // These look at every route and so come before all of them.
   app.register(access)

@@ -416,6 +416,20 @@ test('every address answers OPTIONS, and other methods with 405, before any toke
   t.equal((await app.inject({ method: 'OPTIONS', url: '/nowhere' })).statusCode, 404)
 })
 
+test('an address that ends where an id should be is none, before any token', async (t) => {
+  for (const url of [
+    '/api/agent/chat/',
+    '/api/agent/conversations/',
+    '/problems/',
+    '/api/agent/chat//cancel',
+  ]) {
+    for (const method of ['GET', 'POST', 'OPTIONS'] as const) {
+      const answer = await app.inject({ method, url })
+      t.match(answer.json(), { status: 404, code: 'not_found' }, `${method} ${url}`)
+    }
+  }
+})
+
 test('HEAD answers like GET, without the body', async (t) => {
   const app = testApp(t)
   const head = await app.inject({ method: 'HEAD', url: '/livez' })
