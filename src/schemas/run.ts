@@ -106,7 +106,8 @@ export const RunStarted = Type.Object(
     status: oneOf(['queued']),
     conversationId: Type.Optional(
       Type.String({
-        description: 'Absent only when the conversation could not be stored; the run goes on all the same',
+        description:
+          'Absent when the conversation could not be stored, the run goes on all the same; and in a replay once it was deleted',
       }),
     ),
   },
