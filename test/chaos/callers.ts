@@ -37,6 +37,8 @@ export interface CallerOptions {
   /** Milliseconds between two conversations of a caller. */
   pauseMs: number
   busy: () => boolean
+  /** Called when these are held; one more is after that, so that the engine has runs to look at. */
+  calm: () => Promise<unknown>
   /** No start is begun after this moment. */
   until: number
   random: () => number
@@ -153,5 +155,7 @@ export async function converse(cluster: Cluster, options: CallerOptions): Promis
     }
   }
   await Promise.all(Array.from({ length: options.parallel }, lane))
+  await options.calm()
+  await hold(next)
   return log
 }

@@ -43,12 +43,15 @@ export async function runLoad(cluster: Cluster, options: LoadOptions, report: Re
   let silent = false
   const startedAt = performance.now()
   const troubled = trouble.run(() => silent || options.misfortunes !== undefined)
-  const log = await converse(cluster, { ...options, until, random, busy: () => !trouble.complete() })
-  const seconds = (performance.now() - startedAt) / 1_000
-  silent = true
-  if (process.env.CHAOS_LOG) console.error(new Date().toISOString(), 'callers are done')
-  await troubled
-  await cluster.mend()
+  let seconds = 0
+  const calm = async () => {
+    seconds = (performance.now() - startedAt) / 1_000
+    silent = true
+    if (process.env.CHAOS_LOG) console.error(new Date().toISOString(), 'callers are done')
+    await troubled
+    await cluster.mend()
+  }
+  const log = await converse(cluster, { ...options, until, random, busy: () => !trouble.complete(), calm })
 
   const settledIn = await settled(cluster, log, options.hurry ?? false)
   const client = await cluster.connect()
