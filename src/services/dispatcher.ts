@@ -4,7 +4,7 @@ import { AGENT_TASK_ID } from '../agent/turn.ts'
 import { DispatchError } from '../engine/engine-error.ts'
 import { isFinished } from '../engine/run-status.ts'
 import { Problem, problem } from '../errors.ts'
-import type { PendingDispatch, RunAhead, StartedTurn } from '../stores/turns.ts'
+import type { PendingDispatch, StartedTurn } from '../stores/turns.ts'
 import {
   runsTagged,
   type ServiceContext,
@@ -141,17 +141,27 @@ export function dispatcher(context: ServiceContext, unstored: Pick<UnstoredRuns,
   }
 
   /**
-   * Whether a run that was made before the turn was revived is still right. It knows what stood before the place
-   * that the turn had then, so the turn goes back there; unless others have come in between that it would not
-   * know, and it has not begun.
+   * Whether a run that was made before the turn was revived is still right: not when it has not begun, and others
+   * have come in between that it would not know.
    */
   async function fits({ turnId, position }: PayloadParts, runId: string): Promise<boolean> {
     const run = await engine.get(runId)
     const place = run?.payload?.position
-    if (run === undefined || place === undefined || place === position) return true
-    if (run.status === 'queued' && (await stores.turns.isOvertaken(turnId, place))) return false
-    await stores.turns.moveBack(turnId, place, runId)
-    return true
+    if (run?.status !== 'queued' || place === undefined || place === position) return true
+    return !(await stores.turns.isOvertaken(turnId, place))
+  }
+
+  /**
+   * A run knows what stood before the place that its turn had when it was sent. A turn that was revived meanwhile
+   * has another one, and goes back.
+   */
+  async function putInPlace(turnId: string, runId: string): Promise<void> {
+    try {
+      const place = (await engine.get(runId))?.payload?.position
+      if (place !== undefined) await stores.turns.moveBack(turnId, place, runId)
+    } catch (error) {
+      log.warn({ err: error, turnId, runId }, 'the place of the run could not be looked up')
+    }
   }
 
   async function sendUnstored(parts: PayloadParts, origin: StartOrigin, deadline: number): Promise<string> {
@@ -172,9 +182,12 @@ export function dispatcher(context: ServiceContext, unstored: Pick<UnstoredRuns,
 
   /**
    * The engine keeps the order in which it is told, so a turn goes out only when all ahead of it have. One
-   * whose process died is sent by the turn behind it.
+   * whose process died is sent by the turn behind it, and one that was taken back may be revived behind that.
    */
-  async function predecessors(ahead: RunAhead[], deadline: number): Promise<PlacedRun[]> {
+  async function predecessors(
+    { ahead, position }: Pick<StoredTurn, 'ahead' | 'position'>,
+    deadline: number,
+  ): Promise<PlacedRun[]> {
     const known = new Map(ahead.map((run) => [run.turnId, run]))
     const placed = () =>
       [...known.values()].flatMap(({ runId, position }) => (runId === null ? [] : [{ runId, position }]))
@@ -188,11 +201,11 @@ export function dispatcher(context: ServiceContext, unstored: Pick<UnstoredRuns,
       const pending = await stores.turns.pending(waiting)
       for (const turnId of waiting) {
         const run = pending.find((one) => one.turnId === turnId)
-        if (run === undefined || run.status === 'abandoned') known.delete(turnId)
-        // One that was revived may have been moved back to its place.
-        else known.set(turnId, { ...run, position: run.position ?? 0 })
+        const place = run?.position ?? 0
+        if (run === undefined || run.status === 'abandoned' || place > position) known.delete(turnId)
+        else known.set(turnId, { ...run, position: place })
       }
-      const stuck = pending.find((run) => run.runId === null && run.status === 'dispatching')
+      const stuck = pending.find((run) => known.has(run.turnId) && run.runId === null)
       if (stuck === undefined) continue
       if (stuck.turnId !== first?.turnId) first = { turnId: stuck.turnId, since: performance.now() }
       if (performance.now() - first.since < PREDECESSOR_MS + STAGGER_MS * (waiting.length - 1)) continue
@@ -259,7 +272,9 @@ export function dispatcher(context: ServiceContext, unstored: Pick<UnstoredRuns,
       if (runId !== undefined) ahead.push({ runId, position: run.position })
     }
     const parts = { ...input, turnId, conversationId, position, history: behind.history, ahead }
-    return record(turnId, await sendAgain(parts, pending, { kind, justSent: kind !== 'sweep' }))
+    const runId = await record(turnId, await sendAgain(parts, pending, { kind, justSent: kind !== 'sweep' }))
+    if (runId !== undefined) await putInPlace(turnId, runId)
+    return runId
   }
 
   async function redispatchIfPending(
@@ -288,7 +303,7 @@ export function dispatcher(context: ServiceContext, unstored: Pick<UnstoredRuns,
     const mayHaveRun = justSent || (idempotencyKey !== null && (outage || unstored.of(turn).length > 0))
     let sending = false
     try {
-      const ahead = await predecessors(turn.ahead, justSent ? deadline - engine.listLagMs : deadline)
+      const ahead = await predecessors(turn, justSent ? deadline - engine.listLagMs : deadline)
       sending = true
       const parts = { ...turn, ahead, traceparent }
       return await (mayHaveRun ? sendAgain : send)(parts, turn, { deadline, justSent })
@@ -319,6 +334,7 @@ export function dispatcher(context: ServiceContext, unstored: Pick<UnstoredRuns,
       const runId = await record(turn.turnId, await handOver(turn, options))
       // Somebody took this dispatcher for dead and the turn back.
       if (runId === undefined) throw new DispatchError('engine_unavailable', 'refused')
+      if (turn.revived) await putInPlace(turn.turnId, runId)
       return runId
     },
   }

@@ -209,8 +209,7 @@ export function turnStore(database: Database, limits: TurnLimits) {
               for no key update
             ), moved as (
               update runs set position = ${position}
-              where id = ${turnId} and exists (select from place) and
-                (run_id = ${runId} or (run_id is null and status = 'dispatching'))
+              where id = ${turnId} and run_id = ${runId} and position <> ${position} and exists (select from place)
               returning id
             )
             update messages set position = ${position} where run_id in (select id from moved)`.execute(db),

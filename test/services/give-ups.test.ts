@@ -1,7 +1,7 @@
 import t from 'tap'
 import { startService } from '../support/service.ts'
 import { CHAT, ENDLESS, insist, pair, runsOf, start, turnOfKey } from './instances.ts'
-import { query, until } from './rows.ts'
+import { query, storedTurn, until } from './rows.ts'
 
 t.test('a retry while the sweeper gives the first run up', async (t) => {
   const { a, b, toEngine } = await pair(t)
@@ -89,6 +89,49 @@ t.test('a slow dispatch', async (t) => {
     t.match((await b.ended(first.body.runId)).body, { status: 'completed' })
     await toEngine.mend()
   })
+})
+
+t.test('a turn that is taken back and revived behind another one is not waited for by that', async (t) => {
+  const { a, b, conversationId } = await pair(t)
+  const first = storedTurn(1, conversationId, 'revived')
+  await a.app.stores.turns.start(first)
+  const { turns } = b.app.stores
+  const { pending } = turns
+  const asked = Promise.withResolvers<void>()
+  const revived = Promise.withResolvers<void>()
+  turns.pending = async (turnIds) => {
+    asked.resolve()
+    await revived.promise
+    return pending(turnIds)
+  }
+  const second = start(b, undefined, { message: 'What is 3 + 3?', conversationId })
+  await asked.promise
+  await a.app.stores.turns.withdraw(first.turnId, 'abandoned')
+  t.match(await a.app.stores.turns.start(first), { outcome: 'created', revived: true })
+  turns.pending = pending
+  revived.resolve()
+  const { body } = await second
+  t.match((await b.app.engine.get(body.runId))?.payload, { ahead: [] })
+  t.match((await b.ended(body.runId)).body, { status: 'completed', text: '3 + 3 = 6.' })
+})
+
+t.test('a turn that is revived while the one behind it sends it keeps its place', async (t) => {
+  const { a, b, conversationId } = await pair(t)
+  const first = storedTurn(1, conversationId, 'overtaken')
+  await a.app.stores.turns.start(first)
+  const { engine } = b.app
+  const send = engine.start
+  engine.start = async (...turn) => {
+    engine.start = send
+    await a.app.stores.turns.withdraw(first.turnId, 'abandoned')
+    t.match(await a.app.stores.turns.start(first), { outcome: 'created', revived: true })
+    return engine.start(...turn)
+  }
+  const { body } = await start(b, undefined, { message: 'What was my last message?', conversationId })
+  t.match((await b.ended(body.runId)).body, { text: /left over 1/ })
+  const { body: messages } = await b.call('GET', `/api/agent/conversations/${conversationId}/messages`)
+  const texts = messages.data.map(({ text }: { text: string }) => text)
+  t.match(texts, ['hi', String, 'left over 1', String, 'What was my last message?', String])
 })
 
 t.test('two misses of a run that the engine knew in between do not make it lost', async (t) => {
