@@ -1,4 +1,5 @@
-import t from 'tap'
+import { once } from 'node:events'
+import t, { type Test } from 'tap'
 import { tellStory } from '../../src/agent/offline/story.ts'
 import { openStream, ready, textOf } from '../streams/sse.ts'
 import { startEngine, startService, token } from '../support/service.ts'
@@ -74,7 +75,23 @@ t.test('a synchronous turn', async (t) => {
     t.match((await sync('What is 2 + 3?', headers)).body, { code: 'idempotency_key_mismatch' })
   })
 
-  t.test('goes on without the client that asked for it', async (t) => {
+  /** What the wait of the next request comes to. */
+  const nextWait = (t: Test) => {
+    const { runs } = service.app.services
+    const { endWithin } = runs
+    const wait = Promise.withResolvers<Awaited<ReturnType<typeof endWithin>>>()
+    t.intercept(runs, 'endWithin', {
+      value: async (...args: Parameters<typeof endWithin>) => {
+        const run = await endWithin(...args)
+        wait.resolve(run)
+        return run
+      },
+    })
+    return wait.promise
+  }
+
+  t.test('goes on without the client that asked for it, and waits no longer', async (t) => {
+    const wait = nextWait(t)
     const client = new AbortController()
     const body = { message: long, metadata: { client: 'gone' } }
     const asked = service.call('POST', '/api/agent/chat/sync', { body, signal: client.signal })
@@ -83,7 +100,28 @@ t.test('a synchronous turn', async (t) => {
     while (listed.body.data[0]?.status !== 'running') listed = await service.call('GET', own)
     client.abort()
     await t.rejects(asked)
+    t.equal(await wait, undefined, 'the run had not ended')
     t.match((await service.ended(listed.body.data[0].runId)).body, { status: 'completed', text: /\w/ })
+  })
+
+  t.test('waits for nobody who went while the turn was being started', async (t) => {
+    const { stores, server } = service.app
+    const client = new AbortController()
+    const left = once(server, 'request').then(([request]) => once(request.socket, 'close'))
+    const { start } = stores.turns
+    t.intercept(stores.turns, 'start', {
+      value: async (...args: Parameters<typeof start>) => {
+        const outcome = await start(...args)
+        client.abort()
+        await left
+        return outcome
+      },
+    })
+    const wait = nextWait(t)
+    await t.rejects(
+      service.call('POST', '/api/agent/chat/sync', { body: { message: long }, signal: client.signal }),
+    )
+    t.equal(await wait, undefined, 'the run had not ended')
   })
 
   t.test('wants the same body and scope as a start', async (t) => {

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
+import { gone } from '../../../../src/http/gone.ts'
 import { describeRun, matches, tagOf } from '../../../../src/http/run-answer.ts'
 import { RUN_EXAMPLES } from '../../../../src/schemas/examples.ts'
 import { RunParams } from '../../../../src/schemas/ids.ts'
@@ -58,7 +59,7 @@ const poll: FastifyPluginAsyncTypebox = async (app) => {
       const run = await app.services.runs.poll(
         caller,
         params.runId,
-        query.wait ? { milliseconds: query.wait * 1000, signal: request.signal, knows } : undefined,
+        query.wait ? { milliseconds: query.wait * 1000, signal: gone(reply), knows } : undefined,
       )
       describeRun(reply, run)
       return matches(request, tagOf(run)) ? reply.code(304).send() : reply.send(run)

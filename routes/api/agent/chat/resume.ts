@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
+import { gone } from '../../../../src/http/gone.ts'
 import { sendStream } from '../../../../src/http/stream-answer.ts'
 import { StreamParams } from '../../../../src/schemas/ids.ts'
 import { problems } from '../../../../src/schemas/problem.ts'
@@ -58,7 +59,7 @@ const resume: FastifyPluginAsyncTypebox = async (app) => {
         const viewer = await app.streams.view(
           run.runId,
           { from, ui: uiVersion(ui), expiresAt, fresh: false },
-          request.signal,
+          gone(reply),
         )
         return sendStream(reply, viewer, run)
       },

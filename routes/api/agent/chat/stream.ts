@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { gone } from '../../../../src/http/gone.ts'
 import { sendStream } from '../../../../src/http/stream-answer.ts'
 import { startedHeaders, turnOptions } from '../../../../src/http/turn-options.ts'
 import { turnOf } from '../../../../src/http/ui-turn.ts'
@@ -54,7 +55,7 @@ const stream: FastifyPluginAsyncTypebox = async (app) => {
           expiresAt: request.tokenExpiresAt.getTime(),
           fresh: !started.replayed,
         },
-        request.signal,
+        gone(reply),
       )
       return sendStream(reply, viewer, started)
     },

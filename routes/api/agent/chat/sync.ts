@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
+import { gone } from '../../../../src/http/gone.ts'
 import { preferredWait } from '../../../../src/http/prefer-wait.ts'
 import { describeRun } from '../../../../src/http/run-answer.ts'
 import { startedBody, startedHeaders, turnOptions } from '../../../../src/http/turn-options.ts'
@@ -61,7 +62,7 @@ const sync: FastifyPluginAsyncTypebox = async (app) => {
       const started = await app.services.turns.start(request.caller, request.body, turnOptions(request))
       reply.headers(startedHeaders(started))
       const left = Math.max(0, until - performance.now())
-      const run = await app.services.runs.endWithin(request.caller, started.runId, left, request.signal)
+      const run = await app.services.runs.endWithin(request.caller, started.runId, left, gone(reply))
       if (run !== undefined) return describeRun(reply, run).send(run)
       return reply.code(202).header('retry-after', 1).send(startedBody(started))
     },
