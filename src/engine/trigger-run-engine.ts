@@ -7,6 +7,7 @@ import { type CallBudget, type CallKind, callBudget } from './call-budget.ts'
 import { DispatchError, isRetryable, readFailure } from './engine-error.ts'
 import type { RunEngine, RunSnapshot, RunSummary } from './run-engine.ts'
 import { toFailureCode, toPublicStatus } from './run-status.ts'
+import { createValve } from './valve.ts'
 
 export interface EngineOptions {
   secretKey: string
@@ -217,6 +218,7 @@ export function triggerRunEngine(options: EngineOptions): RunEngine {
     },
 
     async *chunks(runId, signal, { onOpen, kind = 'look' } = {}) {
+      const valve = createValve()
       // What `streams.read()` is made of. That one never says that nothing answers: it tries for ever, and goes on
       // after a break by the backend's ids.
       const stream = await lookUp('stream', kind, async () => {
@@ -229,12 +231,22 @@ export function triggerRunEngine(options: EngineOptions): RunEngine {
           maxRetries: 0,
           fetchClient: async (...request) => {
             const response = await fetch(...request)
-            if (response.ok) onOpen?.()
-            return response
+            if (!response.ok || response.body === null) return response
+            onOpen?.()
+            return new Response(response.body.pipeThrough(valve.body), response)
           },
         }).subscribe()
       })
-      for await (const { chunk } of untilAborted(stream, signal)) if (isIndexed(chunk)) yield chunk
+      try {
+        valve.open()
+        for await (const { chunk } of untilAborted(stream, signal)) {
+          valve.close()
+          if (isIndexed(chunk)) yield chunk
+          valve.open()
+        }
+      } finally {
+        valve.open()
+      }
     },
 
     async *changes(tag, signal) {

@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { callBudget } from '../../src/engine/call-budget.ts'
 import { DispatchError } from '../../src/engine/engine-error.ts'
@@ -91,6 +94,44 @@ t.test('the engine adapter', async (t) => {
     t.equal(await engine.get('run_nobodyknowsthisone'), undefined)
     await t.resolves(engine.cancel('run_nobodyknowsthisone'))
   })
+})
+
+t.test('a reader that takes nothing has the engine wait instead of filling the memory', async (t) => {
+  const delta = 'x'.repeat(500_000)
+  let sent = 0
+  let stuck = Promise.withResolvers<void>()
+  const server = createServer(async (_request, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    for (let index = 0; index < 200; index++) {
+      const record = JSON.stringify({ index, chunk: { type: 'text-delta', id: 't', delta } })
+      const isTaken = response.write(`id: ${index}-0\ndata: ${record}\n\n`)
+      sent = index + 1
+      if (isTaken) continue
+      const timer = setTimeout(() => stuck.resolve(), 1_000)
+      await once(response, 'drain')
+      clearTimeout(timer)
+    }
+    stuck.resolve()
+    response.end()
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const engine = triggerRunEngine({
+    secretKey: 'tr_dev_test',
+    apiUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    callsPerMinute: 0,
+    listLagMs: 0,
+    log,
+  })
+  let next = 0
+  for await (const { index } of engine.chunks('run_1', new AbortController().signal)) {
+    t.equal(index, next++)
+    if (index !== 0) continue
+    await stuck.promise
+    t.ok(sent < 100, `${sent} records of 500 kB had left`)
+    stuck = Promise.withResolvers()
+  }
+  t.equal(next, 200, 'nothing is lost')
 })
 
 t.test('the budget of calls lets starts go first and sweeps have a fifth', async (t) => {
