@@ -96,11 +96,17 @@ function read(runId: string, log: FrameLog, context: FollowContext, signal: Abor
   return {
     async complete(run) {
       const isThere = () => holdsAll(log, run) || log.lost !== undefined
-      if (!(await log.until(isThere, QUIET_MS, signal)) && mustHoldAll(log, run)) {
+      // Readers that make no room hold up the rest; they have their own time.
+      const isQuiet = async () => !(await log.until(isThere, QUIET_MS, signal)) && !log.full
+      const rest = async () => {
+        while (!isThere() && !signal.aborted && !(await isQuiet()));
+      }
+      await rest()
+      if (!isThere() && mustHoldAll(log, run)) {
         // The read may hang where a fresh one would not.
         stop.abort()
         open()
-        await log.until(isThere, QUIET_MS, signal)
+        await rest()
       }
       return log.lost === undefined && (holdsAll(log, run) || !mustHoldAll(log, run))
     },

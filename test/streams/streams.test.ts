@@ -340,6 +340,20 @@ t.test(
   },
 )
 
+t.test('a viewer that holds up its finished run is not cut for that', async (t) => {
+  const big = 'x'.repeat(500_000)
+  const run = await held(t, [chunkAt(0)])
+  for (let index = 1; index < 30; index++) await run.run.write([DELTA(index, big)])
+  await run.run.write([finish(30)])
+  run.become({ status: 'completed', frameCount: 31 })
+  const viewer = await run.view()
+  // Longer than a finished stream may be silent.
+  await setTimeout(5_000)
+  t.match(await read(viewer), { end: 'end', ids: { length: 32 } })
+  t.equal(run.hub.stats().reads, 1)
+  await nothingLeft(t, run)
+})
+
 t.test('one timer looks after all connections', async (t) => {
   const settings = { tickMs: 10, heartbeatMs: 20, stallMs: 100 }
 
