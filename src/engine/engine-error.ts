@@ -46,6 +46,14 @@ export function isRetryable({ status }: CallFailure): boolean {
   return status === undefined || status === 408 || status === 409 || status === 429 || status >= 500
 }
 
+/** The engine has answered that there is no such stream. */
+export function isGone(error: unknown): boolean {
+  const cause = error instanceof Error ? (error.cause as { status?: unknown } | undefined) : undefined
+  return [error, cause].some((one) =>
+    [400, 404, 410].includes(Number((one as { status?: unknown } | undefined)?.status)),
+  )
+}
+
 const REFUSED = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'])
 
 function codeOf(error: unknown): string {

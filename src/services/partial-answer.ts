@@ -1,5 +1,6 @@
 import { readUIMessageStream, type UIMessage, type UIMessageChunk } from 'ai'
 import type { IndexedChunk, TurnMessage } from '../agent/turn.ts'
+import { isGone } from '../engine/engine-error.ts'
 import type { ReadOptions, RunEngine } from '../engine/run-engine.ts'
 
 /** What a finished run has said, as far as its stream could be read. */
@@ -103,6 +104,7 @@ async function collect(
       if (end !== 'silence') break
     }
   } catch (error) {
+    // The run never wrote one.
     if (isGone(error)) end = 'whole'
     else if (!stop.signal.aborted) end = new Error('the stream broke', { cause: error })
   } finally {
@@ -111,14 +113,6 @@ async function collect(
     stop.abort()
   }
   return { chunks, end }
-}
-
-/** No such stream: the run never wrote one. */
-function isGone(error: unknown): boolean {
-  const cause = error instanceof Error ? (error.cause as { status?: unknown } | undefined) : undefined
-  return [error, cause].some((one) =>
-    [400, 404, 410].includes(Number((one as { status?: unknown } | undefined)?.status)),
-  )
 }
 
 async function rebuild(chunks: IndexedChunk[]): Promise<TurnMessage | null> {

@@ -21,6 +21,8 @@ const LOOK_MS = 60_000
 const UNSEEN_MS = 1_000
 /** A worker is done this soon after its last chunk, and the instance that started the run has seen it. */
 const HURRY_MS = 1_000
+/** The engine may take this long to answer a read. */
+const ANSWER_MS = 5_000
 /** A finished stream is all there: this long without another record means that none will come. */
 const QUIET_MS = 2_000
 
@@ -86,6 +88,7 @@ function read(runId: string, log: FrameLog, context: FollowContext, signal: Abor
   const open = () => {
     const own = new AbortController()
     stop = own
+    log.answer(false)
     const either = AbortSignal.any([signal, own.signal])
     void readUpstream(context.engine, runId, log, either, context.onRead).then((kept) => {
       if (kept) return hurry(runId, context, either)
@@ -99,6 +102,7 @@ function read(runId: string, log: FrameLog, context: FollowContext, signal: Abor
       // Readers that make no room hold up the rest; they have their own time.
       const isQuiet = async () => !(await log.until(isThere, QUIET_MS, signal)) && !log.full
       const rest = async () => {
+        if (!(await log.until(() => isThere() || log.answered, ANSWER_MS, signal))) return
         while (!isThere() && !signal.aborted && !(await isQuiet()));
       }
       await rest()

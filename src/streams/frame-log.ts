@@ -15,7 +15,8 @@ const CAP_BYTES = 8 * 1024 * 1024
 
 /**
  * The frames of one run, in order and without a gap, for everybody who views it on this instance. Emits `change`
- * when there is more, when it has ended or is lost, and when a reader has made room.
+ * when there is more, when it has ended or is lost, when a reader has made room, and, with false, when the engine
+ * has answered: that is no news of the stream itself.
  */
 export class FrameLog extends EventEmitter {
   readonly readers = new Set<LogReader>()
@@ -27,6 +28,8 @@ export class FrameLog extends EventEmitter {
   /** What follows the last frame once the run is over: parts of the service's own and `[DONE]`. */
   ending: Buffer | undefined
   lost: Loss | undefined
+  /** Whether the engine has answered whoever reads of it: what it has is here or on its way. */
+  answered = false
   readonly #frames: Frame[] = []
   readonly #capBytes: number
   /** Frames that the run has; what its worker writes after its end was settled is none of them. */
@@ -90,6 +93,11 @@ export class FrameLog extends EventEmitter {
     this.emit('change')
   }
 
+  answer(answered: boolean): void {
+    this.answered = answered
+    this.emit('change', false)
+  }
+
   /** The run has ended, with so many frames if they could be counted: those beyond are taken back. */
   close(count: number | null): void {
     this.phase = 'over'
@@ -111,7 +119,7 @@ export class FrameLog extends EventEmitter {
     for (const reader of this.readers) reader.cut()
   }
 
-  /** Resolves with true once `ready` holds, with false after `ms` without a change or when `signal` aborts. */
+  /** Resolves with true once `ready` holds, with false after `ms` without news of the stream or when `signal` aborts. */
   until(ready: () => boolean, ms: number, signal: AbortSignal): Promise<boolean> {
     return new Promise((resolve) => {
       const settle = (result: boolean) => {
@@ -122,9 +130,9 @@ export class FrameLog extends EventEmitter {
       }
       const giveUp = () => settle(false)
       const timer = setTimeout(giveUp, ms)
-      const look = () => {
+      const look = (isNews = true) => {
         if (ready()) settle(true)
-        else timer.refresh()
+        else if (isNews) timer.refresh()
       }
       this.on('change', look)
       signal.addEventListener('abort', giveUp, { once: true })

@@ -43,7 +43,7 @@ const BEGIN_MS = 5_000
 /** A running worker may not have written anything yet; its viewers wait with open headers. */
 const UNWRITTEN_MS = 1_000
 /** What is left of the stream of a run that is over is known after this long without news. */
-const OVER_MS = 15_000
+const OVER_MS = 20_000
 
 interface Followed {
   log: FrameLog
@@ -165,19 +165,25 @@ async function judge(log: FrameLog, viewer: Viewer, signal: AbortSignal): Promis
   const gone = new AbortController()
   viewer.once('close', () => gone.abort())
   const either = AbortSignal.any([signal, gone.signal])
-  const isJudged = () =>
-    log.lost !== undefined || log.ending !== undefined || log.phase === 'queued' || log.end > from
+  const isJudged = () => log.lost !== undefined || log.ending !== undefined || log.end > from
   await log.until(() => isJudged() || log.phase !== 'opening', BEGIN_MS, either)
+  // Whoever has seen a frame knows of the begin before this instance does.
+  if (from > 0) await log.until(() => log.phase !== 'queued', DRAINED_MS, either)
   if (log.phase === 'over') await log.until(isJudged, OVER_MS, either)
-  else if (from === 0) await log.until(isJudged, UNWRITTEN_MS, either)
-  else {
-    await log.until(() => isJudged() || log.end > 0, BEGIN_MS, either)
-    await log.until(isJudged, DRAINED_MS, either)
+  else if (from === 0) await log.until(() => isJudged() || log.phase === 'queued', UNWRITTEN_MS, either)
+  else if (log.phase !== 'queued') {
+    const drained = async () => {
+      await log.until(() => isJudged() || (log.answered && log.end > 0), BEGIN_MS, either)
+      await log.until(isJudged, DRAINED_MS, either)
+    }
+    await drained()
+    // What a read that broke has left out is read again.
+    if (!log.answered) await drained()
   }
   if (log.lost === 'expired') throw problem('stream_expired')
   if (log.lost === 'away') throw problem('engine_unavailable', { retryAfter: 2 })
   if (viewer.destroyed) throw problem('engine_unavailable', { retryAfter: 2 })
   if (from <= log.end) return
-  if (isJudged() || log.end > 0) throw beyondTheEnd(log.end)
+  if (isJudged() || log.phase === 'queued' || (log.answered && log.end > 0)) throw beyondTheEnd(log.end)
   throw problem('engine_unavailable', { retryAfter: 2 })
 }

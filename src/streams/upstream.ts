@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { isGone } from '../engine/engine-error.ts'
 import type { RunEngine } from '../engine/run-engine.ts'
 import { frameOf } from './frame.ts'
 import type { FrameLog } from './frame-log.ts'
@@ -31,8 +32,11 @@ export async function readUpstream(
     const before = log.end
     onRead()
     // A read that breaks is repeated; whether it matters is for whoever knows how the run is doing.
-    const outcome = await readOnce(engine, runId, log, signal).catch(() => 'silence')
-    if (outcome === 'end') return true
+    const outcome = await readOnce(engine, runId, log, signal).catch((error) =>
+      isGone(error) ? 'gone' : 'silence',
+    )
+    if (outcome === 'end' || signal.aborted) return true
+    log.answer(outcome === 'gone')
     if (outcome === 'trimmed' || (outcome === 'gap' && gapAt === log.end)) return false
     if (outcome === 'gap') gapAt = log.end
     if (log.end > before) pause = FIRST_PAUSE_MS
@@ -48,7 +52,7 @@ async function readOnce(
   signal: AbortSignal,
 ): Promise<'end' | 'silence' | 'trimmed' | 'gap'> {
   let isFirst = true
-  for await (const record of engine.chunks(runId, signal)) {
+  for await (const record of engine.chunks(runId, signal, { onOpen: () => log.answer(true) })) {
     if (log.complete) return 'end'
     if (record.index > log.end) return isFirst ? 'trimmed' : 'gap'
     isFirst = false

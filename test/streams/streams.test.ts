@@ -235,6 +235,51 @@ t.test('a position beyond the end is refused once it is known what exists', asyn
   await nothingLeft(t, late)
 })
 
+t.test('what is on its way is waited for before anybody is refused', async (t) => {
+  t.test('the end of a run that the engine is slow to give', async (t) => {
+    const run = await held(t, upTo(6))
+    run.become({ status: 'completed', frameCount: 6 })
+    run.gate.keep = (_read, _answer, pass) => void globalThis.setTimeout(pass, 2_500)
+    t.same((await read(await run.view())).ids, [0, 1, 2, 3, 4, 5, undefined])
+    await nothingLeft(t, run)
+  })
+
+  t.test('what a read that broke has left out', async (t) => {
+    const run = await held(t, upTo(6))
+    const broken = Promise.withResolvers<void>()
+    run.gate.keep = async (number, answer, pass) => {
+      if (number === 1) {
+        pass(keeping((index) => index < 3))
+        await broken.promise
+        answer.destroy()
+      } else globalThis.setTimeout(pass, 1_000)
+    }
+    const first = await run.view()
+    while (first.next < 3) await setImmediate()
+    broken.resolve()
+    while (run.gate.open > 0) await setImmediate()
+    const resumed = read(await run.view(5))
+    run.become({ status: 'completed', frameCount: 6 })
+    t.same((await resumed).ids, [5, undefined])
+    first.destroy()
+    await nothingLeft(t, run)
+  })
+
+  t.test('that a run has begun which another instance has shown already', async (t) => {
+    const run = await held(t, upTo(6))
+    run.become({ status: 'queued' })
+    const first = await run.view()
+    if (run.state.row) run.state.row.status = 'running'
+    const resumed = run.view(2)
+    run.become({})
+    const reader = read(await resumed)
+    run.become({ status: 'completed', frameCount: 6 })
+    t.same((await reader).ids, [2, 3, 4, 5, undefined])
+    first.destroy()
+    await nothingLeft(t, run)
+  })
+})
+
 t.test('runs that end otherwise end their streams at once, with what clients understand', async (t) => {
   const said = upTo(6).slice(0, 4)
   const abort = { index: 4, chunk: { type: 'abort', reason: 'cancelled' } }
