@@ -1,4 +1,4 @@
-import { readUIMessageStream, type UIMessage, type UIMessageChunk } from 'ai'
+import { createUIMessageStream, type UIMessage, type UIMessageChunk } from 'ai'
 import type { IndexedChunk, TurnMessage } from '../agent/turn.ts'
 import { isGone } from '../engine/engine-error.ts'
 import type { ReadOptions, RunEngine } from '../engine/run-engine.ts'
@@ -115,16 +115,32 @@ async function collect(
   return { chunks, end }
 }
 
+/**
+ * The message that the chunks make, without those that the SDK does not take. It is what a stream of the SDK keeps for
+ * its end; the SDK's reader makes a copy after every chunk, which takes half a minute where tools returned much.
+ */
 async function rebuild(chunks: IndexedChunk[]): Promise<TurnMessage | null> {
-  const source = ReadableStream.from(chunks.map(({ chunk }) => chunk as unknown as UIMessageChunk))
-  let last: UIMessage | undefined
-  for await (const message of readUIMessageStream({
-    stream: source as ReadableStream<UIMessageChunk>,
-    onError: () => {},
-  })) {
-    last = message
+  let message: UIMessage | undefined
+  const source = new TransformStream<UIMessageChunk, UIMessageChunk>()
+  const sink = source.writable.getWriter()
+  const built = createUIMessageStream({
+    execute: ({ writer }) => writer.merge(source.readable),
+    generateId: () => '',
+    onEnd: ({ responseMessage }) => {
+      message = responseMessage
+    },
+  }).getReader()
+  for (const [at, { chunk }] of chunks.entries()) {
+    sink.write(chunk as unknown as UIMessageChunk).catch(() => {})
+    const isTaken = await built.read().then(
+      () => true,
+      () => false,
+    )
+    if (!isTaken) return rebuild(chunks.toSpliced(at, 1))
   }
-  return last === undefined || last.parts.length === 0
+  await sink.close()
+  await built.read()
+  return message === undefined || message.parts.length === 0
     ? null
-    : { id: last.id, role: 'assistant', parts: last.parts }
+    : { id: message.id, role: 'assistant', parts: message.parts }
 }
