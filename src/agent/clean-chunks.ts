@@ -3,18 +3,21 @@ import { cleanJson, cleanText, isHighSurrogate } from './clean.ts'
 
 export type Delta = Extract<UIMessageChunk, { type: 'text-delta' | 'reasoning-delta' | 'tool-input-delta' }>
 
+const LAST = new Set(['finish-step', 'finish', 'abort', 'error'])
+
 /**
  * Cleans the chunks of one stream. A surrogate pair may be split over two deltas of a block, so its first half is
- * held back until the second one comes, or something other than a delta.
+ * held back until the second one comes, or the block ends. Other blocks may go on in between.
  */
 export function createChunkCleaner(): (chunk: UIMessageChunk) => UIMessageChunk[] {
   const held = new Map<string, Delta>()
 
-  const release = () => {
-    const halves = [...held.values()].map((half) => cleaned(half, textOf(half)))
-    held.clear()
-    return halves
-  }
+  const release = (chunk: UIMessageChunk) =>
+    [...held].flatMap(([key, half]) => {
+      if (!LAST.has(chunk.type) && !isOfBlock(chunk, half)) return []
+      held.delete(key)
+      return [cleaned(half, textOf(half))]
+    })
 
   const cleanDelta = (chunk: Delta) => {
     const key = `${chunk.type} ${idOf(chunk)}`
@@ -26,7 +29,12 @@ export function createChunkCleaner(): (chunk: UIMessageChunk) => UIMessageChunk[
     return text.length > 1 ? [cleaned(chunk, text.slice(0, -1))] : []
   }
 
-  return (chunk) => (isDelta(chunk) ? cleanDelta(chunk) : [...release(), cleanJson(chunk)])
+  return (chunk) => (isDelta(chunk) ? cleanDelta(chunk) : [...release(chunk), cleanJson(chunk)])
+}
+
+function isOfBlock(chunk: UIMessageChunk, delta: Delta): boolean {
+  const id = 'toolCallId' in chunk ? chunk.toolCallId : 'id' in chunk ? chunk.id : undefined
+  return chunk.type.startsWith(delta.type.replace(/delta$/, '')) && id === idOf(delta)
 }
 
 function cleaned(chunk: Delta, text: string): Delta {
