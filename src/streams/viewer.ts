@@ -32,7 +32,8 @@ export class Viewer extends Readable implements LogReader {
   #untakenSince = Number.POSITIVE_INFINITY
 
   constructor(log: FrameLog, { from, ui, expiresAt, fresh }: ViewerOptions) {
-    super()
+    // Asks for more only once somebody has taken what is here.
+    super({ highWaterMark: 1 })
     this.next = from
     this.expiresAt = expiresAt
     this.#log = log

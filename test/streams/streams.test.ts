@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
+import { Writable } from 'node:stream'
 import { setImmediate, setTimeout } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { IndexedChunk } from '../../src/agent/turn.ts'
@@ -255,13 +256,14 @@ t.test('what is on its way is waited for before anybody is refused', async (t) =
       } else globalThis.setTimeout(pass, 1_000)
     }
     const first = await run.view()
+    const whole = read(first)
     while (first.next < 3) await setImmediate()
     broken.resolve()
     while (run.gate.open > 0) await setImmediate()
     const resumed = read(await run.view(5))
     run.become({ status: 'completed', frameCount: 6 })
     t.same((await resumed).ids, [5, undefined])
-    first.destroy()
+    t.same((await whole).ids, [0, 1, 2, 3, 4, 5, undefined])
     await nothingLeft(t, run)
   })
 
@@ -419,6 +421,17 @@ t.test('one timer looks after all connections', async (t) => {
     const other = await run.view()
     const { end, ids } = await read(await run.view(0, { expiresAt: Date.now() + 100 }))
     t.same([end, ids, other.destroyed], ['cut', [0], false])
+    await nothingLeft(t, run)
+  })
+
+  t.test('it cuts those that do not read a few words either', async (t) => {
+    const run = await held(t, [chunkAt(0)], settings)
+    const socket = new Writable({ highWaterMark: 1, write() {} })
+    const viewer = (await run.view()).on('error', () => {})
+    viewer.pipe(socket)
+    const closed = once(viewer, 'close')
+    for (let index = 1; index < 4 && !viewer.closed; index++) await run.run.write([DELTA(index)])
+    await closed
     await nothingLeft(t, run)
   })
 
