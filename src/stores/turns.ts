@@ -212,7 +212,8 @@ export function turnStore(database: Database, limits: TurnLimits) {
               where id = ${turnId} and run_id = ${runId} and position <> ${position} and exists (select from place)
               returning id
             )
-            update messages set position = ${position} where run_id in (select id from moved)`.execute(db),
+            update messages set position = ${position}
+            where conversation_id = (select id from place) and run_id in (select id from moved)`.execute(db),
       )
     },
 
