@@ -4,7 +4,7 @@ import { AGENT_TASK_ID } from '../agent/turn.ts'
 import { DispatchError } from '../engine/engine-error.ts'
 import { isFinished } from '../engine/run-status.ts'
 import { Problem, problem } from '../errors.ts'
-import type { PendingDispatch, StartedTurn } from '../stores/turns.ts'
+import type { PendingDispatch, Recorded, StartedTurn } from '../stores/turns.ts'
 import {
   runsTagged,
   type ServiceContext,
@@ -62,6 +62,8 @@ export interface DispatchOptions {
   traceparent?: string | undefined
   /** When the start must be over, by `performance.now()`. */
   deadline: number
+  /** When nobody could know of the turn yet, by `performance.now()`. */
+  since: number
   /** There may be runs whose rows are still missing after an outage of the database. */
   outage?: boolean
 }
@@ -118,14 +120,21 @@ export function dispatcher(context: ServiceContext, unstored: Pick<UnstoredRuns,
    * Sends a turn that somebody may have sent before. The engine forgets the key of a failed run and keeps that
    * of a cancelled one, so its runs are looked up first. One that was given up and goes on is stopped before
    * another is sent, so that no turn runs twice.
+   * @returns the run that the turn has; undefined when the turn was taken back meanwhile
    */
-  async function sendAgain(parts: PayloadParts, origin: StartOrigin, options: SendOptions): Promise<string> {
+  async function sendAgain(
+    parts: PayloadParts,
+    origin: StartOrigin,
+    options: SendOptions,
+  ): Promise<string | undefined> {
     const { kind = 'act' } = options
     const { turnId } = origin
-    const [pending] = await stores.turns.pending([turnId])
-    const givenUp = pending?.givenUp ?? []
-    const attempt = pending?.attempt ?? 0
     const runs = await runsOf(origin, options)
+    // The row is asked last: somebody else who dispatches the turn may have been faster than the lists.
+    const [pending] = await stores.turns.pending([turnId])
+    if (pending === undefined || pending.status === 'abandoned') return undefined
+    if (pending.runId !== null) return pending.runId
+    const { givenUp, attempt } = pending
     const notCancelled = runs.filter(({ status }) => status !== 'cancelled')
     const usable = notCancelled.find(({ runId, status }) => isFinished(status) || !givenUp.includes(runId))
     if (usable !== undefined) {
@@ -133,7 +142,6 @@ export function dispatcher(context: ServiceContext, unstored: Pick<UnstoredRuns,
       // Its end may have been seen while the turn was not there to be ended.
       if (isFinished(usable.status)) await stores.sweeps.checkSoon(turnId)
       if (await fits(parts, usable.runId)) return usable.runId
-      await stores.turns.disown(turnId, usable.runId)
       givenUp.push(usable.runId)
     }
     for (const { runId } of notCancelled) await engine.cancel(runId, kind)
@@ -142,13 +150,15 @@ export function dispatcher(context: ServiceContext, unstored: Pick<UnstoredRuns,
 
   /**
    * Whether a run that was made before the turn was revived is still right: not when it has not begun, and others
-   * have come in between that it would not know.
+   * have come in between that it would not know. Then it is the turn's no more.
    */
   async function fits({ turnId, position }: PayloadParts, runId: string): Promise<boolean> {
     const run = await engine.get(runId)
     const place = run?.payload?.position
     if (run?.status !== 'queued' || place === undefined || place === position) return true
-    return !(await stores.turns.isOvertaken(turnId, place))
+    if (!(await stores.turns.isOvertaken(turnId, place))) return true
+    // One that has begun since then cannot be disowned.
+    return !(await stores.turns.disown(turnId, runId))
   }
 
   /**
@@ -226,6 +236,11 @@ export function dispatcher(context: ServiceContext, unstored: Pick<UnstoredRuns,
       void recordLater(turnId, runId)
       return { state: 'recorded', cancelRequested: false } as const
     })
+    return recordedRun(recorded, runId)
+  }
+
+  /** Stops a run that is not the turn's, or not to go on. @returns the run that the turn has */
+  async function recordedRun(recorded: Recorded, runId: string): Promise<string | undefined> {
     switch (recorded.state) {
       case 'recorded':
         if (recorded.cancelRequested) await stop(runId)
@@ -246,7 +261,7 @@ export function dispatcher(context: ServiceContext, unstored: Pick<UnstoredRuns,
     for (let attempt = 0; attempt < RECORD_ATTEMPTS; attempt++) {
       await sleep(RECORD_PAUSE_MS, undefined, { ref: false })
       const recorded = await stores.turns.record(turnId, runId).catch(() => undefined)
-      if (recorded !== undefined) return
+      if (recorded !== undefined) return void (await recordedRun(recorded, runId))
     }
   }
 
@@ -261,7 +276,8 @@ export function dispatcher(context: ServiceContext, unstored: Pick<UnstoredRuns,
     { send: mayBeSent = true, kind }: RedispatchOptions = {},
   ) {
     const { turnId, input, conversationId, position } = pending
-    if (!mayBeSent || input === null || pending.cancelRequestedAt !== null) return drop(pending)
+    const options = { kind, justSent: kind !== 'sweep' }
+    if (!mayBeSent || input === null || pending.cancelRequestedAt !== null) return drop(pending, options)
     const behind =
       conversationId === null || position === null
         ? { history: [], ahead: [] }
@@ -272,7 +288,12 @@ export function dispatcher(context: ServiceContext, unstored: Pick<UnstoredRuns,
       if (runId !== undefined) ahead.push({ runId, position: run.position })
     }
     const parts = { ...input, turnId, conversationId, position, history: behind.history, ahead }
-    const runId = await record(turnId, await sendAgain(parts, pending, { kind, justSent: kind !== 'sweep' }))
+    const sent = await sendAgain(parts, pending, options).catch(async (error: unknown) => {
+      // It never will be smaller, and others wait behind it.
+      if (codeOf(error) === 'engine_payload_too_large') await stores.turns.withdraw(turnId, 'gone')
+      throw error
+    })
+    const runId = sent === undefined ? undefined : await record(turnId, sent)
     if (runId !== undefined) await putInPlace(turnId, runId)
     return runId
   }
@@ -290,22 +311,27 @@ export function dispatcher(context: ServiceContext, unstored: Pick<UnstoredRuns,
    * A turn that is not to be sent: it keeps the run that it has, or goes. One with a key stays as abandoned:
    * should its dispatcher be slow and not dead, the key must not lead to the run that is stopped then.
    */
-  async function drop({ turnId, idempotencyKey }: PendingDispatch): Promise<string | undefined> {
-    const [run] = await runsTagged(engine, turnTag(turnId), 'sweep')
+  async function drop(pending: PendingDispatch, options: SendOptions): Promise<string | undefined> {
+    const { turnId, idempotencyKey, givenUp } = pending
+    const run = (await runsOf(pending, options)).find(({ runId }) => !givenUp.includes(runId))
     if (run !== undefined) return record(turnId, run.runId)
     await stores.turns.withdraw(turnId, idempotencyKey === null ? 'gone' : 'abandoned')
     return undefined
   }
 
-  async function handOver(turn: StoredTurn, options: DispatchOptions): Promise<string> {
-    const { traceparent, deadline, outage = false } = options
+  /** @returns undefined when the turn was taken back meanwhile */
+  async function handOver(turn: StoredTurn, options: DispatchOptions): Promise<string | undefined> {
+    const { traceparent, deadline, since, outage = false } = options
     const { revived: justSent, idempotencyKey } = turn
-    const mayHaveRun = justSent || (idempotencyKey !== null && (outage || unstored.of(turn).length > 0))
+    const isUnstored = idempotencyKey !== null && (outage || unstored.of(turn).length > 0)
     let sending = false
     try {
       const ahead = await predecessors(turn, justSent ? deadline - engine.listLagMs : deadline)
       sending = true
       const parts = { ...turn, ahead, traceparent }
+      // Whoever waits behind this turn may have taken its dispatcher for dead.
+      const isLate = performance.now() - since > PREDECESSOR_MS
+      const mayHaveRun = justSent || isUnstored || isLate
       return await (mayHaveRun ? sendAgain : send)(parts, turn, { deadline, justSent })
     } catch (error) {
       const unknown = sending && error instanceof DispatchError && error.outcome === 'unknown'
@@ -331,7 +357,8 @@ export function dispatcher(context: ServiceContext, unstored: Pick<UnstoredRuns,
     sendUnstored,
     redispatch,
     async dispatch(turn, options) {
-      const runId = await record(turn.turnId, await handOver(turn, options))
+      const sent = await handOver(turn, options)
+      const runId = sent === undefined ? undefined : await record(turn.turnId, sent)
       // Somebody took this dispatcher for dead and the turn back.
       if (runId === undefined) throw new DispatchError('engine_unavailable', 'refused')
       if (turn.revived) await putInPlace(turn.turnId, runId)

@@ -65,7 +65,8 @@ export function turnService(
 
   return {
     async start(caller, request, { idempotencyKey, traceparent, charge }) {
-      const deadline = performance.now() + START_MS
+      const since = performance.now()
+      const deadline = since + START_MS
       const turn = newTurn(caller, request, idempotencyKey ?? null)
       buildPayload({ ...turn, history: [], ahead: [], traceparent }, context.settings)
       const outcome = await inLine(turn, async () => {
@@ -78,10 +79,10 @@ export function turnService(
           throw error
         })
       })
-      if (outcome === undefined) return startUnstored(turn, { traceparent, deadline })
+      if (outcome === undefined) return startUnstored(turn, { traceparent, deadline, since })
       switch (outcome.outcome) {
         case 'created':
-          return startStored(turn, outcome, { traceparent, deadline })
+          return startStored(turn, outcome, { traceparent, deadline, since })
         case 'replay':
           return replay(outcome.turnId, outcome)
         case 'mismatch':

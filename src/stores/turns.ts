@@ -193,12 +193,16 @@ export function turnStore(database: Database, limits: TurnLimits) {
       return rows.length > 0
     },
 
-    /** A run of a turn that is being dispatched is not the turn's: another one is sent instead. */
-    async disown(turnId: string, runId: string): Promise<void> {
-      await database.run((db) =>
+    /**
+     * A run of a turn that is being dispatched is not the turn's: another one is sent instead.
+     * @returns false when the turn has got a run meanwhile, or was taken back
+     */
+    async disown(turnId: string, runId: string): Promise<boolean> {
+      const { rows } = await database.run((db) =>
         sql`update runs set dispatch_attempt = dispatch_attempt + 1, given_up_runs = given_up_runs || ${runId}::text
-            where id = ${turnId} and status = 'dispatching' and run_id is null`.execute(db),
+            where id = ${turnId} and status = 'dispatching' and run_id is null returning id`.execute(db),
       )
+      return rows.length > 0
     },
 
     /** Puts a revived turn back to the place that its run was made for; places are given out once. */
