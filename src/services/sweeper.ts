@@ -22,6 +22,8 @@ const LANES = 8
 /** A run counts as unknown to the engine after two misses this far apart: its lists lag. */
 const MISS_MS = 60_000
 const PING_MS = 2_000
+/** Between the looks at an abandoned turn whose time is over, while the engine is away. */
+const LAST_LOOK_SECONDS = 60
 
 /**
  * Makes it certain: every unfinished row has a `check_at`, and whoever finds it due asks the engine and acts.
@@ -53,7 +55,8 @@ export function sweeper(context: ServiceContext, dispatcher: Dispatcher, finaliz
   /** The engine is away: a turn whose time is over ends all the same, any other is left to who can ask. */
   async function giveUp(due: DueRun): Promise<void> {
     if (!due.overdue) return void unasked.push(due.turnId)
-    if (due.status === 'abandoned') return
+    // Its last look: there has to be one that the engine answers.
+    if (due.status === 'abandoned') return stores.sweeps.checkSoon(due.turnId, LAST_LOOK_SECONDS)
     // Nobody was told of a run: its key, if it has one, begins anew.
     if (due.runId === null) await stores.turns.withdraw(due.turnId, 'abandoned')
     else await finalizer.fail(due.turnId, due.runId, 'timed_out')

@@ -62,14 +62,15 @@ export function upkeep(context: ServiceContext, sweeper: Sweeper, adoption: Adop
 
   return {
     async run(signal) {
-      const every = async (ms: number, ...work: Array<() => Promise<void>>) => {
+      const every = async (ms: number, work: () => Promise<void>) => {
         while (!signal.aborted) {
-          for (const step of work) if (!signal.aborted) await step()
+          await work()
           await sleep(ms, undefined, { signal }).catch(() => {})
         }
       }
       await Promise.all([
-        every(INTERVAL_MS, catchUp, quietly('the sweep', sweep)),
+        every(INTERVAL_MS, catchUp),
+        every(INTERVAL_MS, quietly('the sweep', sweep)),
         every(LAG_MS, look),
         every(
           SEARCH_MS,

@@ -6,7 +6,8 @@ import { finalizer } from '../../src/services/finalizer.ts'
 import { sweeper } from '../../src/services/sweeper.ts'
 import { unstoredRuns } from '../../src/services/unstored-runs.ts'
 import { startService } from '../support/service.ts'
-import { query } from './rows.ts'
+import { CHAT, pair, start } from './instances.ts'
+import { query, until } from './rows.ts'
 
 const ADDRESS_OF_NOBODY = 'http://127.0.0.1:9'
 
@@ -33,17 +34,38 @@ t.test('an instance that cannot ask the engine leaves what is due to one that ca
     service,
     `insert into runs (id, run_id, user_id, status, check_at, deadline_at)
      values (gen_random_uuid(), 'run_due', 'alice', 'queued', now(), now() + interval '1 hour'),
-            (gen_random_uuid(), 'run_overdue', 'alice', 'queued', now(), now())`,
+            (gen_random_uuid(), 'run_overdue', 'alice', 'queued', now(), now()),
+            (gen_random_uuid(), null, 'alice', 'abandoned', now(), now())`,
   )
   const state = () =>
     query(service, 'select run_id, status, check_at <= now() as due from runs order by run_id')
 
-  t.equal(await cutOff.sweep(), 2)
+  t.equal(await cutOff.sweep(), 3)
   t.same(await state(), [
     { run_id: 'run_due', status: 'queued', due: true },
     { run_id: 'run_overdue', status: 'failed', due: null },
+    { run_id: null, status: 'abandoned', due: false },
   ])
   t.equal(await cutOff.sweep(), 0, 'it takes no more until the engine answers')
+})
+
+t.test('a sweep without end does not hold up what an outage has left behind', async (t) => {
+  const { a, b, toDatabase } = await pair(t)
+  await b.close()
+  const { promise: sweeping, resolve: sweeps } = Promise.withResolvers<void>()
+  const { promise: ended, resolve: end } = Promise.withResolvers<never[]>()
+  a.app.stores.sweeps.claim = () => {
+    sweeps()
+    return ended
+  }
+  a.app.stores.sweeps.claimAdoption = async () => undefined
+  await sweeping
+  await toDatabase.cut()
+  const { status, body } = await start(a, undefined, { message: 'What is 4 * 4?' })
+  t.equal(status, 202)
+  await toDatabase.mend()
+  await until(async () => (await a.call('GET', `${CHAT}/${body.runId}`)).status === 200)
+  end([])
 })
 
 t.test('what is due soon stays so', async (t) => {
