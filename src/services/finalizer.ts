@@ -45,6 +45,7 @@ const UNREAD_MS = 120_000
 const AGAIN_SECONDS = 2
 
 export function finalizer({ stores, engine, log }: ServiceContext): Finalizer {
+  /** By run: a turn that was revived may have another one than the one whose end is being written. */
   const underway = new Map<string, Promise<boolean>>()
   const listeners: Array<(runId: string) => void> = []
   /** Turns that this instance has ended: the engine's last events about them cost nothing more. */
@@ -128,7 +129,7 @@ export function finalizer({ stores, engine, log }: ServiceContext): Finalizer {
   return {
     settle(turnId, runId, seen, options = {}) {
       if (seen === undefined && ended.has(turnId)) return Promise.resolve(true)
-      const running = underway.get(turnId)
+      const running = underway.get(runId)
       if (running !== undefined) return running
       const settling = settleOnce(turnId, runId, seen, options)
         .catch(async (error: unknown) => {
@@ -136,8 +137,8 @@ export function finalizer({ stores, engine, log }: ServiceContext): Finalizer {
           await stores.sweeps.checkSoon(turnId, AGAIN_SECONDS).catch(() => {})
           throw error
         })
-        .finally(() => underway.delete(turnId))
-      underway.set(turnId, settling)
+        .finally(() => underway.delete(runId))
+      underway.set(runId, settling)
       return settling
     },
     async fail(turnId, runId, errorCode, { readable } = { readable: false }) {
