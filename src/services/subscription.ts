@@ -4,8 +4,8 @@ import type { ServiceContext } from './context.ts'
 
 /** The SDK keeps every row that a subscription ever saw, so it is opened anew. */
 const REOPEN_MS = 10 * 60_000
-/** A subscription reports runs of this age when it is opened. */
-const REPORTED_MS = 2 * 60 * 60_000
+/** More than a subscription reports when it is opened. */
+const REMEMBERED = 20_000
 const PAUSE_MS = 1_000
 
 /**
@@ -20,16 +20,16 @@ export async function subscribe(
   { reopenMs } = { reopenMs: REOPEN_MS },
 ): Promise<void> {
   /** Rows that an earlier subscription reported come again; only what changed is told. */
-  const seen = new Map<string, { status: string; createdAt: number }>()
+  const seen = new Map<string, string>()
 
   async function follow(): Promise<void> {
     const reopen = AbortSignal.any([signal, AbortSignal.timeout(reopenMs)])
-    const oldest = Date.now() - REPORTED_MS
-    for (const [runId, { createdAt }] of seen) if (createdAt < oldest) seen.delete(runId)
     try {
       for await (const run of engine.changes(await tag(), reopen)) {
-        if (seen.get(run.runId)?.status === run.status) continue
-        seen.set(run.runId, { status: run.status, createdAt: run.createdAt.getTime() })
+        if (seen.get(run.runId) === run.status) continue
+        seen.set(run.runId, run.status)
+        const [oldest] = seen.keys()
+        if (seen.size > REMEMBERED && oldest !== undefined) seen.delete(oldest)
         onChange(run)
       }
     } catch (error) {
