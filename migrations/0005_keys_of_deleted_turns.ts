@@ -5,7 +5,8 @@ import { type Kysely, sql } from 'kysely'
  * that key with the turn's run, which must not become the run of another turn. A retry makes a new start of it,
  * visible again; until then nothing of its content is kept.
  *
- * A wish to cancel that came before a run without a row was adopted is kept.
+ * A wish to cancel that came before a run without a row was adopted is kept. A turn that is written while it is taken
+ * back is not: its messages, in a conversation that was not known, would stay.
  */
 const CHANGES: Array<{ name: string; from: string; to: string }> = [
   {
@@ -24,6 +25,16 @@ const CHANGES: Array<{ name: string; from: string; to: string }> = [
     to: `cancel_requested_at = null, missed_at = null, deleted_at = null, metadata = p->'metadata',
           input = coalesce(input, jsonb_build_object('message', v_message, 'conversationId', v_conversation_id,
             'newConversation', v_is_new, 'assistantMessageId', p->>'assistantMessageId')),`,
+  },
+  {
+    name: 'withdraw_turn',
+    from: `
+      perform from conversations where id = v_conversation_id for no key update;`,
+    to: `
+      if not found then
+        return false;
+      end if;
+      perform from conversations where id = v_conversation_id for no key update;`,
   },
   {
     name: 'withdraw_turn',
