@@ -17,6 +17,9 @@ export function findFault(message: string): Fault | undefined {
   return found?.[1] ? { name: found[1], value: Number(found[2] ?? 0) } : undefined
 }
 
+/** What has been said gets the time to leave the process before that dies or hangs. */
+const LEAVE_MS = 500
+
 const PLANS: Record<string, (value: number) => Plan> = {
   overflow: () => ({ text: `${'overflow'.repeat(128)} `.repeat(200) }),
   surrogate: () => ({ text: 'a lone \ud83d surrogate and an emoji \u{1f600} .' }),
@@ -73,12 +76,11 @@ export async function* sabotage(
         await setTimeout(3_600_000, undefined, signal ? { signal } : {})
         break
       case 'stall-hard':
-        // The words so far get the time to leave the process.
-        await setTimeout(200)
+        await setTimeout(LEAVE_MS)
         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
         break
       case 'crash':
-        await setTimeout(200)
+        await setTimeout(LEAVE_MS)
         process.exit(1)
     }
   }
