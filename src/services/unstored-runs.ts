@@ -1,4 +1,5 @@
 import type { RunSummary } from '../engine/run-engine.ts'
+import { isFinished } from '../engine/run-status.ts'
 import type { UnstoredTurn } from '../stores/turns.ts'
 import { type ServiceContext, type StartOrigin, startTag, turnOf, unstoredTag } from './context.ts'
 import { subscribe } from './subscription.ts'
@@ -33,7 +34,7 @@ export function turnIdOf({ tags }: Pick<RunSummary, 'tags'>): string | undefined
 }
 
 export function unstoredRuns(
-  context: Pick<ServiceContext, 'engine' | 'log' | 'tags'>,
+  context: Pick<ServiceContext, 'engine' | 'log' | 'tags' | 'stores'>,
   { graceMs = GRACE_MS } = {},
 ): UnstoredRuns {
   const own = new Map<string, UnstoredTurn>()
@@ -45,6 +46,8 @@ export function unstoredRuns(
     // Not all instances at once: the first one makes the others' look-up unnecessary.
     const dueAt = heard.get(run.runId)?.dueAt ?? performance.now() + graceMs * (1 + Math.random())
     heard.set(run.runId, { runId: run.runId, status: run.status, tags: run.tags, turnId, dueAt })
+    // Whoever follows it cannot write its end. Without the database here either, it is looked at later.
+    if (isFinished(run.status)) context.stores.sweeps.checkRun(run.runId).catch(() => {})
   }
 
   return {

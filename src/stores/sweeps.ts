@@ -71,6 +71,15 @@ export function sweepStore(database: Database) {
       )
     },
 
+    /** The same for the turn that has the run, unless it has ended. */
+    async checkRun(runId: string): Promise<void> {
+      await database.run((db) =>
+        sql`update runs set check_at = now() where run_id = ${runId} and status in ('queued', 'running')`.execute(
+          db,
+        ),
+      )
+    },
+
     async noteMissed(turnId: string): Promise<void> {
       await database.run((db) =>
         sql`update runs set missed_at = coalesce(missed_at, now()) where id = ${turnId}`.execute(db),

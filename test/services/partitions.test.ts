@@ -29,6 +29,15 @@ t.test('a start of an instance that alone is without the database', async (t) =>
     t.equal(engine.stats().runs, before + 1)
   })
 
+  t.test('ends for the others when its run does', async (t) => {
+    const first = await start(a, 'endless', { message: ENDLESS })
+    const { body } = await insist(b, 'endless', { message: ENDLESS })
+    t.equal(body.runId, first.body.runId)
+    await query(b, `update runs set check_at = now() + interval '1 hour' where run_id = '${body.runId}'`)
+    await b.app.engine.cancel(body.runId)
+    t.match((await b.ended(body.runId)).body, { status: 'cancelled' })
+  })
+
   t.test('gets its row from one of the others while the outage goes on', async (t) => {
     const { body } = await start(a, undefined, { message: 'What is 6 * 7?' })
     await until(async () => (await b.call('GET', `/api/agent/chat/${body.runId}`)).status === 200)
