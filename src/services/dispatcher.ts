@@ -134,6 +134,8 @@ export function dispatcher(context: ServiceContext, unstored: Pick<UnstoredRuns,
     const [pending] = await stores.turns.pending([turnId])
     if (pending === undefined || pending.status === 'abandoned') return undefined
     if (pending.runId !== null) return pending.runId
+    // It was revived meanwhile, behind others that do not know it: whoever did that sends it.
+    if (pending.position !== parts.position) return undefined
     const { givenUp, attempt } = pending
     const notCancelled = runs.filter(({ status }) => status !== 'cancelled')
     const usable = notCancelled.find(({ runId, status }) => isFinished(status) || !givenUp.includes(runId))

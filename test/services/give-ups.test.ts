@@ -115,6 +115,31 @@ t.test('a turn that is taken back and revived behind another one is not waited f
   t.match((await b.ended(body.runId)).body, { status: 'completed', text: '3 + 3 = 6.' })
 })
 
+t.test(
+  'a turn that is revived behind others while one of them looks for its run is not sent by that',
+  async (t) => {
+    const { a, b, conversationId } = await pair(t)
+    const first = storedTurn(1, conversationId, 'looked for')
+    await a.app.stores.turns.start(first)
+    const { engine } = b.app
+    const { list } = engine
+    engine.list = async function* (...filter) {
+      engine.list = list
+      await a.app.stores.turns.withdraw(first.turnId, 'abandoned')
+      t.match(await a.app.stores.turns.start(first), { outcome: 'created', revived: true })
+      yield* list(...filter)
+    }
+    const { body } = await start(b, undefined, { message: 'What is 4 + 3?', conversationId })
+    t.match((await b.app.engine.get(body.runId))?.payload, { ahead: [] })
+    // As if whoever has revived it had died.
+    await query(b, `update runs set check_at = now() where id = '${first.turnId}'`)
+    await until(async () => (await turnOfKey(b, 'looked for'))?.status === 'completed')
+    const { body: messages } = await b.call('GET', `/api/agent/conversations/${conversationId}/messages`)
+    const texts = messages.data.map(({ text }: { text: string }) => text)
+    t.match(texts, ['hi', String, 'What is 4 + 3?', String, 'left over 1', String])
+  },
+)
+
 t.test('a turn that is revived while the one behind it sends it keeps its place', async (t) => {
   const { a, b, conversationId } = await pair(t)
   const first = storedTurn(1, conversationId, 'overtaken')
