@@ -37,7 +37,7 @@ export function unstoredRuns(
   context: Pick<ServiceContext, 'engine' | 'log' | 'tags' | 'stores'>,
   { graceMs = GRACE_MS } = {},
 ): UnstoredRuns {
-  const own = new Map<string, UnstoredTurn>()
+  const own = new Map<string, { turn: UnstoredTurn; tag: string }>()
   const heard = new Map<string, HeardRun & { dueAt: number }>()
 
   function hear(run: RunSummary): void {
@@ -53,16 +53,16 @@ export function unstoredRuns(
   return {
     watch: (signal) => subscribe(context, () => unstoredTag(context.tags), hear, signal),
     remember(turn) {
-      if (own.size < REMEMBERED) own.set(turn.runId, turn)
+      if (own.size < REMEMBERED) own.set(turn.runId, { turn, tag: startTag(turn) })
     },
     of(origin) {
       if (own.size + heard.size === 0) return []
       const tag = startTag(origin)
       const told = [...heard.values()].filter(({ tags }) => tags.includes(tag))
-      const untold = [...own.values()].filter((turn) => !heard.has(turn.runId) && startTag(turn) === tag)
-      return [...told, ...untold.map(({ runId }) => ({ runId, status: 'queued' as const }))]
+      const untold = [...own].filter(([runId, start]) => start.tag === tag && !heard.has(runId))
+      return [...told, ...untold.map(([runId]) => ({ runId, status: 'queued' as const }))]
     },
-    remembered: () => [...own.values()],
+    remembered: () => [...own.values()].map(({ turn }) => turn),
     heard: () => [...heard.values()].filter(({ dueAt }) => dueAt <= performance.now()).slice(0, BATCH),
     forget(runId) {
       own.delete(runId)
