@@ -46,6 +46,8 @@ export interface AppConfig {
   /** Where traces go; unset: there are none. */
   otlp?: { endpoint: string; headers?: string }
   retentionDays: number
+  /** Undefined: conversations are kept until they are deleted. */
+  conversationRetentionDays: number | undefined
   run: { ttlSeconds: number; maxDurationSeconds: number }
   shutdownTimeoutSeconds: number
   /** Readiness says no this long before anything else ends: balancers need time to notice. */
@@ -210,6 +212,7 @@ function toConfig(settings: Settings): Config {
     ...given('metricsPort', settings.METRICS_PORT),
     ...given('otlp', collector(settings)),
     retentionDays: settings.RETENTION_DAYS,
+    conversationRetentionDays: settings.CONVERSATION_RETENTION_DAYS,
     run: { ttlSeconds: settings.RUN_TTL_SECONDS, maxDurationSeconds: settings.RUN_MAX_DURATION_SECONDS },
     shutdownTimeoutSeconds: settings.SHUTDOWN_TIMEOUT_SECONDS,
     shutdownDelaySeconds: shutdownDelay(settings),

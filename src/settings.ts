@@ -65,6 +65,13 @@ export const Settings = Type.Object({
     text('Headers for the collector of traces, `name=value` pairs, comma-separated'),
   ),
   RETENTION_DAYS: integer('Days that finished runs and their idempotency keys are kept', 1, 36_500, 30),
+  CONVERSATION_RETENTION_DAYS: optional(
+    integer(
+      'Days that a conversation is kept after its last activity; kept until it is deleted when unset',
+      1,
+      36_500,
+    ),
+  ),
   RUN_TTL_SECONDS: integer('Seconds that a run may wait for its execution', 10, 1_209_600, 3600),
   RUN_MAX_DURATION_SECONDS: integer('Seconds that a run may execute', 5, 86_400, 300),
   SHUTDOWN_TIMEOUT_SECONDS: integer('Seconds between SIGTERM and a forced end', 1, 3600, 25),

@@ -17,6 +17,10 @@ export class DispatchError extends Problem {
   }
 }
 
+/** Whether a call waited in this instance's own budget until its time was over: that says nothing about the engine. */
+export const isEngineBusy = (error: unknown): boolean =>
+  error instanceof Problem && error.name === 'EngineBusy'
+
 /** What the SDK's errors tell; `status` undefined is a broken or refused connection. */
 export interface CallFailure {
   status: number | undefined

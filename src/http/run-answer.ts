@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { RunView } from '../services/run-view.ts'
+import type { RunView } from '../services/read/run-view.ts'
 
 /** Seconds after which polling again makes sense: 1 at first, 5 from two minutes on. */
 export function pollAgainAfter(run: RunView): number {

@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import { problem } from '../errors.ts'
 import type { RunStarted } from '../schemas/run.ts'
-import type { StartedRun, TurnOptions } from '../services/turns.ts'
+import type { StartedRun, TurnOptions } from '../services/start/turns.ts'
 import { headerValues } from './header-values.ts'
 
 /**
@@ -19,7 +19,6 @@ export function turnOptions(request: FastifyRequest): TurnOptions {
     })
   }
   return {
-    charge: (bucket) => request.charge(bucket),
     ...(typeof key === 'string' ? { idempotencyKey: unquoted(key) } : {}),
     ...(traceparent !== undefined && TRACEPARENT.test(traceparent) ? { traceparent } : {}),
   }

@@ -1,7 +1,7 @@
 import { type Fault, problem } from '../errors.ts'
 import type { StreamBody } from '../schemas/stream.ts'
 import { MAX_TEXT } from '../schemas/turn.ts'
-import type { TurnRequest } from '../services/turns.ts'
+import type { TurnRequest } from '../services/start/new-turn.ts'
 
 type UiMessage = StreamBody['messages'][number]
 

@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox'
 import type { ModelMessage } from 'ai'
-import { RUN_ERROR_CODES } from '../services/run-failures.ts'
+import { RUN_ERROR_CODES } from '../services/end/run-failures.ts'
 import { ConversationId, RunId } from './ids.ts'
 import { Metadata } from './metadata.ts'
 import { oneOf, ref } from './shared.ts'

@@ -5,7 +5,8 @@ import { MAX_METADATA_PAIRS, type Metadata } from './schema.ts'
 
 export interface ConversationRecord {
   id: string
-  title: string
+  /** Null until the first message gives it one. */
+  title: string | null
   metadata: Metadata
   createdAt: Date
   updatedAt: Date
@@ -27,18 +28,24 @@ export interface MessageRecord {
   createdAt: Date
 }
 
+/** Messages, turns and runs that the request itself removes. */
+const DELETED_AT_ONCE = 500
+
 const CONVERSATION = sql.raw(`
   c.id, c.title, c.metadata, c.created_at as "createdAt", c.updated_at as "updatedAt",
   c.last_activity_at as "lastActivityAt",
-  (select r.run_id from runs r where r.conversation_id = c.id and r.status in ('dispatching', 'queued', 'running')
-   order by r.position limit 1) as "activeRunId"`)
+  (select unfinished.run_id from (
+    select r.run_id, r.position from runs r where r.conversation_id = c.id and r.status in ('queued', 'running')
+    union all
+    select null, t.position from turns t where t.conversation_id = c.id and t.state = 'dispatching'
+   ) unfinished order by unfinished.position limit 1) as "activeRunId"`)
 
 /** Conversations of one user; a foreign one does not exist. */
 export function conversationStore(database: Database) {
   return {
     async create(
       userId: string,
-      conversation: { id: string; title: string; metadata: Metadata },
+      conversation: { id: string; title: string | null; metadata: Metadata },
     ): Promise<ConversationRecord> {
       return one(
         await database.run((db) =>
@@ -55,7 +62,7 @@ export function conversationStore(database: Database) {
     async find(userId: string, id: string): Promise<ConversationRecord | undefined> {
       const { rows } = await database.run((db) =>
         sql<ConversationRecord>`
-          select ${CONVERSATION} from conversations c where c.id = ${id} and c.user_id = ${userId}`.execute(
+          select ${CONVERSATION} from conversations c where c.id = ${id} and c.user_id = ${userId} and not c.hidden`.execute(
           db,
         ),
       )
@@ -71,7 +78,7 @@ export function conversationStore(database: Database) {
       const { rows } = await database.run((db) =>
         sql<ConversationRecord>`
           select ${CONVERSATION} from conversations c
-          where c.user_id = ${userId}
+          where c.user_id = ${userId} and not c.hidden
             and (${before === null} or (c.last_activity_at, c.id) < (${before?.lastActivityAt ?? null}::timestamptz, ${before?.id ?? null}::uuid))
           order by c.last_activity_at desc, c.id desc limit ${page.limit}`.execute(db),
       )
@@ -94,7 +101,7 @@ export function conversationStore(database: Database) {
               when ${patch.metadata === undefined} then null
               when ${patch.metadata === null} then '{}'::jsonb
               else jsonb_strip_nulls(metadata || ${JSON.stringify(patch.metadata ?? {})}::jsonb) end as merged
-            from conversations where id = ${id} and user_id = ${userId}
+            from conversations where id = ${id} and user_id = ${userId} and not hidden
             for update),
           c as (
             update conversations set
@@ -112,8 +119,8 @@ export function conversationStore(database: Database) {
     },
 
     /**
-     * Removes the conversation, its messages and the contents of its runs; active runs are marked to be
-     * cancelled (the sweeper finishes what the request does not).
+     * Deletes the conversation with its messages and the contents of its runs. What is too much for one statement
+     * is hidden at once and removed in the background. Unfinished runs are marked to be cancelled.
      * @returns the unfinished runs; undefined when there was no such conversation
      */
     async remove(
@@ -122,7 +129,7 @@ export function conversationStore(database: Database) {
     ): Promise<Array<{ turnId: string; runId: string | null }> | undefined> {
       const { rows } = await database.run((db) =>
         sql<{ active: Array<{ turnId: string; runId: string | null }> | null }>`
-          select delete_conversation(${userId}, ${id}) as active`.execute(db),
+          select delete_conversation(${userId}, ${id}, ${DELETED_AT_ONCE}) as active`.execute(db),
       )
       return rows[0]?.active ?? undefined
     },
@@ -133,17 +140,19 @@ export function conversationStore(database: Database) {
       id: string,
       page: { limit: number; after?: { position: number; seq: number } },
     ): Promise<MessageRecord[] | undefined> {
-      const after = page.after ?? null
+      const after =
+        page.after === undefined
+          ? sql``
+          : sql`and (m.position, m.seq) > (${page.after.position}, ${page.after.seq})`
       const { rows } = await database.run((db) =>
         sql<{ [K in keyof MessageRecord]: MessageRecord[K] | null }>`
-          select m.* from conversations c left join lateral (
-            select m.id, r.run_id as "runId", m.position, m.seq, m.role, m.text, m.parts, m.status,
-              m.created_at as "createdAt"
-            from messages m left join runs r on r.id = m.run_id
-            where m.conversation_id = c.id
-              and (${after === null} or (m.position, m.seq) > (${after?.position ?? null}::integer, ${after?.seq ?? null}::integer))
+          select m.*, t.run_id as "runId" from conversations c left join lateral (
+            select m.id, m.position, m.seq, m.role, m.text, m.parts, m.status, m.created_at as "createdAt"
+            from messages m where m.conversation_id = c.id and m.status <> 'abandoned' ${after}
             order by m.position, m.seq limit ${page.limit}) m on true
-          where c.id = ${id} and c.user_id = ${userId}`.execute(db),
+          left join turns t on t.conversation_id = c.id and t.position = m.position
+          where c.id = ${id} and c.user_id = ${userId} and not c.hidden
+          order by m.position, m.seq`.execute(db),
       )
       if (rows.length === 0) return undefined
       return rows.filter((row): row is MessageRecord => row.id !== null)

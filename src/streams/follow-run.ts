@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { RunEngine } from '../engine/run-engine.ts'
 import { isFinished } from '../engine/run-status.ts'
-import { versionOf, type Waiters } from '../services/waiters.ts'
+import { versionOf, type Waiters } from '../services/read/waiters.ts'
 import type { RunProgress } from '../stores/runs.ts'
 import { DONE, ownFrame } from './frame.ts'
 import type { FrameLog } from './frame-log.ts'
@@ -12,8 +12,8 @@ export interface FollowContext {
   waiters: Pick<Waiters, 'changed'>
   /** Undefined: the run has no row (yet); rejects while the database is away. */
   progress(runId: string): Promise<RunProgress | undefined>
-  /** Ends the turn if its run has ended. */
-  settle(turnId: string, runId: string): Promise<unknown>
+  /** Stores the end of the run if it has ended. */
+  settle(runId: string): Promise<unknown>
   onRead(): void
 }
 
@@ -128,7 +128,7 @@ async function hurry(runId: string, context: FollowContext, signal: AbortSignal)
     if (signal.aborted) return
     const run = await context.progress(runId).catch(() => undefined)
     if (run !== undefined && isFinished(run.status)) return
-    if (run !== undefined) await context.settle(run.turnId, runId).catch(() => {})
+    if (run !== undefined) await context.settle(runId).catch(() => {})
   }
 }
 

@@ -1,6 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
-import { RUN_ERROR_CODES } from '../services/run-failures.ts'
-import type { Lag } from '../services/upkeep.ts'
+import { RUN_ERROR_CODES } from '../services/end/run-failures.ts'
+import type { Lag } from '../services/upkeep/upkeep.ts'
 
 /** What the service counts. All times are seconds. */
 export type Metrics = ReturnType<typeof createMetrics>

@@ -1,7 +1,7 @@
 import { connect } from 'node:net'
 import pg from 'pg'
 import { test } from 'tap'
-import { RUN_ERROR_CODES } from '../../src/services/run-failures.ts'
+import { RUN_ERROR_CODES } from '../../src/services/end/run-failures.ts'
 import { startToxicProxy } from '../chaos/toxic-proxy.ts'
 import { query, until } from '../services/rows.ts'
 import { createDatabase } from '../support/postgres.ts'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { encodeCursor } from '../../src/services/cursor.ts'
+import { encodeCursor } from '../../src/services/read/pagination.ts'
 import { startService } from '../support/service.ts'
 
 const UNKNOWN = '0198c5a2-7d3e-7b1a-9f00-3f2a1c4d5e6f'
@@ -363,7 +363,7 @@ t.test('conversations', async (t) => {
     for (;;) {
       const [row] = await service.app.database.named<{ status: string; input: unknown; output: unknown }>(
         'test_deleted',
-        'select status, input, output from runs where run_id = $1',
+        'select runs.status, turns.input, runs.output from runs join turns on turns.id = runs.turn_id where runs.run_id = $1',
         [runId],
       )
       if (row?.status !== 'cancelled') continue

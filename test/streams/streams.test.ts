@@ -76,7 +76,7 @@ async function held(
             }
             const limit = globalThis.setTimeout(done, ms)
             waiting.add(done)
-            signal.addEventListener('abort', done, { once: true })
+            signal?.addEventListener('abort', done, { once: true })
           }),
       },
       progress: async () => state.row && { ...state.row },

@@ -1,7 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { gone } from '../../../../src/http/gone.ts'
+import { startTurn } from '../../../../src/http/start-turn.ts'
 import { sendStream } from '../../../../src/http/stream-answer.ts'
-import { startedHeaders, turnOptions } from '../../../../src/http/turn-options.ts'
+import { startedHeaders } from '../../../../src/http/turn-options.ts'
 import { turnOf } from '../../../../src/http/ui-turn.ts'
 import { problems } from '../../../../src/schemas/problem.ts'
 import { ref } from '../../../../src/schemas/shared.ts'
@@ -25,6 +26,7 @@ Pages with AI SDK 5 or 7 add \`?ui=5\` or \`?ui=7\` to the address, and return t
 transports put their path behind the query.`
 
 const stream: FastifyPluginAsyncTypebox = async (app) => {
+  const start = startTurn(app)
   app.post('/api/agent/chat/stream', {
     config: { scope: 'agent:write', bucket: 'handler' },
     schema: {
@@ -43,7 +45,7 @@ const stream: FastifyPluginAsyncTypebox = async (app) => {
     handler: async (request, reply) => {
       const turn = turnOf(request.body)
       app.streams.assertOpen()
-      const started = await app.services.turns.start(request.caller, turn, turnOptions(request))
+      const started = await start(request, turn)
       // The engine may still hold what its owner has deleted since.
       if (started.replayed) await app.services.runs.streamed(request.caller, started.runId)
       reply.headers(startedHeaders(started))
