@@ -67,7 +67,7 @@ const services: FastifyPluginAsync<{ config: AppConfig }> = async (app, { config
     dispatches: waitingStarts,
     resolver: resolving,
     canceller: cancels,
-    mayLackRows: unstored.mayLackRows,
+    mayLackRow: unstored.mayLackRow,
   })
   app.decorate('services', {
     turns: app.metrics === undefined ? turns : meteredTurns(turns, app.metrics),

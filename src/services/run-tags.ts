@@ -30,6 +30,9 @@ export function startTag({ turnId, userId, idempotencyKey }: StartOrigin): strin
   return `key_${digest.digest('hex')}`
 }
 
+/** Whether a tag of a run is the one that all runs of its start share. */
+export const isStartTag = (tag: string): boolean => tag.startsWith('key_') || tag.startsWith('turn_')
+
 /** The runs that the engine lists with the tag, newest first; a run may be missing for `listLagMs` after its start. */
 export async function runsTagged(
   engine: RunEngine,

@@ -191,7 +191,7 @@ t.test('runs without a row', async (t) => {
     const [sound, poisoned] = [await send(11, 'What is 2 * 4?'), await send(12, 'poison')]
     const { claimSearch: _resting, ...rest } = stores.housekeeping
     const housekeeping = { ...rest, claimSearch: async () => new Date(Date.now() - 60_000) }
-    await unstoredRuns({ ...context, stores: { ...stores, housekeeping } }).search(true)
+    await unstoredRuns({ ...context, stores: { ...stores, housekeeping } }).search()
     t.match((await service.ended(sound)).body, { status: 'completed', text: '2 * 4 = 8.' })
     t.equal((await service.call('GET', `${CHAT}/${poisoned}`)).status, 404)
     t.match(warnings, [{ runId: poisoned, err: Error }])

@@ -47,8 +47,8 @@ export interface TurnParts {
   dispatches: Dispatches
   resolver: Resolver
   canceller: Canceller
-  /** Whether runs that were started without the database may still lack their rows. */
-  mayLackRows: () => boolean
+  /** Whether a run of this start may exist that has no row, because it was started without the database. */
+  mayLackRow: (turn: NewTurn) => boolean
 }
 
 /** How long a start may take in all, whatever is slow: the database, the turns ahead, the engine. */
@@ -76,7 +76,7 @@ export function turnService(context: ServiceContext, parts: TurnParts): TurnServ
     options: DispatchOptions,
   ): Promise<StartedRun> {
     const { conversationId } = turn
-    if (turn.idempotencyKey !== null && parts.mayLackRows()) {
+    if (turn.idempotencyKey !== null && parts.mayLackRow(turn)) {
       const runId = await takeOver(turn, { turnId: turn.turnId, deleted: false }, false)
       if (typeof runId === 'string') return { runId, conversationId, replayed: false }
     }

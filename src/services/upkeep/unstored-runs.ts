@@ -4,7 +4,7 @@ import type { RunSummary } from '../../engine/run-engine.ts'
 import { isFinished } from '../../engine/run-status.ts'
 import type { Recorded, UnstoredTurn } from '../../stores/turns.ts'
 import type { ServiceContext } from '../context.ts'
-import { runsTagged, turnOf, unstoredTag } from '../run-tags.ts'
+import { isStartTag, runsTagged, type StartOrigin, startTag, turnOf, unstoredTag } from '../run-tags.ts'
 import { subscribe } from './subscription.ts'
 
 /**
@@ -14,9 +14,10 @@ import { subscribe } from './subscription.ts'
 export interface UnstoredRuns {
   /** The database was away: runs may lack their rows until the next search has ended. */
   missed(): void
-  mayLackRows(): boolean
-  /** Adopts what the engine lists since the last search; one instance every ten seconds, or at once with `now`. */
-  search(now?: boolean): Promise<void>
+  /** Whether a run of such a start may lack its row: the engine has to be asked before another one is sent. */
+  mayLackRow(origin: StartOrigin): boolean
+  /** Adopts what the engine lists since the last search: one instance every ten seconds, or at once after an outage. */
+  search(): Promise<void>
   /** Adopts, until `signal` aborts, the runs of instances that alone are without the database, as they are started. */
   watch(signal: AbortSignal): Promise<void>
   /** A run begins that is not the run of its turn: it is adopted, or stopped when nothing waits for it. */
@@ -29,10 +30,13 @@ const OVERLAP_MS = 2 * 60_000
 const BATCH = 100
 /** All instances hear of an unstored run at the same time; the first one to adopt it spares the others the work. */
 const SPREAD_MS = 500
+const HEARD = 10_000
 
 export function unstoredRuns({ stores, engine, log, tags }: ServiceContext): UnstoredRuns {
   let outages = 0
   let searchedOutages = 0
+  /** Starts of which this instance has heard and whose runs are being adopted. */
+  const heard = new Set<string>()
 
   async function adopt(runId: string): Promise<void> {
     const run = await engine.get(runId, 'sweep')
@@ -62,12 +66,12 @@ export function unstoredRuns({ stores, engine, log, tags }: ServiceContext): Uns
     missed() {
       outages += 1
     },
-    mayLackRows: () => outages > searchedOutages,
+    mayLackRow: (origin) => outages > searchedOutages || heard.has(startTag(origin)),
 
-    async search(now = false) {
+    async search() {
       const startedAt = new Date()
       const outagesBefore = outages
-      const adoptedTo = await stores.housekeeping.claimSearch(SEARCH_SECONDS, now)
+      const adoptedTo = await stores.housekeeping.claimSearch(SEARCH_SECONDS, outages > searchedOutages)
       if (adoptedTo === undefined) return
       const createdFrom = new Date(adoptedTo.getTime() - OVERLAP_MS)
       const runs = await runsTagged(engine, await unstoredTag(tags), 'sweep', createdFrom)
@@ -83,10 +87,16 @@ export function unstoredRuns({ stores, engine, log, tags }: ServiceContext): Uns
     watch(signal) {
       const onChange = async ({ runId, tags: runTags, status }: RunSummary) => {
         if (turnOf(runTags) === undefined) return
-        await sleep(Math.random() * SPREAD_MS, undefined, { signal })
-        await adoptUnknown([runId])
-        // The instance that started the run has no database to store its end in.
-        if (isFinished(status)) await stores.sweeps.checkIn(runId, 0)
+        const starts = heard.size < HEARD ? runTags.filter(isStartTag) : []
+        for (const tag of starts) heard.add(tag)
+        try {
+          await sleep(Math.random() * SPREAD_MS, undefined, { signal })
+          await adoptUnknown([runId])
+          // The instance that started the run has no database to store its end in.
+          if (isFinished(status)) await stores.sweeps.checkIn(runId, 0)
+        } finally {
+          for (const tag of starts) heard.delete(tag)
+        }
       }
       return subscribe(
         { engine, log },

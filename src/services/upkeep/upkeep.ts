@@ -72,7 +72,7 @@ export function upkeep(context: ServiceContext, sweeper: Sweeper, unstored: Unst
         ),
         every(
           SEARCH_MS,
-          quietly('the search for runs without a row', () => unstored.search(unstored.mayLackRows())),
+          quietly('the search for runs without a row', () => unstored.search()),
         ),
         every(LAG_MS, quietly('measuring how late the sweeper is', measure)),
         every(
