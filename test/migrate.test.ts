@@ -6,6 +6,7 @@ import { createDatabase, createEmptyDatabase } from './support/postgres.ts'
 import { startProcess } from './support/process.ts'
 
 const NAMES = readdirSync('migrations')
+  .filter((file) => file.endsWith('.ts'))
   .map((file) => file.replace(/\.ts$/, ''))
   .sort()
 const NEWEST = String(NAMES.at(-1))
