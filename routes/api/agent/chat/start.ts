@@ -23,7 +23,7 @@ const start: FastifyPluginAsyncTypebox = async (app) => {
     },
     handler: async (request, reply) => {
       const started = await app.services.turns.start(request.caller, request.body, turnOptions(request))
-      return reply.code(202).headers(startedHeaders(started)).send(startedBody(started))
+      return reply.code(202).headers(startedHeaders(request, started)).send(startedBody(started))
     },
   })
 }

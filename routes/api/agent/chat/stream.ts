@@ -46,7 +46,7 @@ const stream: FastifyPluginAsyncTypebox = async (app) => {
       const started = await app.services.turns.start(request.caller, turn, turnOptions(request))
       // The engine may still hold what its owner has deleted since.
       if (started.replayed) await app.services.runs.streamed(request.caller, started.runId)
-      reply.headers(startedHeaders(started))
+      reply.headers(startedHeaders(request, started))
       const viewer = await app.streams.view(
         started.runId,
         {
