@@ -54,5 +54,5 @@ export function isOrigin(text: string): boolean {
   if (text === '*') return true
   if (!URL.canParse(text)) return false
   const { origin } = new URL(text)
-  return origin === 'null' ? APP_ORIGIN.test(text) : origin === text
+  return origin === 'null' ? APP_ORIGIN.test(text) : origin === text && !text.includes('*')
 }
