@@ -54,15 +54,19 @@ const metrics: FastifyPluginAsync<{ config: Pick<AppConfig, 'host' | 'metricsPor
   })
 }
 
-/** No label comes from a caller: addresses that do not exist and odd methods are one each. */
-function labels(request: FastifyRequest) {
-  const { method, query, headers, routeOptions } = request
-  const route = request.is404 ? 'none' : (routeOptions.url ?? 'none')
-  const waits = Object.hasOwn(query ?? {}, 'wait') || /wait=/.test(String(headers.prefer))
-  const held = waits || /\/(stream|sync)$/.test(route)
-  return { method: KNOWN_METHODS.has(method) ? method : 'other', route, held: held ? 'yes' : 'no' }
+/**
+ * No label comes from a caller. All requests for addresses that do not exist share one method, and so do all methods
+ * that an address does not have: otherwise a caller without a token could multiply the series.
+ */
+function labels({ is404, method, query, routeOptions }: FastifyRequest) {
+  const { url = 'none', config } = routeOptions
+  if (is404) return { method: 'other', route: 'none', held: 'no' }
+  if (config.allow !== undefined) return { method: 'other', route: url, held: 'no' }
+  const waits = url === POLL && Object.hasOwn(query ?? {}, 'wait')
+  return { method, route: url, held: waits || /\/(stream|sync)$/.test(url) ? 'yes' : 'no' }
 }
 
-const KNOWN_METHODS = new Set(['GET', 'POST', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS', 'PUT'])
+/** The one route whose answers wait when the caller asks for it; streams and syncs always do. */
+const POLL = '/api/agent/chat/:runId'
 
 export default fp(metrics, { name: 'metrics', fastify: '5.x', dependencies: ['health'] })

@@ -7,7 +7,7 @@ import { polishDocument } from '../src/http/polish-document.ts'
 import { withSharedHeaders } from '../src/http/shared-headers.ts'
 
 /** Makes the API description out of the routes' schemas. Has to be registered before the routes. */
-const openapi: FastifyPluginAsync = async (app) => {
+const openapi: FastifyPluginAsync<{ publicUrl?: string | undefined }> = async (app, { publicUrl }) => {
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -17,7 +17,7 @@ const openapi: FastifyPluginAsync = async (app) => {
         description: manifest.description,
         license: { name: 'MIT', identifier: 'MIT' } as { name: string },
       },
-      servers: [{ url: '/', description: 'This instance' }],
+      servers: [{ url: publicUrl ?? '/', description: 'This instance' }],
       tags: [
         { name: 'chat', description: 'Runs of the agent: start, follow, cancel' },
         { name: 'conversations', description: 'What was said, in order' },

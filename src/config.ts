@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import type { TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
+import { addressFaults, isOrigin } from './address-faults.ts'
 import { Settings } from './settings.ts'
 
 /** HS256 with rotating secrets, or a key set; exactly one. */
@@ -12,6 +13,8 @@ export interface AuthConfig {
   audience?: string
   /** Bad tokens per address and minute before 429. */
   failureMax: number
+  /** The claims that hold scopes. */
+  scopeClaims: string[]
 }
 
 export interface RateLimitConfig {
@@ -42,6 +45,10 @@ export interface AppConfig {
   rateLimit: RateLimitConfig
   trustProxy: boolean | number | string[]
   corsOrigins: string[]
+  /** The address that callers use, without a slash at its end. Unset: they reach the service without a path of a proxy's. */
+  publicUrl?: string
+  /** How long an idle connection is kept for the next request. */
+  keepAliveSeconds: number
   metricsPort?: number
   /** Where traces go; unset: there are none. */
   otlp?: { endpoint: string; headers?: string }
@@ -83,7 +90,6 @@ export class ConfigError extends Error {
 }
 
 const SECRET_BYTES = 32
-const ORIGIN = /^(\*|[a-z][a-z\d+.-]*:\/\/[^/\s?#]+)$/
 
 /**
  * Parses the environment into one frozen object. An empty variable counts as unset.
@@ -121,20 +127,6 @@ function schemaFaults(settings: Settings): string[] {
   return [...seen.values()]
 }
 
-/** A value is an address of one of the setting's schemes, and one that can be dialled: ports end at 65535. */
-function addressFaults(settings: Settings): string[] {
-  return Object.entries<TSchema & { schemes?: string[] }>(Settings.properties).flatMap(
-    ([name, { schemes }]) => {
-      const value = settings[name as keyof Settings]
-      if (schemes === undefined || typeof value !== 'string') return []
-      const isAddress = schemes.some((scheme) => value.startsWith(`${scheme}://`))
-      if (isAddress && !/\s/.test(value) && URL.canParse(value)) return []
-      const beginnings = schemes.map((scheme) => `${scheme}://`).join(' or ')
-      return [`${name}: must be a well-formed address that begins with ${beginnings}`]
-    },
-  )
-}
-
 /** Rules between variables: contract §1 (keys) and §9 (production). */
 function relationFaults(settings: Settings): string[] {
   const faults: string[] = []
@@ -160,8 +152,19 @@ function relationFaults(settings: Settings): string[] {
   if (!isTrustProxy(settings.TRUST_PROXY)) {
     faults.push('TRUST_PROXY: must be true, false, a number of hops, or a list of addresses and networks')
   }
-  if (!list(settings.CORS_ORIGINS).every((origin) => ORIGIN.test(origin))) {
-    faults.push('CORS_ORIGINS: must be a list like https://app.example (no path, no slash at the end), or *')
+  const strange = list(settings.CORS_ORIGINS).flatMap((origin, index) =>
+    isOrigin(origin) ? [] : [index + 1],
+  )
+  if (strange.length > 0) {
+    faults.push(
+      `CORS_ORIGINS: no browser sends entry ${strange.join(', ')} as its origin; write * or origins like https://app.example and http://localhost:5173, in lower case, without a wildcard, a path, a slash at the end, or the port of the scheme`,
+    )
+  }
+  if (settings.PUBLIC_URL !== undefined && /[?#]/.test(settings.PUBLIC_URL)) {
+    faults.push('PUBLIC_URL: must not hold a query or a fragment')
+  }
+  if (list(settings.AUTH_SCOPE_CLAIMS).length === 0) {
+    faults.push('AUTH_SCOPE_CLAIMS: holds no name of a claim')
   }
   if (settings.AGENT_MODEL !== undefined && settings.AGENT_MODEL_BASE_URL === undefined) {
     need('AGENT_MODEL_API_KEY', 'is required with AGENT_MODEL, unless AGENT_MODEL_BASE_URL needs none')
@@ -199,6 +202,7 @@ function toConfig(settings: Settings): Config {
       ...given('issuer', settings.AUTH_ISSUER),
       ...given('audience', settings.AUTH_AUDIENCE),
       failureMax: settings.AUTH_FAILURE_MAX,
+      scopeClaims: list(settings.AUTH_SCOPE_CLAIMS),
     },
     rateLimit: {
       startMax: settings.RATE_LIMIT_START_MAX,
@@ -209,6 +213,8 @@ function toConfig(settings: Settings): Config {
     },
     trustProxy: trustProxy(settings.TRUST_PROXY),
     corsOrigins: list(settings.CORS_ORIGINS),
+    ...given('publicUrl', settings.PUBLIC_URL?.replace(/\/+$/, '')),
+    keepAliveSeconds: settings.KEEP_ALIVE_SECONDS,
     ...given('metricsPort', settings.METRICS_PORT),
     ...given('otlp', collector(settings)),
     retentionDays: settings.RETENTION_DAYS,

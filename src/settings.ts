@@ -49,6 +49,10 @@ export const Settings = Type.Object({
   AUTH_JWKS_URL: optional(url('Key set for RS256, ES256 and EdDSA tokens', HTTP)),
   AUTH_ISSUER: optional(text('Required `iss` of every token')),
   AUTH_AUDIENCE: optional(text('Required `aud` of every token')),
+  AUTH_SCOPE_CLAIMS: text(
+    'Claims that hold the scopes of a token, comma-separated; each is words with spaces between them, or an array',
+    'scope,scopes,scp,permissions',
+  ),
   AUTH_FAILURE_MAX: integer('Bad tokens per address and minute before 429', 1, 1_000_000, 100),
   REDIS_URL: optional(url('Shares the rate limits between instances', ['redis', 'rediss'])),
   RATE_LIMIT_START_MAX: integer('Starts per user and window', 1, 1_000_000, 30),
@@ -58,7 +62,23 @@ export const Settings = Type.Object({
   ),
   RATE_LIMIT_WINDOW_SECONDS: integer('Length of the window in seconds', 1, 86_400, 60),
   TRUST_PROXY: optional(text('`true`, a number of hops, or addresses whose X-Forwarded-For is believed')),
-  CORS_ORIGINS: optional(text('Origins that browsers may call from, comma-separated; off when unset')),
+  CORS_ORIGINS: optional(
+    text(
+      'Origins that browsers may call from, comma-separated, as browsers write them: `https://app.example`; `*` for all; off when unset',
+    ),
+  ),
+  PUBLIC_URL: optional(
+    url(
+      'Address that callers use, with the path under which a proxy shows the service: `https://example.com/agents`. The proxy may take the path off or keep it',
+      HTTP,
+    ),
+  ),
+  KEEP_ALIVE_SECONDS: integer(
+    'Seconds that an idle connection is kept; has to be longer than the idle time of the balancer in front',
+    1,
+    86_400,
+    72,
+  ),
   METRICS_PORT: optional(integer('Port of the Prometheus metrics; off when unset', 0, 65535)),
   OTEL_EXPORTER_OTLP_ENDPOINT: optional(url('Where traces go by OTLP over HTTP; off when unset', HTTP)),
   OTEL_EXPORTER_OTLP_HEADERS: optional(

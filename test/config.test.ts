@@ -144,6 +144,88 @@ test('an address that nobody could dial is a fault in plain words', async (t) =>
   t.same(faultsOf({ REDIS_URL: 'rediss://:secret@cache:6380/1' }), [])
 })
 
+test('an address that what dials it would refuse is a fault too', async (t) => {
+  for (const [name, values, why] of [
+    [
+      'REDIS_URL',
+      ['redis://:p%@cache:6379', 'redis://u%zz:p@cache'],
+      /^REDIS_URL: holds a % that begins no escape/,
+    ],
+    ['DATABASE_URL', ['postgres://u:100%@db/agent', 'postgres://u:p@db/a%zz'], /^DATABASE_URL: holds a %/],
+    [
+      'REDIS_URL',
+      ['redis://cache:6379/main', 'redis://cache/0/1'],
+      /^REDIS_URL: must end with the number of a database/,
+    ],
+    [
+      'TRIGGER_API_URL',
+      ['https://u:p@api.trigger.dev'],
+      /^TRIGGER_API_URL: must not hold a user or a password/,
+    ],
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', ['http://u@collector:4318'], /must not hold a user/],
+    ['AGENT_MODEL_BASE_URL', ['https://:key@models.example/v1'], /must not hold a user/],
+    ['PUBLIC_URL', ['https://u:p@app.example'], /must not hold a user/],
+    [
+      'PUBLIC_URL',
+      ['https://app.example/?x', 'https://app.example/#x'],
+      /must not hold a query or a fragment/,
+    ],
+    ['PUBLIC_URL', ['app.example/agents', '/agents'], /must be a well-formed address/],
+  ] as const) {
+    for (const value of values) t.match(faultsOf({ [name]: value }), [why], value)
+  }
+  for (const REDIS_URL of ['redis://:p%25@cache:6379/2', 'rediss://cache', 'redis://[::1]:6379/'])
+    t.same(faultsOf({ REDIS_URL }), [], REDIS_URL)
+  t.equal(loadConfig({ PUBLIC_URL: 'https://app.example/agents/' }).publicUrl, 'https://app.example/agents')
+})
+
+test('an origin that no browser sends is a fault, and the entry is named', async (t) => {
+  for (const origin of [
+    'https://*.example.com',
+    'https://App.example',
+    'HTTPS://app.example',
+    'https://app.example/',
+    'https://app.example/path',
+    'https://app.example:443',
+    'http://app.example:80',
+    'https://u@app.example',
+    'https://app.example?x',
+    'https://bücher.example',
+    'https://127.1',
+    'app.example',
+    'app.example:3000',
+    '//app.example',
+    'null',
+    'capacitor://',
+    'capacitor://Localhost',
+  ]) {
+    t.match(
+      faultsOf({ CORS_ORIGINS: `https://fine.example, ${origin}` }),
+      [/^CORS_ORIGINS: .* entry 2 /],
+      origin,
+    )
+  }
+  const fine = [
+    '*',
+    'https://app.example',
+    'http://localhost:5173',
+    'http://[::1]:3000',
+    'https://xn--bcher-kva.example',
+    'capacitor://localhost',
+    'chrome-extension://abcdefghijklmnop',
+  ]
+  t.same(loadConfig({ CORS_ORIGINS: fine.join(',') }).corsOrigins, fine)
+})
+
+test('the claims that hold scopes are a setting', async (t) => {
+  t.same(loadConfig({}).auth.scopeClaims, ['scope', 'scopes', 'scp', 'permissions'])
+  t.same(loadConfig({ AUTH_SCOPE_CLAIMS: 'scp, https://a.example/s' }).auth.scopeClaims, [
+    'scp',
+    'https://a.example/s',
+  ])
+  t.match(faultsOf({ AUTH_SCOPE_CLAIMS: ' , ' }), [/^AUTH_SCOPE_CLAIMS: holds no name/])
+})
+
 test('numbers have sensible bounds', async (t) => {
   for (const [name, values] of Object.entries({
     PORT: ['-1', '65536', '80.5', 'http', '0x50', 'Infinity'],

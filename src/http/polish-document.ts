@@ -11,7 +11,7 @@ export function polishDocument<Document extends object>(document: Document): Doc
 function polish(node: unknown): unknown {
   if (Array.isArray(node)) return node.map(polish)
   if (typeof node !== 'object' || node === null) return node
-  const { 'x-fault': _wording, ...rest } = node as Node
+  const { 'x-fault': _wording, 'x-null-is-absent': _marked, ...rest } = node as Node
   const polished: Node = Object.fromEntries(Object.entries(rest).map(([key, value]) => [key, polish(value)]))
   const { schema } = polished
   if (polished.in !== 'query' || typeof schema !== 'object' || schema === null) return polished

@@ -3,8 +3,8 @@ import type { Problem } from '../errors.ts'
 import { problemBody } from './problem-body.ts'
 
 /**
- * Answers with `application/problem+json`. The body is sent as text, so that no response schema of a route
- * can change it. Sets what hooks would have set too, for refusals that come before any hook has run.
+ * Answers with `application/problem+json`. The body is sent as text, so that no response schema of a route can
+ * change it.
  */
 export function sendProblem(request: FastifyRequest, reply: FastifyReply, problem: Problem): FastifyReply {
   const { retryAfter, headers } = problem.details
@@ -13,5 +13,5 @@ export function sendProblem(request: FastifyRequest, reply: FastifyReply, proble
     .headers({ 'x-request-id': request.id, 'cache-control': 'no-store', ...headers })
     .code(problem.statusCode)
     .type('application/problem+json')
-    .send(JSON.stringify(problemBody(problem, request)))
+    .send(JSON.stringify(problemBody(problem, request, request.server.publicPath)))
 }

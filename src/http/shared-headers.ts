@@ -61,7 +61,6 @@ export function withSharedHeaders<Given extends object>(given: Given): Given {
   return document
 }
 
-function carriedWith(status: number): string[] {
-  if (status === 401 || status === 403) return ['WWW-Authenticate']
-  return status < 400 || status === 429 ? ['RateLimit', 'RateLimit-Policy'] : []
-}
+/** A request is charged once its token is known to be good enough: every answer after that says what is left. */
+const carriedWith = (status: number): string[] =>
+  status === 401 || status === 403 ? ['WWW-Authenticate'] : ['RateLimit', 'RateLimit-Policy']

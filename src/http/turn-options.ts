@@ -30,9 +30,12 @@ const TRACEPARENT = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
 const unquoted = (key: string): string => (key.startsWith('"') ? key.slice(1, -1) : key)
 
 /** Headers of every answer that tells of a started run. */
-export function startedHeaders({ runId, replayed }: StartedRun): Record<string, string> {
+export function startedHeaders(
+  { server }: FastifyRequest,
+  { runId, replayed }: StartedRun,
+): Record<string, string> {
   return {
-    location: `/api/agent/chat/${runId}`,
+    location: `${server.publicPath}/api/agent/chat/${runId}`,
     ...(replayed ? { 'idempotency-replayed': 'true' } : {}),
   }
 }

@@ -2,7 +2,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import { UI_VERSIONS } from '../streams/vocabulary.ts'
 import { ConversationId } from './ids.ts'
 import { Metadata } from './metadata.ts'
-import { oneOf } from './shared.ts'
+import { leftOutOrNull, oneOf } from './shared.ts'
 import { IfBusy, MAX_TEXT } from './turn.ts'
 
 const UiMessage = Type.Object(
@@ -10,7 +10,7 @@ const UiMessage = Type.Object(
     role: oneOf(['system', 'user', 'assistant']),
     parts: Type.Array(
       Type.Object(
-        { type: Type.String(), text: Type.Optional(Type.String({ maxLength: MAX_TEXT })) },
+        { type: Type.String(), text: leftOutOrNull(Type.String({ maxLength: MAX_TEXT })) },
         { additionalProperties: true },
       ),
     ),
@@ -26,10 +26,10 @@ export const StreamBody = Type.Object(
       description:
         'The last one is the message for the agent. With a `conversationId` the stored history counts; without one, the earlier texts of user and assistant begin the new conversation.',
     }),
-    conversationId: Type.Optional(ConversationId),
-    ifBusy: Type.Optional(IfBusy),
-    metadata: Type.Optional(Metadata),
-    trigger: Type.Optional(
+    conversationId: leftOutOrNull(ConversationId),
+    ifBusy: leftOutOrNull(IfBusy),
+    metadata: leftOutOrNull(Metadata),
+    trigger: leftOutOrNull(
       Type.String({ description: '`regenerate-message` is refused: conversations only grow' }),
     ),
   },

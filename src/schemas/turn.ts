@@ -2,7 +2,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import type { ProblemCode } from '../errors.ts'
 import { ConversationId } from './ids.ts'
 import { Metadata } from './metadata.ts'
-import { oneOf } from './shared.ts'
+import { leftOutOrNull, oneOf } from './shared.ts'
 
 export const MAX_TEXT = 100_000
 
@@ -22,7 +22,7 @@ export const TurnBody = Type.Object(
       description: "The user's message, stored as sent",
       examples: ['What is 17 * 23?'],
     }),
-    history: Type.Optional(
+    history: leftOutOrNull(
       Type.Array(
         Type.Object(
           { role: oneOf(['user', 'assistant']), content: Type.String({ maxLength: MAX_TEXT }) },
@@ -31,9 +31,9 @@ export const TurnBody = Type.Object(
         { maxItems: 200, description: 'Prior turns; ignored when the conversation exists' },
       ),
     ),
-    conversationId: Type.Optional(ConversationId),
-    ifBusy: Type.Optional(IfBusy),
-    metadata: Type.Optional(Metadata),
+    conversationId: leftOutOrNull(ConversationId),
+    ifBusy: leftOutOrNull(IfBusy),
+    metadata: leftOutOrNull(Metadata),
   },
   { $id: 'TurnBody', additionalProperties: false, description: 'One turn: a message for the agent' },
 )

@@ -25,7 +25,7 @@ const start: FastifyPluginAsyncTypebox = async (app) => {
     },
     handler: async (request, reply) => {
       const started = await start(request, request.body)
-      return reply.code(202).headers(startedHeaders(started)).send(startedBody(started))
+      return reply.code(202).headers(startedHeaders(request, started)).send(startedBody(started))
     },
   })
 }

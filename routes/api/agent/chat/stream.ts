@@ -48,7 +48,7 @@ const stream: FastifyPluginAsyncTypebox = async (app) => {
       const started = await start(request, turn)
       // The engine may still hold what its owner has deleted since.
       if (started.replayed) await app.services.runs.streamed(request.caller, started.runId)
-      reply.headers(startedHeaders(started))
+      reply.headers(startedHeaders(request, started))
       const viewer = await app.streams.view(
         started.runId,
         {

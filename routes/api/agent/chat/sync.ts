@@ -58,11 +58,11 @@ const sync: FastifyPluginAsyncTypebox = async (app) => {
     handler: async (request, reply) => {
       const wish = preferredWait(request.raw)
       const seconds = Math.min(wish ?? DEFAULT_WAIT_SECONDS, MAX_WAIT_SECONDS)
-      if (wish !== undefined) reply.header('preference-applied', `wait=${seconds}`)
       const until = performance.now() + seconds * 1000
 
       const started = await start(request, request.body)
-      reply.headers(startedHeaders(started))
+      reply.headers(startedHeaders(request, started))
+      if (wish !== undefined) reply.header('preference-applied', `wait=${seconds}`)
       const left = Math.max(0, until - performance.now())
       const run = await app.services.runs.endWithin(request.caller, started.runId, left, gone(reply))
       if (run !== undefined) return describeRun(reply, run).send(run)
