@@ -11,7 +11,7 @@
 import { flushCompileCache } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { runProcess } from '../../lifecycle/run-process.ts'
-import { explainListen, StartError } from '../../lifecycle/start-error.ts'
+import { explainListen, StartError } from '../../start-error.ts'
 import { processLog } from '../../telemetry/process-log.ts'
 import { cacheCompiledCode } from './compile-cache.ts'
 
