@@ -12,6 +12,7 @@ import { runEndStore } from '../src/stores/run-ends.ts'
 import { runStore } from '../src/stores/runs.ts'
 import { sweepStore } from '../src/stores/sweeps.ts'
 import { turnStore } from '../src/stores/turns.ts'
+import { tracedStores } from '../src/telemetry/traced-stores.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -31,7 +32,7 @@ const GRACE_SECONDS = 120
 const persistence: FastifyPluginAsync<{ config: AppConfig }> = async (app, { config }) => {
   const database = openDatabase({ ...config.database, log: app.log })
   app.decorate('database', database)
-  app.decorate('stores', {
+  const stores: Stores = {
     turns: turnStore(database, {
       queueLimit: QUEUE_LIMIT,
       maxMessages: MAX_HISTORY_MESSAGES,
@@ -45,9 +46,10 @@ const persistence: FastifyPluginAsync<{ config: AppConfig }> = async (app, { con
     conversations: conversationStore(database),
     sweeps: sweepStore(database),
     housekeeping: housekeepingStore(database),
-  })
+  }
+  app.decorate('stores', app.currentSpan === undefined ? stores : tracedStores(stores, app.currentSpan))
   app.health.add('database', () => database.run((db) => sql`select 1`.execute(db)))
   app.addHook('onClose', () => database.close())
 }
 
-export default fp(persistence, { name: 'persistence', fastify: '5.x', dependencies: ['health'] })
+export default fp(persistence, { name: 'persistence', fastify: '5.x', dependencies: ['health', 'tracing'] })

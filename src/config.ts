@@ -2,6 +2,8 @@ import { isIP } from 'node:net'
 import type { TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { addressFaults, isOrigin } from './address-faults.ts'
+import { plainHttpSettings } from './plain-http.ts'
+import { readSecretFiles } from './secret-files.ts'
 import { Settings } from './settings.ts'
 
 /** HS256 with rotating secrets, or a key set; exactly one. */
@@ -74,6 +76,8 @@ export interface Config extends Omit<AppConfig, 'database' | 'trigger' | 'auth' 
     listLagMs: number
   }
   auth: Omit<AuthConfig, 'keys'> & { keys?: KeySource }
+  /** Settings in production whose address is plain `http:` beyond this machine; the start warns of them. */
+  plainHttp: string[]
   localDataDir: string
   /** What the local engine's workers get of the environment. */
   agentEnvironment: Record<string, string>
@@ -95,14 +99,20 @@ const SECRET_BYTES = 32
  * Parses the environment into one frozen object. An empty variable counts as unset.
  * @throws ConfigError that lists every fault with the variable's name
  */
-export function loadConfig(environment: Record<string, string | undefined>): Config {
+export function loadConfig(variables: Record<string, string | undefined>): Config {
+  const { environment, faults: fileFaults } = readSecretFiles(variables)
   const given = Object.fromEntries(
     Object.entries(Settings.properties)
       .map(([name, schema]) => [name, read(environment[name]?.trim(), schema)] as const)
       .filter(([, value]) => value !== undefined && value !== ''),
   )
   const converted = Value.Default(Settings, given) as Settings
-  const faults = [...schemaFaults(converted), ...addressFaults(converted), ...relationFaults(converted)]
+  const faults = [
+    ...fileFaults,
+    ...schemaFaults(converted),
+    ...addressFaults(converted),
+    ...relationFaults(converted),
+  ]
   if (faults.length > 0) throw new ConfigError(faults)
   return deepFreeze(toConfig(converted))
 }
@@ -130,8 +140,11 @@ function schemaFaults(settings: Settings): string[] {
 /** Rules between variables: contract §1 (keys) and §9 (production). */
 function relationFaults(settings: Settings): string[] {
   const faults: string[] = []
+  // A file that could not be read is a fault of its own.
+  const isMissing = (name: keyof Settings) =>
+    settings[name] === undefined && settings[`${name}_FILE` as keyof Settings] === undefined
   const need = (name: keyof Settings, why: string) => {
-    if (settings[name] === undefined) faults.push(`${name}: ${why}`)
+    if (isMissing(name)) faults.push(`${name}: ${why}`)
   }
   if (settings.AUTH_JWT_SECRET !== undefined && settings.AUTH_JWKS_URL !== undefined) {
     faults.push('AUTH_JWT_SECRET, AUTH_JWKS_URL: set one of them, not both')
@@ -175,7 +188,7 @@ function relationFaults(settings: Settings): string[] {
   if (settings.NODE_ENV === 'production') {
     need('DATABASE_URL', 'is required with NODE_ENV=production')
     need('TRIGGER_SECRET_KEY', 'is required with NODE_ENV=production')
-    if (settings.AUTH_JWT_SECRET === undefined && settings.AUTH_JWKS_URL === undefined) {
+    if (isMissing('AUTH_JWT_SECRET') && isMissing('AUTH_JWKS_URL')) {
       faults.push('AUTH_JWT_SECRET or AUTH_JWKS_URL: one is required with NODE_ENV=production')
     }
   }
@@ -223,6 +236,7 @@ function toConfig(settings: Settings): Config {
     shutdownTimeoutSeconds: settings.SHUTDOWN_TIMEOUT_SECONDS,
     shutdownDelaySeconds: shutdownDelay(settings),
     localDataDir: settings.LOCAL_DATA_DIR,
+    plainHttp: settings.NODE_ENV === 'production' ? plainHttpSettings(settings) : [],
     agentEnvironment: {
       ...given('AGENT_MODEL', settings.AGENT_MODEL),
       ...given('AGENT_MODEL_API_KEY', settings.AGENT_MODEL_API_KEY),

@@ -10,6 +10,8 @@ import { processLog } from './telemetry/process-log.ts'
 
 const config = readConfig()
 const log = processLog(config.logLevel)
+for (const setting of config.plainHttp)
+  log.warn({ setting }, 'the address is plain http: what it carries can be read and changed on the way')
 
 await runProcess(
   async ({ onEnd, fail }) => {

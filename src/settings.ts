@@ -1,5 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox'
 
+const optional = Type.Optional
 const integer = (description: string, minimum: number, maximum: number, fallback?: number) =>
   Type.Integer({ description, minimum, maximum, ...(fallback === undefined ? {} : { default: fallback }) })
 const text = (description: string, fallback?: string) =>
@@ -7,8 +8,8 @@ const text = (description: string, fallback?: string) =>
 const flag = (description: string) => Type.Boolean({ description, default: false })
 const url = (description: string, schemes: string[], fallback?: string) =>
   Type.String({ description, schemes, ...(fallback === undefined ? {} : { default: fallback }) })
+const secretFile = (name: string) => optional(text(`File that holds ${name}, instead of the variable`))
 const HTTP = ['https', 'http']
-const optional = Type.Optional
 
 export const DEFAULT_DATA_DIR = '.data'
 
@@ -27,8 +28,10 @@ export const Settings = Type.Object({
   ),
   LOG_CONTENT: flag('Log the texts of messages too'),
   DATABASE_URL: optional(url('Postgres 14 or newer; embedded when unset', ['postgres', 'postgresql'])),
+  DATABASE_URL_FILE: secretFile('DATABASE_URL'),
   DATABASE_POOL_MAX: integer('Connections of one instance', 2, 200, 10),
   TRIGGER_SECRET_KEY: optional(text('Secret key of the Trigger.dev environment; local engine when unset')),
+  TRIGGER_SECRET_KEY_FILE: secretFile('TRIGGER_SECRET_KEY'),
   TRIGGER_API_URL: url('Address of Trigger.dev', HTTP, 'https://api.trigger.dev'),
   TRIGGER_LARGE_PAYLOADS: flag(
     'The Trigger.dev server has an object store: messages over 120 KiB are accepted',
@@ -46,6 +49,7 @@ export const Settings = Type.Object({
     3_000,
   ),
   AUTH_JWT_SECRET: optional(text('HS256 secrets of at least 32 bytes, comma-separated to rotate')),
+  AUTH_JWT_SECRET_FILE: secretFile('AUTH_JWT_SECRET'),
   AUTH_JWKS_URL: optional(url('Key set for RS256, ES256 and EdDSA tokens', HTTP)),
   AUTH_ISSUER: optional(text('Required `iss` of every token')),
   AUTH_AUDIENCE: optional(text('Required `aud` of every token')),
@@ -55,6 +59,7 @@ export const Settings = Type.Object({
   ),
   AUTH_FAILURE_MAX: integer('Bad tokens per address and minute before 429', 1, 1_000_000, 100),
   REDIS_URL: optional(url('Shares the rate limits between instances', ['redis', 'rediss'])),
+  REDIS_URL_FILE: secretFile('REDIS_URL'),
   RATE_LIMIT_START_MAX: integer('Starts per user and window', 1, 1_000_000, 30),
   RATE_LIMIT_READ_MAX: integer('Reads per user and window', 1, 1_000_000, 600),
   RATE_LIMIT_ACTOR_MAX: optional(
@@ -84,6 +89,7 @@ export const Settings = Type.Object({
   OTEL_EXPORTER_OTLP_HEADERS: optional(
     text('Headers for the collector of traces, `name=value` pairs, comma-separated'),
   ),
+  OTEL_EXPORTER_OTLP_HEADERS_FILE: secretFile('OTEL_EXPORTER_OTLP_HEADERS'),
   RETENTION_DAYS: integer('Days that finished runs and their idempotency keys are kept', 1, 36_500, 30),
   CONVERSATION_RETENTION_DAYS: optional(
     integer(
@@ -105,6 +111,7 @@ export const Settings = Type.Object({
   LOCAL_DATA_DIR: text('Folder of the embedded database and secrets', DEFAULT_DATA_DIR),
   AGENT_MODEL: optional(text("Model of the agent; the offline model when unset (worker's setting)")),
   AGENT_MODEL_API_KEY: optional(text("Key of the model's provider (worker's setting)")),
+  AGENT_MODEL_API_KEY_FILE: secretFile('AGENT_MODEL_API_KEY'),
   AGENT_MODEL_BASE_URL: optional(url('OpenAI-compatible endpoint of the provider (worker)', HTTP)),
   AGENT_OFFLINE_WORD_MS: integer('Milliseconds per word of the offline model (worker)', 0, 10_000, 15),
 })

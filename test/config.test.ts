@@ -1,6 +1,11 @@
 import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'tap'
 import { ConfigError, loadConfig } from '../src/config.ts'
+import { SECRETS } from '../src/secret-files.ts'
+import { startProcess } from './support/process.ts'
 
 const SECRET = 'x'.repeat(32)
 const PRODUCTION = {
@@ -268,6 +273,90 @@ test("a model needs a key, unless a server of one's own is named", async (t) => 
   t.match(faultsOf({ AGENT_MODEL: 'm' }), [/^AGENT_MODEL_API_KEY: is required with AGENT_MODEL/])
   t.same(faultsOf({ AGENT_MODEL: 'm', AGENT_MODEL_API_KEY: 'k' }), [])
   t.same(faultsOf({ AGENT_MODEL: 'm', AGENT_MODEL_BASE_URL: 'http://localhost:8000/v1' }), [])
+})
+
+test('every secret may come from a file, which is a fault when it cannot be read or names the secret twice', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'secrets-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const file = (name: string, content: string) => {
+    writeFileSync(join(folder, name), content)
+    return join(folder, name)
+  }
+  const values: Record<string, string> = {
+    DATABASE_URL: 'postgres://db/agent',
+    TRIGGER_SECRET_KEY: 'tr_prod_1',
+    AUTH_JWT_SECRET: SECRET,
+    REDIS_URL: 'redis://cache:6379',
+    OTEL_EXPORTER_OTLP_HEADERS: 'x-key=1',
+    AGENT_MODEL_API_KEY: 'sk-1',
+  }
+  t.strictSame(SECRETS.toSorted(), Object.keys(values).toSorted())
+  const shared = {
+    NODE_ENV: 'production',
+    AGENT_MODEL: 'some-model',
+    OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:4318',
+  }
+  const files = Object.entries(values).map(([name, value]) => [`${name}_FILE`, file(name, `${value}\n`)])
+  t.same(loadConfig({ ...shared, ...Object.fromEntries(files) }), loadConfig({ ...shared, ...values }))
+
+  for (const [name, value] of Object.entries(values)) {
+    const rest = { ...shared, ...values, [name]: '' }
+    const both = { ...shared, ...values, [`${name}_FILE`]: join(folder, name) }
+    t.same(faultsOf(both), [`${name}, ${name}_FILE: set one of them, not both`])
+    for (const [path, why] of [
+      [join(folder, 'none'), 'the file cannot be read (ENOENT)'],
+      [folder, 'the file cannot be read (EISDIR)'],
+      [file('blank', ' \n'), 'the file is empty'],
+    ] as const)
+      t.same(faultsOf({ ...rest, [`${name}_FILE`]: path }), [`${name}_FILE: ${why}`], value)
+  }
+  const short = faultsOf({
+    ...PRODUCTION,
+    AUTH_JWT_SECRET: '',
+    AUTH_JWT_SECRET_FILE: file('short', 'hunter2'),
+  })
+  t.same(
+    short,
+    ['AUTH_JWT_SECRET: every secret needs at least 32 bytes'],
+    'a value is judged wherever it comes from',
+  )
+})
+
+test('in production the start warns of plain http addresses beyond this machine', async (t) => {
+  const warned = (environment: Record<string, string>) =>
+    loadConfig({ ...PRODUCTION, ...environment }).plainHttp
+  t.same(warned({}), [])
+  for (const host of ['trigger:3030', '10.0.0.1', 'localhost.example', '127.0.0.1.example', '[fd00::1]'])
+    t.same(warned({ TRIGGER_API_URL: `http://${host}` }), ['TRIGGER_API_URL'], host)
+  for (const host of ['localhost:3040', '127.0.0.1:3040', '127.1.2.3', '[::1]:3040', 'engine.localhost'])
+    t.same(warned({ TRIGGER_API_URL: `http://${host}` }), [], host)
+  t.same(warned({ TRIGGER_API_URL: 'https://trigger.example' }), [])
+  const keys = { AUTH_JWT_SECRET: '', AUTH_ISSUER: 'i', AUTH_AUDIENCE: 'a' }
+  t.same(
+    warned({
+      ...keys,
+      AUTH_JWKS_URL: 'http://login.example/jwks',
+      OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318',
+      AGENT_MODEL_BASE_URL: 'http://models.example/v1',
+    }),
+    ['AUTH_JWKS_URL', 'OTEL_EXPORTER_OTLP_ENDPOINT', 'AGENT_MODEL_BASE_URL'],
+  )
+  t.same(loadConfig({ TRIGGER_API_URL: 'http://trigger:3030' }).plainHttp, [], 'development is left in peace')
+})
+
+test('the warning is a line of the log', async (t) => {
+  const { ended, output } = startProcess(t, [process.execPath, 'src/server.ts'], {
+    environment: {
+      ...PRODUCTION,
+      PORT: '0',
+      METRICS_PORT: '65535',
+      HOST: 'an address that no machine has',
+      TRIGGER_API_URL: 'http://trigger:3030',
+      SHUTDOWN_TIMEOUT_SECONDS: '5',
+    },
+  })
+  t.equal((await ended).code, 1)
+  t.match(output(), /"level":40.*"setting":"TRIGGER_API_URL".*plain http/)
 })
 
 test('a faulty environment ends the process with code 1 and says why', async (t) => {

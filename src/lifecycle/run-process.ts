@@ -1,4 +1,4 @@
-import { StartError } from './start-error.ts'
+import { StartError } from '../start-error.ts'
 
 /** Ends one part of the process; `signal` is what asked for it, undefined when the start failed. */
 export type End = (signal: NodeJS.Signals | undefined) => Promise<unknown>

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { StartError } from '../start-error.ts'
 import { type SchemaState, schemaState } from '../stores/migrations.ts'
-import { StartError } from './start-error.ts'
 
 export interface SchemaCheck {
   /** Looks once. @returns whether the database could be asked @throws StartError when its schema is another */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { App } from '../app.ts'
-import { explainListen } from './start-error.ts'
+import { explainListen } from '../start-error.ts'
 
 /** Listens; a port that cannot be had is a sentence. @returns the address */
 export async function serve(app: App, { host, port }: { host: string; port: number }): Promise<string> {

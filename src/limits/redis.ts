@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import { StartError } from '../lifecycle/start-error.ts'
+import { StartError } from '../start-error.ts'
 
 /**
  * A connection that fails at once instead of queueing: an outage must not cost a request more than 50 ms. A Redis

@@ -6,7 +6,7 @@ import type { Teardown } from '../support/service.ts'
 function runScript(t: Teardown, start: string, timeoutSeconds = 10): Running {
   const script = `
     import { runProcess } from './src/lifecycle/run-process.ts'
-    import { StartError } from './src/lifecycle/start-error.ts'
+    import { StartError } from './src/start-error.ts'
     import { processLog } from './src/telemetry/process-log.ts'
     const part = (name) => async (signal) => console.log('ended', name, signal ?? 'by a failure')
     const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms))

@@ -6,12 +6,13 @@
  * `LOCAL_ENGINE_PORT` (3040), `LOCAL_ENGINE_URL` (where services reach it, when that is another address),
  * `LOCAL_ENGINE_CONCURRENCY` (8 runs at once, a process of some 100 MB each), `LOCAL_ENGINE_LIST_LAG_MS` (0; lists
  * show runs of that age, as where they come from a replica), `LOG_LEVEL`, and what workers read: `AGENT_…` and
- * `OTEL_…`. `GET /healthcheck` answers `OK` without a key.
+ * `OTEL_…`. Keys may come from files (`TRIGGER_SECRET_KEY_FILE`, `AGENT_MODEL_API_KEY_FILE`). `GET /healthcheck` answers `OK` without a key.
  */
 import { flushCompileCache } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { runProcess } from '../../lifecycle/run-process.ts'
-import { explainListen, StartError } from '../../lifecycle/start-error.ts'
+import { readSecretFiles } from '../../secret-files.ts'
+import { explainListen, StartError } from '../../start-error.ts'
 import { processLog } from '../../telemetry/process-log.ts'
 import { cacheCompiledCode } from './compile-cache.ts'
 
@@ -19,6 +20,7 @@ cacheCompiledCode()
 const { startLocalEngine } = await import('./engine.ts')
 
 const TIMEOUT_SECONDS = 10
+const { environment, faults } = readSecretFiles(process.env)
 const {
   LOCAL_ENGINE_HOST: host = '127.0.0.1',
   LOCAL_ENGINE_PORT = '3040',
@@ -27,11 +29,12 @@ const {
   LOCAL_ENGINE_LIST_LAG_MS = '0',
   TRIGGER_SECRET_KEY: secretKey,
   LOG_LEVEL: level = 'info',
-} = process.env
+} = environment
 const log = processLog(level)
 
 await runProcess(
   async ({ onEnd }) => {
+    if (faults.length > 0) throw new StartError(faults.join('\n'))
     const port = wholeNumber('LOCAL_ENGINE_PORT', LOCAL_ENGINE_PORT, 65_535)
     const maxChildren = wholeNumber('LOCAL_ENGINE_CONCURRENCY', LOCAL_ENGINE_CONCURRENCY, 1000)
     const listLagMs = wholeNumber('LOCAL_ENGINE_LIST_LAG_MS', LOCAL_ENGINE_LIST_LAG_MS, 60_000)
@@ -65,6 +68,6 @@ function wholeNumber(name: string, text: string, max: number): number {
 
 /** What the agent reads in a worker, and nothing else of this process's environment. */
 function workerEnvironment(): Record<string, string> {
-  const names = Object.keys(process.env).filter((name) => /^(AGENT|OTEL)_/.test(name))
-  return Object.fromEntries(names.map((name) => [name, process.env[name] ?? '']))
+  const names = Object.keys(environment).filter((name) => /^(AGENT|OTEL)_/.test(name))
+  return Object.fromEntries(names.map((name) => [name, environment[name] ?? '']))
 }

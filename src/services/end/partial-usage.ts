@@ -15,7 +15,8 @@ export function partialUsage(chunks: IndexedChunk[], payload: AgentTurn | undefi
   const inputTokens =
     (counted?.inputTokens ?? 0) + estimateTokens(asked.length + before.said + before.returned)
   const outputTokens = (counted?.outputTokens ?? 0) + estimateTokens(sizeOf(since).said)
-  return { inputTokens, outputTokens, totalTokens: inputTokens + outputTokens, estimated: true }
+  const model = counted?.model === undefined ? {} : { model: counted.model }
+  return { inputTokens, outputTokens, totalTokens: inputTokens + outputTokens, ...model, estimated: true }
 }
 
 /** Characters that the model has said, and that its tools have returned. */

@@ -13,7 +13,8 @@ export interface Sweeper {
   sweep(): Promise<boolean>
 }
 
-const BATCH = 500
+/** Rows of one claim. */
+export const SWEEP_BATCH = 500
 /** From this many due runs on, pages of the engine's list are cheaper than single questions. */
 const LIST_FROM = 4
 /** A page holds a hundred runs; it is worth asking for while it may answer for this many due ones. */
@@ -144,16 +145,16 @@ export function sweeper(context: ServiceContext, resolver: Resolver, finalizer: 
   return {
     async sweep() {
       if (away) away = !(await isBack())
-      const turns = away ? [] : await stores.sweeps.claimTurns(BATCH)
+      const turns = away ? [] : await stores.sweeps.claimTurns(SWEEP_BATCH)
       await inLanes(LANES, turns, resolveTurn)
-      const due = await stores.sweeps.claimRuns(BATCH, { overdueOnly: away })
+      const due = await stores.sweeps.claimRuns(SWEEP_BATCH, { overdueOnly: away })
       const listed = await list(due)
       const unprocessed: string[] = []
       await inLanes(LANES, due, async (run) => {
         if (!(await processRun(run, listed.get(run.runId)))) unprocessed.push(run.runId)
       })
       if (unprocessed.length > 0) await stores.sweeps.release(unprocessed)
-      return turns.length === BATCH || (due.length === BATCH && unprocessed.length === 0)
+      return turns.length === SWEEP_BATCH || (due.length === SWEEP_BATCH && unprocessed.length === 0)
     },
   }
 }
