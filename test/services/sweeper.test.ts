@@ -1,5 +1,5 @@
 import t from 'tap'
-import { triggerRunEngine } from '../../src/engine/trigger-run-engine.ts'
+import { triggerRunEngine } from '../../src/engine/trigger/adapter.ts'
 import type { ServiceContext } from '../../src/services/context.ts'
 import { dispatcher } from '../../src/services/dispatcher.ts'
 import { finalizer } from '../../src/services/finalizer.ts'

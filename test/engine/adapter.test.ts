@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { callBudget } from '../../src/engine/call-budget.ts'
 import { DispatchError } from '../../src/engine/engine-error.ts'
-import { triggerRunEngine } from '../../src/engine/trigger-run-engine.ts'
+import { triggerRunEngine } from '../../src/engine/trigger/adapter.ts'
 import { startToxicProxy } from '../chaos/toxic-proxy.ts'
 import { startEngine } from '../support/service.ts'
 
@@ -142,7 +142,7 @@ t.test('the budget of calls lets starts go first and sweeps have a fifth', async
   const signal = new AbortController().signal
   const admitted: string[] = []
   const take = (kind: 'act' | 'look' | 'sweep', within = signal) =>
-    budget.take(kind, within).then(
+    budget.take(kind, { signal: within }).then(
       () => void admitted.push(kind),
       () => void admitted.push(`no ${kind}`),
     )
@@ -162,12 +162,12 @@ t.test('sweeps that come alone leave four fifths of the budget to others', async
   const end = new AbortController()
   let sweeps = 0
   const waiting = Array.from({ length: 10 }, () =>
-    budget.take('sweep', end.signal).then(
+    budget.take('sweep', { signal: end.signal }).then(
       () => void sweeps++,
       () => {},
     ),
   )
-  for (let n = 0; n < 8; n++) await budget.take('act', end.signal)
+  for (let n = 0; n < 8; n++) await budget.take('act', { signal: end.signal })
   t.equal(sweeps, 2, 'a fifth of the calls that ten quiet seconds have saved')
   end.abort()
   await Promise.all(waiting)
@@ -178,9 +178,9 @@ t.test('what a sweep has found is read at once, on account of the next sweeps', 
   t.teardown(() => clearInterval(alive))
   const budget = callBudget(6_000)
   const { signal } = new AbortController()
-  for (let n = 0; n < 200; n++) await budget.take('sweep', signal)
+  for (let n = 0; n < 200; n++) await budget.take('sweep', { signal })
   const order: string[] = []
-  const take = (kind: 'settle' | 'sweep') => budget.take(kind, signal).then(() => void order.push(kind))
+  const take = (kind: 'settle' | 'sweep') => budget.take(kind, { signal }).then(() => void order.push(kind))
   const sweep = take('sweep')
   await Promise.all([take('settle'), take('settle')])
   t.same(order, ['settle', 'settle'])
