@@ -1,3 +1,4 @@
+import { convertToModelMessages } from 'ai'
 import { test } from 'tap'
 import type { AgentOutput, AgentTurn } from '../../src/agent/turn.ts'
 import { runReader } from '../../src/engine/trigger/mapping.ts'
@@ -34,6 +35,7 @@ const goodOutputs: Record<string, unknown> = {
     { ...TOOL, type: 'dynamic-tool', toolName: 'search' },
     { type: 'data-usage', data: null },
     { type: 'source-url', sourceId: 's', url: 'https://example.com' },
+    { type: 'file', mediaType: 'text/plain', url: 'data:text/plain,hello' },
   ]),
   'with members that a newer worker adds': {
     ...OUTPUT,
@@ -64,6 +66,8 @@ const badOutputs: Record<string, unknown> = {
   'a tool part without an id': withParts([without(TOOL, 'toolCallId')]),
   'a dynamic tool part without a name': withParts([{ ...TOOL, type: 'dynamic-tool' }]),
   'a tool part without a name': withParts([{ ...TOOL, type: 'tool-' }]),
+  'a file without an address': withParts([{ type: 'file', mediaType: 'text/plain' }]),
+  'a file at an address that is none': withParts([{ type: 'file', mediaType: 'text/plain', url: 'here' }]),
   'without usage': without(OUTPUT, 'usage'),
   'usage that is null': withUsage(null),
   'usage of texts': withUsage({ inputTokens: '1', outputTokens: '2', totalTokens: '3' }),
@@ -121,12 +125,13 @@ test('an output is taken only when all that is read of it is there', (t) => {
   t.end()
 })
 
-test('what is taken can be stored', (t) => {
+test('what is taken can be stored and told to a poll', async (t) => {
   for (const [name, output] of Object.entries(goodOutputs)) {
     const { uiMessage } = output as AgentOutput
-    t.type(textOf(storable(uiMessage, 'failed')), 'string', name)
+    const { role, parts } = storable(uiMessage, 'failed')
+    t.type(textOf({ id: 'a', role, parts }), 'string', name)
+    await t.resolves(convertToModelMessages([{ role, parts }]), name)
   }
-  t.end()
 })
 
 test('a payload is taken only when it is one of this release', (t) => {

@@ -5,8 +5,8 @@ import { CALL_DEADLINE_MS, type CallOptions, type CallsOptions, engineCalls } fr
 import { readChanges } from './changes.ts'
 import { readChunks } from './chunks.ts'
 import { lostRun, runReader } from './mapping.ts'
-import { type EnginePage, readPage } from './parsing.ts'
-import { NO_SDK_RETRY, scopeOf, unchecked } from './sdk.ts'
+import { type EnginePage, readPage, readRun } from './parsing.ts'
+import { NO_SDK_RETRY, scopeOf, unchecked, unreadable } from './sdk.ts'
 import { startRun } from './start.ts'
 
 export interface EngineOptions extends CallsOptions {
@@ -34,14 +34,17 @@ export function triggerRunEngine(options: EngineOptions): RunEngine {
   const scope = scopeOf(options)
   const reader = runReader(log)
 
-  const ask = (name: string, work: () => PromiseLike<unknown>, callOptions: CallOptions) =>
-    calls.make(name, () => scope(() => unchecked(work())), callOptions)
+  /** A call of the SDK; an answer that `read` finds to be none is a failure of the call. */
+  const ask = <T>(
+    name: string,
+    work: () => PromiseLike<unknown>,
+    read: (answer: unknown) => T | undefined,
+    callOptions: CallOptions,
+  ) => calls.make(name, () => scope(async () => read(await unchecked(work())) ?? unreadable()), callOptions)
 
   async function listPage(name: string, query: ListQuery, callOptions: CallOptions): Promise<EnginePage> {
     try {
-      const page = readPage(await ask(name, () => runs.list(query, NO_SDK_RETRY), callOptions))
-      if (page === undefined) throw new Error('The answer of the engine holds no list.')
-      return page
+      return await ask(name, () => runs.list(query, NO_SDK_RETRY), readPage, callOptions)
     } catch (error) {
       throw calls.problemOf(name, error)
     }
@@ -64,10 +67,7 @@ export function triggerRunEngine(options: EngineOptions): RunEngine {
 
     async get(runId, kind = 'look') {
       try {
-        const answer = await ask('retrieve', () => runs.retrieve(runId, NO_SDK_RETRY), { kind })
-        const snapshot = reader.snapshot(answer)
-        if (snapshot === undefined) throw new Error('The answer of the engine holds no run.')
-        return snapshot
+        return await ask('retrieve', () => runs.retrieve(runId, NO_SDK_RETRY), reader.snapshot, { kind })
       } catch (error) {
         const { status, headers } = readFailure(error)
         if (status !== 404) throw calls.problemOf('retrieve', error)
@@ -90,7 +90,10 @@ export function triggerRunEngine(options: EngineOptions): RunEngine {
 
     async cancel(runId, kind = 'act') {
       try {
-        await ask('cancel', () => runs.cancel(runId, NO_SDK_RETRY), { kind, repeatMs: CANCEL_REPEAT_MS })
+        await ask('cancel', () => runs.cancel(runId, NO_SDK_RETRY), readRun, {
+          kind,
+          repeatMs: CANCEL_REPEAT_MS,
+        })
       } catch (error) {
         // Unknown to the engine: there is nothing left to cancel.
         if (readFailure(error).status !== 404) throw calls.problemOf('cancel', error)

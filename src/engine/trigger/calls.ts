@@ -84,7 +84,7 @@ export function engineCalls({ callsPerMinute, log, onCall }: CallsOptions): Engi
     const { status, deadline } = failure
     tell(name, deadline ? 'timeout' : String(status ?? 'connection'), since)
     if (status === 429) budget.close(waitMs(failure))
-    if (status === undefined || status >= 500) answeredAt = 0
+    if (status === undefined || status < 400 || status >= 500) answeredAt = 0
   }
 
   async function admitted(name: string, kind: CallKind, patienceMs: number): Promise<void> {

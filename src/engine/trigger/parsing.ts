@@ -17,7 +17,14 @@ const Part = Type.Union([
     toolCallId: Type.String(),
     state: Type.String(),
   }),
-  Type.Object({ type: Type.String({ pattern: '^(?!(text|reasoning|dynamic-tool)$|tool-)' }) }),
+  Type.Object({
+    type: Type.Union([Type.Literal('file'), Type.Literal('reasoning-file')]),
+    mediaType: Type.String(),
+    url: Type.String({ pattern: '^(data:|https?://[^/])' }),
+  }),
+  Type.Object({
+    type: Type.String({ pattern: '^(?!(text|reasoning|dynamic-tool|file|reasoning-file)$|tool-)' }),
+  }),
 ])
 
 const message = (...roles: string[]) =>

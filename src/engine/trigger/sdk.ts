@@ -29,3 +29,8 @@ export async function unchecked(request: PromiseLike<unknown>): Promise<unknown>
     throw error
   }
 }
+
+/** Fails a call that was answered with 200 and nonsense: something else stands at the engine's address. */
+export function unreadable(): never {
+  throw Object.assign(new Error('The answer of the engine could not be read.'), { status: 200 })
+}

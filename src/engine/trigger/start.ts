@@ -1,10 +1,10 @@
 import { runs, tasks } from '@trigger.dev/sdk'
 import { AGENT_QUEUE, AGENT_TASK_ID, type AgentTurn } from '../../agent/turn.ts'
-import { type CallFailure, DispatchError, isUndone, readFailure } from '../engine-error.ts'
+import { type CallFailure, DispatchError, isUndone, RETRY_SECONDS, readFailure } from '../engine-error.ts'
 import type { StartOptions } from '../run-engine.ts'
 import type { EngineCalls } from './calls.ts'
 import { readPage, readRun } from './parsing.ts'
-import { NO_SDK_RETRY, type Scope, unchecked } from './sdk.ts'
+import { NO_SDK_RETRY, type Scope, unchecked, unreadable } from './sdk.ts'
 
 const DEADLINE_MS = 10_000
 /** An engine that is slow is asked once: its first answer is worth more than a second question. */
@@ -42,21 +42,23 @@ export async function startRun(
   } catch (error) {
     if (readFailure(error).status === 413)
       throw new DispatchError('engine_payload_too_large', 'refused', { cause: error })
-    const { code, details } = calls.problemOf('start', error)
+    const told = calls.problemOf('start', error)
+    const { detail, retryAfter = RETRY_SECONDS } = told.details
     // A later attempt may be refused while the run of an earlier one goes on.
-    if (mayExist) throw new DispatchError('engine_unavailable', 'unknown', { cause: error })
-    throw new DispatchError(code === 'engine_refused' ? code : 'engine_unavailable', 'refused', {
-      ...details,
-      cause: error,
-    })
+    if (mayExist) throw new DispatchError('engine_unavailable', 'unknown', { retryAfter, cause: told })
+    if (told.code === 'engine_refused')
+      throw new DispatchError('engine_refused', 'refused', { ...(detail && { detail }), cause: told })
+    throw new DispatchError('engine_unavailable', 'refused', { retryAfter, cause: told })
   }
 }
 
 /** The run that an earlier attempt of the same start has made. */
 async function findRun({ tags, engineKey, except = [] }: StartOptions): Promise<string | undefined> {
   const answer = await unchecked(runs.list({ tag: tags.at(-1) ?? engineKey, limit: PAGE }, NO_SDK_RETRY))
-  const found = readPage(answer)?.runs.map(readRun) ?? []
-  return found.find((run) => run !== undefined && run.status !== 'CANCELED' && !except.includes(run.id))?.id
+  const { runs: found } = readPage(answer) ?? unreadable()
+  return found
+    .map(readRun)
+    .find((run) => run !== undefined && run.status !== 'CANCELED' && !except.includes(run.id))?.id
 }
 
 async function trigger(turn: AgentTurn, options: StartOptions): Promise<string> {
