@@ -59,8 +59,9 @@ export async function* readChanges(
         // to be left alone.
         fetchClient: async (url, init) => {
           await calls.budget.opened(left.signal)
-          const signal = AbortSignal.any([init?.signal ?? left.signal, AbortSignal.timeout(LONGEST_POLL_MS)])
-          return calls.watch(() => fetch(url, { ...init, signal }), left.signal)
+          const leaves = init?.signal ?? left.signal
+          const signal = AbortSignal.any([leaves, AbortSignal.timeout(LONGEST_POLL_MS)])
+          return calls.watch(() => fetch(url, { ...init, signal }), leaves)
         },
         onError: (error) => {
           if (!left.signal.aborted) controller.error(error)
