@@ -11,7 +11,10 @@ const ENGINE_FAILURES = {
     message: 'The agent has ended, but its answer could not be read as a whole.',
     retryable: true,
   },
-  worker_lost: { message: 'The run engine or the process that ran the agent was lost, for example in a restart.', retryable: true },
+  worker_lost: {
+    message: 'The run engine or the process that ran the agent was lost, for example in a restart.',
+    retryable: true,
+  },
 } as const
 
 /** The closed list of `errorCode`s (contract §4) with a sentence fit for a user. */
