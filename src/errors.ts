@@ -188,11 +188,18 @@ export const PROBLEMS = {
     what: 'The service failed in a way that it does not know. The cause is in its log.',
     action: 'Tell the operator the `requestId`.',
   },
+  engine_refused: {
+    status: 502,
+    title: 'Run engine refused the request',
+    retryable: false,
+    what: 'Trigger.dev refuses what this service asks of it, and will until its operator acts. Nothing half-made remains.',
+    action: 'Tell the operator the `detail` and the `requestId`; the log has the words of Trigger.dev.',
+  },
   engine_unavailable: {
     status: 503,
     title: 'Run engine unavailable',
     retryable: true,
-    what: 'Trigger.dev is away, refused or did not answer in time. Nothing half-made remains.',
+    what: 'Trigger.dev is away, limits the calls of this service or did not answer in time. Nothing half-made remains.',
     action: 'Retry after `retryAfter` seconds, with the same Idempotency-Key if you sent one.',
   },
   database_unavailable: {
@@ -258,4 +265,9 @@ export class Problem extends Error {
 export function problem(code: ProblemCode, details: ProblemDetails = {}): Problem {
   const waits = PROBLEMS[code].status === 503 || PROBLEMS[code].status === 409
   return new Problem(code, waits ? { retryAfter: 1, ...details } : details)
+}
+
+/** The `code` of an error of Node, of Postgres or of this register; empty when it has none. */
+export function codeOf(error: unknown): string {
+  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : ''
 }

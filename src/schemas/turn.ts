@@ -70,6 +70,7 @@ export const TURN_PROBLEMS = [
   'idempotency_in_progress',
   'engine_payload_too_large',
   'idempotency_key_mismatch',
+  'engine_refused',
   'engine_unavailable',
   'database_unavailable',
 ] as const satisfies ProblemCode[]

@@ -92,7 +92,7 @@ export function runCounts(registry: Registry) {
 export function engineCounts(registry: Registry) {
   const calls = new Histogram({
     name: 'agent_chat_engine_call_duration_seconds',
-    help: "Attempts at Trigger.dev's API by kind and outcome (ok, timeout, connection, or the status)",
+    help: "Attempts at Trigger.dev's API by kind and outcome (ok, timeout, connection, the status, or busy: not made)",
     labelNames: ['kind', 'outcome'],
     buckets: REQUEST_SECONDS,
     registers: [registry],

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { TurnMessage, TurnUsage } from '../../src/agent/turn.ts'
-import { triggerRunEngine } from '../../src/engine/trigger-run-engine.ts'
+import { triggerRunEngine } from '../../src/engine/trigger/adapter.ts'
 import { storable } from '../../src/services/end/answer.ts'
 import { finalizer } from '../../src/services/end/finalizer.ts'
 import { readPartialAnswer } from '../../src/services/end/partial-answer.ts'

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { RunSnapshot } from '../../src/engine/run-engine.ts'
-import { triggerRunEngine } from '../../src/engine/trigger-run-engine.ts'
+import { triggerRunEngine } from '../../src/engine/trigger/adapter.ts'
 import type { ServiceContext } from '../../src/services/context.ts'
 import { finalizer } from '../../src/services/end/finalizer.ts'
 import { dispatches } from '../../src/services/start/dispatches.ts'

@@ -7,7 +7,14 @@ const ENGINE_FAILURES = {
   system_failure: { message: 'The run engine could not execute the run.', retryable: true },
   timed_out: { message: 'The run took longer than it may and was ended.', retryable: true },
   expired: { message: 'The run waited too long for its execution.', retryable: true },
-  worker_lost: { message: 'The run engine lost the run, for example in a restart.', retryable: true },
+  output_unreadable: {
+    message: 'The agent has ended, but its answer could not be read as a whole.',
+    retryable: true,
+  },
+  worker_lost: {
+    message: 'The run engine or the process that ran the agent was lost, for example in a restart.',
+    retryable: true,
+  },
 } as const
 
 /** The closed list of `errorCode`s (contract §4) with a sentence fit for a user. */

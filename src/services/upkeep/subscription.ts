@@ -2,15 +2,16 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { RunSummary } from '../../engine/run-engine.ts'
 import type { ServiceContext } from '../context.ts'
 
-/** The SDK keeps every row that a subscription ever saw, so it is opened anew. */
+/** Trigger.dev's realtime feed loses some events: what it tells at its beginning is told anew every ten minutes. */
 const REOPEN_MS = 10 * 60_000
-/** More than a subscription reports when it is opened. */
+/** Runs whose last status is remembered, about 3 MB: more than a subscription tells of when it is opened. */
 const REMEMBERED = 20_000
 const PAUSE_MS = 1_000
 
 /**
- * Tells of every change of the runs with a tag, wherever they were started, within a fraction of a second, until
- * `signal` aborts. What is missed while a subscription is broken, the next one begins with.
+ * Tells of every change of the runs with a tag, whichever instance started them, within a fraction of a second, until
+ * `signal` aborts. A subscription begins with the runs of the last 20 minutes, so that the next one makes up for what
+ * a broken one has missed; the sweeper finds older ones.
  */
 export async function subscribe(
   { engine, log }: Pick<ServiceContext, 'engine' | 'log'>,
@@ -19,27 +20,32 @@ export async function subscribe(
   signal: AbortSignal,
   { reopenMs } = { reopenMs: REOPEN_MS },
 ): Promise<void> {
-  /** Rows that an earlier subscription reported come again; only what changed is told. */
-  const seen = new Map<string, string>()
+  /** The status of each run that was told last: an earlier subscription has told of most runs already. */
+  const told = new Map<string, string>()
 
-  async function follow(): Promise<void> {
+  function isNew({ runId, status }: RunSummary): boolean {
+    if (told.get(runId) === status) return false
+    told.set(runId, status)
+    const [oldest] = told.keys()
+    if (told.size > REMEMBERED && oldest !== undefined) told.delete(oldest)
+    return true
+  }
+
+  async function follow(name: string): Promise<void> {
     const reopen = AbortSignal.any([signal, AbortSignal.timeout(reopenMs)])
     try {
-      for await (const run of engine.changes(await tag(), reopen)) {
-        if (seen.get(run.runId) === run.status) continue
-        seen.set(run.runId, run.status)
-        const [oldest] = seen.keys()
-        if (seen.size > REMEMBERED && oldest !== undefined) seen.delete(oldest)
-        onChange(run)
-      }
+      for await (const run of engine.changes(name, reopen)) if (isNew(run)) onChange(run)
     } catch (error) {
-      if (reopen.aborted) return
-      log.warn({ err: error }, 'the subscription to the run engine broke')
+      if (!reopen.aborted) log.warn({ err: error }, 'the subscription to the run engine broke')
     }
   }
 
   while (!signal.aborted) {
-    await follow()
+    const name = await tag().catch((error: unknown) => {
+      log.warn({ err: error }, 'the tag to subscribe to could not be read from the database')
+      return undefined
+    })
+    if (name !== undefined) await follow(name)
     await sleep(PAUSE_MS, undefined, { signal }).catch(() => {})
   }
 }

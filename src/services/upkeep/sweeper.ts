@@ -1,7 +1,6 @@
-import { isEngineBusy } from '../../engine/engine-error.ts'
+import { isEngineAway, isEngineBusy } from '../../engine/engine-error.ts'
 import type { RunSnapshot, RunSummary } from '../../engine/run-engine.ts'
 import { isFinished } from '../../engine/run-status.ts'
-import { Problem } from '../../errors.ts'
 import type { DueRun, DueTurn } from '../../stores/sweeps.ts'
 import type { ServiceContext } from '../context.ts'
 import type { Finalizer } from '../end/finalizer.ts'
@@ -158,6 +157,3 @@ export function sweeper(context: ServiceContext, resolver: Resolver, finalizer: 
     },
   }
 }
-
-const isEngineAway = (error: unknown): boolean =>
-  error instanceof Problem && error.code === 'engine_unavailable' && !isEngineBusy(error)

@@ -1,12 +1,12 @@
 export interface Valve {
-  /** What passes through, as long as it is open. */
+  /** What is piped through it passes while the valve is open. */
   body: TransformStream<Uint8Array, Uint8Array>
-  /** Once who reads has waited for a moment: what has passed before is taken first. */
+  /** Opens on the next turn of the event loop, so that the reader first takes what has passed already. */
   open(): void
   close(): void
 }
 
-/** Holds a response's body back while nobody asks for more: the SDK would take all that there is into memory. */
+/** Holds the body of a response back while its reader is busy: the SDK would take all that there is into memory. */
 export function createValve(): Valve {
   let opened = Promise.withResolvers<void>()
   let isOpen = false

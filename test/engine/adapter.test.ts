@@ -2,9 +2,8 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
-import { callBudget } from '../../src/engine/call-budget.ts'
 import { DispatchError } from '../../src/engine/engine-error.ts'
-import { triggerRunEngine } from '../../src/engine/trigger-run-engine.ts'
+import { triggerRunEngine } from '../../src/engine/trigger/adapter.ts'
 import { startToxicProxy } from '../chaos/toxic-proxy.ts'
 import { startEngine } from '../support/service.ts'
 
@@ -132,58 +131,4 @@ t.test('a reader that takes nothing has the engine wait instead of filling the m
     stuck = Promise.withResolvers()
   }
   t.equal(next, 200, 'nothing is lost')
-})
-
-t.test('the budget of calls lets starts go first and sweeps have a fifth', async (t) => {
-  // The budget's own timer holds no process.
-  const alive = setInterval(() => {}, 1_000)
-  t.teardown(() => clearInterval(alive))
-  const budget = callBudget(60)
-  const signal = new AbortController().signal
-  const admitted: string[] = []
-  const take = (kind: 'act' | 'look' | 'sweep', within = signal) =>
-    budget.take(kind, within).then(
-      () => void admitted.push(kind),
-      () => void admitted.push(`no ${kind}`),
-    )
-  for (let n = 0; n < 10; n++) await take('act')
-  const late = new AbortController()
-  const waiting = [take('sweep', late.signal), take('look'), take('act')]
-  await waiting[2]
-  t.equal(admitted[10], 'act', 'the last to come is the first to go')
-  await waiting[1]
-  late.abort()
-  await waiting[0]
-  t.same(admitted.slice(10, 12), ['act', 'look'])
-})
-
-t.test('sweeps that come alone leave four fifths of the budget to others', async (t) => {
-  const budget = callBudget(60)
-  const end = new AbortController()
-  let sweeps = 0
-  const waiting = Array.from({ length: 10 }, () =>
-    budget.take('sweep', end.signal).then(
-      () => void sweeps++,
-      () => {},
-    ),
-  )
-  for (let n = 0; n < 8; n++) await budget.take('act', end.signal)
-  t.equal(sweeps, 2, 'a fifth of the calls that ten quiet seconds have saved')
-  end.abort()
-  await Promise.all(waiting)
-})
-
-t.test('what a sweep has found is read at once, on account of the next sweeps', async (t) => {
-  const alive = setInterval(() => {}, 1_000)
-  t.teardown(() => clearInterval(alive))
-  const budget = callBudget(6_000)
-  const { signal } = new AbortController()
-  for (let n = 0; n < 200; n++) await budget.take('sweep', signal)
-  const order: string[] = []
-  const take = (kind: 'settle' | 'sweep') => budget.take(kind, signal).then(() => void order.push(kind))
-  const sweep = take('sweep')
-  await Promise.all([take('settle'), take('settle')])
-  t.same(order, ['settle', 'settle'])
-  await sweep
-  t.same(order, ['settle', 'settle', 'sweep'])
 })
