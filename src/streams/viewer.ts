@@ -7,18 +7,18 @@ export interface ViewerOptions {
   /** Index of the first frame to show. */
   from: number
   ui: UiVersion
-  /** When the caller's token ends, in ms since 1970. */
+  /** When the caller's token expires, in ms since 1970. */
   expiresAt: number
-  /** The run has just been started: its caller gets the headers, which name it, before a connection is cut. */
+  /** The run has just been started: its caller gets the headers, which name the run, before the viewer is cut. */
   fresh: boolean
 }
 
 const BATCH_BYTES = 64 * 1024
 
 /**
- * One connection's view of a log: an index into it, which moves on when the socket has taken what came before.
- * It ends when the log has; otherwise it is destroyed, never ended: to stock clients a clean end looks like a
- * complete answer.
+ * One connection's view of a log: an index into the log that moves on when the socket has taken the frames before.
+ * A viewer ends when the log ends. In every other case it is destroyed, because stock clients take a clean end for
+ * a complete answer; `sendStream` then resets the connection.
  */
 export class Viewer extends Readable implements LogReader {
   next: number
@@ -28,11 +28,11 @@ export class Viewer extends Readable implements LogReader {
   #owesHeaders: boolean
   #isCut = false
   #wanted = false
-  /** Since when nobody has taken what is here, on the clock of `performance.now()`. */
+  /** Time on the clock of `performance.now()` since which the socket has not taken what it was given. */
   #untakenSince = Number.POSITIVE_INFINITY
 
   constructor(log: FrameLog, { from, ui, expiresAt, fresh }: ViewerOptions) {
-    // Asks for more only once somebody has taken what is here.
+    // The stream asks for more only after the socket has taken everything.
     super({ highWaterMark: 1 })
     this.next = from
     this.expiresAt = expiresAt
@@ -40,13 +40,13 @@ export class Viewer extends Readable implements LogReader {
     this.#ui = ui
     this.#owesHeaders = fresh
     log.readers.add(this)
-    // Sends the headers, whenever the first frame may come.
+    // The first bytes send the headers, however late the first frame is.
     this.push(HELLO)
   }
 
   override _read(): void {
     this.#owesHeaders = false
-    // What is here already is written first.
+    // The bytes that were pushed before are written first.
     if (this.#isCut) return void setImmediate(() => this.destroy())
     this.#wanted = true
     this.#untakenSince = Number.POSITIVE_INFINITY
@@ -65,16 +65,17 @@ export class Viewer extends Readable implements LogReader {
     if (this.next > before && this.#log.full) this.#log.makeRoom()
   }
 
-  /** Keeps proxies from taking the silence of a long tool call for a dead connection. */
+  /** Sends a heartbeat, so that proxies do not take the silence of a long tool call for a dead connection. */
   beat(): void {
     if (this.#wanted && !this.destroyed) this.#give(HEARTBEAT)
   }
 
-  /** For how long nobody has taken what is here, in ms. */
+  /** For how many ms the socket has not taken what it was given. */
   stalledFor(now: number): number {
     return now - this.#untakenSince
   }
 
+  /** Ends the view without a clean end, at once or as soon as the headers are out. */
   cut(): void {
     this.#isCut = true
     if (!this.#owesHeaders) this.destroy()

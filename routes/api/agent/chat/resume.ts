@@ -5,7 +5,7 @@ import { sendStream } from '../../../../src/http/stream-answer.ts'
 import { StreamParams } from '../../../../src/schemas/ids.ts'
 import { problems } from '../../../../src/schemas/problem.ts'
 import { ResumeQuery, STREAM_ANSWER } from '../../../../src/schemas/stream.ts'
-import { firstFrame } from '../../../../src/streams/cursor.ts'
+import { firstFrame } from '../../../../src/streams/stream-position.ts'
 import { uiVersion } from '../../../../src/streams/vocabulary.ts'
 
 /** The second address is the one that the AI SDK's `DefaultChatTransport` builds when it reconnects. */
