@@ -1,12 +1,22 @@
+import { Socket } from 'node:net'
 import type { FastifyReply } from 'fastify'
 import type { Viewer } from '../streams/viewer.ts'
 
-/** Sends a stream; when the client goes, the viewer goes with it and the run goes on. */
+/**
+ * Sends a stream. When the client goes, its viewer goes too and the run goes on.
+ *
+ * A viewer that is cut resets the connection. In HTTP/1.0, which many proxies speak to the service (nginx does by
+ * default), the end of the connection is the end of the answer: after a clean close the client would take what it
+ * has for the whole answer.
+ */
 export function sendStream(
   reply: FastifyReply,
   viewer: Viewer,
   { runId, conversationId }: { runId: string; conversationId?: string | null | undefined },
 ): FastifyReply {
+  viewer.once('close', () => {
+    if (!viewer.readableEnded) reset(reply.raw.socket)
+  })
   return reply
     .headers({
       'content-type': 'text/event-stream',
@@ -17,4 +27,9 @@ export function sendStream(
       ...(conversationId ? { 'x-conversation-id': conversationId } : {}),
     })
     .send(viewer)
+}
+
+/** Ends a connection with a reset (TCP RST). It is absent once it is closed, and no socket in injected requests. */
+function reset(socket: unknown): void {
+  if (socket instanceof Socket && !socket.destroyed) socket.resetAndDestroy()
 }
