@@ -2,6 +2,11 @@ import { Socket } from 'node:net'
 import type { FastifyReply } from 'fastify'
 import type { Viewer } from '../streams/viewer.ts'
 
+interface StreamedRun {
+  runId: string
+  conversationId?: string | null | undefined
+}
+
 /**
  * Sends a stream. When the client goes, its viewer goes too and the run goes on.
  *
@@ -12,7 +17,7 @@ import type { Viewer } from '../streams/viewer.ts'
 export function sendStream(
   reply: FastifyReply,
   viewer: Viewer,
-  { runId, conversationId }: { runId: string; conversationId?: string | null | undefined },
+  { runId, conversationId }: StreamedRun,
 ): FastifyReply {
   viewer.once('close', () => {
     if (!viewer.readableEnded) reset(reply.raw.socket)
@@ -28,6 +33,12 @@ export function sendStream(
     })
     .send(viewer)
 }
+
+/** Metadata of the answer's message, as the worker writes it too. */
+export const messageMetadata = ({ runId, conversationId }: StreamedRun): Record<string, string> => ({
+  ...(conversationId ? { conversationId } : {}),
+  runId,
+})
 
 /** Ends a connection with a reset (TCP RST). It is absent once it is closed, and no socket in injected requests. */
 function reset(socket: unknown): void {

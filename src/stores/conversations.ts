@@ -25,7 +25,12 @@ export interface MessageRecord {
   parts: TurnMessage['parts']
   status: 'complete' | 'cancelled' | 'failed'
   createdAt: Date
+  /** Of a failed message: its run's sentence and code. */
+  error: string | null
+  errorCode: string | null
 }
+
+const MAX_INTEGER = 2 ** 31 - 1
 
 const CONVERSATION = sql.raw(`
   c.id, c.title, c.metadata, c.created_at as "createdAt", c.updated_at as "updatedAt",
@@ -127,26 +132,73 @@ export function conversationStore(database: Database) {
       return rows[0]?.active ?? undefined
     },
 
-    /** In conversation order, oldest first; undefined when there is no such conversation. */
+    /**
+     * A page of messages in the order of the conversation; undefined when there is no such conversation. A failed
+     * run that said nothing has no message: here it gets one without a text, with the id that its answer was to have.
+     */
     async messages(
       userId: string,
       id: string,
-      page: { limit: number; after?: { position: number; seq: number } },
+      page: { limit: number; order: 'asc' | 'desc'; after?: { position: number; seq: number } },
     ): Promise<MessageRecord[] | undefined> {
-      const after = page.after ?? null
+      const { limit, order, after } = page
+      // The page begins behind the message, but its run may have failed without a message of its own: read it again.
+      const from = after ?? (order === 'asc' ? { position: -1, seq: 0 } : { position: MAX_INTEGER, seq: 0 })
+      const direction = sql.raw(order)
+      const [reached, behind] =
+        order === 'asc' ? [sql.raw('>='), sql.raw('>')] : [sql.raw('<='), sql.raw('<')]
       const { rows } = await database.run((db) =>
         sql<{ [K in keyof MessageRecord]: MessageRecord[K] | null }>`
-          select m.* from conversations c left join lateral (
-            select m.id, r.run_id as "runId", m.position, m.seq, m.role, m.text, m.parts, m.status,
-              m.created_at as "createdAt"
-            from messages m left join runs r on r.id = m.run_id
-            where m.conversation_id = c.id
-              and (${after === null} or (m.position, m.seq) > (${after?.position ?? null}::integer, ${after?.seq ?? null}::integer))
-            order by m.position, m.seq limit ${page.limit}) m on true
+          select shown.* from conversations c left join lateral (
+            select answer.* from (
+              select m.*, r.run_id as engine_run_id, r.error, r.error_code,
+                r.status = 'failed' and r.output is null as failed, r.input, r.finished_at
+              from messages m left join runs r on r.id = m.run_id
+              where m.conversation_id = c.id
+                and (m.position, m.seq) ${reached} (${from.position}::integer, ${from.seq}::integer)
+              order by m.position ${direction}, m.seq ${direction} limit ${limit + 1}) m
+            cross join lateral (
+              select m.id, m.engine_run_id as "runId", m.position, m.seq, m.role, m.text, m.parts, m.status,
+                m.created_at as "createdAt", case when m.status = 'failed' then m.error end as error,
+                case when m.status = 'failed' then m.error_code end as "errorCode"
+              union all
+              select (m.input->>'assistantMessageId')::uuid, m.engine_run_id, m.position, 1, 'assistant', '',
+                '[{"type": "step-start"}]', 'failed', m.finished_at, m.error, m.error_code
+              where m.failed and m.role = 'user') answer
+            where (answer.position, answer.seq) ${behind} (${from.position}::integer, ${from.seq}::integer)
+            order by answer.position ${direction}, answer.seq ${direction} limit ${limit}) shown on true
           where c.id = ${id} and c.user_id = ${userId}`.execute(db),
       )
       if (rows.length === 0) return undefined
       return rows.filter((row): row is MessageRecord => row.id !== null)
+    },
+
+    /**
+     * The newest of the messages that belongs to the conversation, with the number of the user's messages after it
+     * (200 at most) and the newest message of all; undefined when none of them does, or the conversation is not
+     * the user's.
+     */
+    async newestOf(
+      userId: string,
+      id: string,
+      messageIds: string[],
+    ): Promise<{ id: string; questionsAfter: number; headId: string } | undefined> {
+      const [row] = await database.named<{ id: string; questionsAfter: number; headId: string }>(
+        'newest_of_messages',
+        `select m.id, (
+             select count(*)::integer from (
+               select from messages later where later.conversation_id = m.conversation_id and later.role = 'user'
+                 and (later.position, later.seq) > (m.position, m.seq) limit 200) found
+           ) as "questionsAfter", (
+             select head.id from messages head where head.conversation_id = m.conversation_id
+             order by head.position desc, head.seq desc limit 1
+           ) as "headId"
+         from messages m join conversations c on c.id = m.conversation_id
+         where m.id = any($1::uuid[]) and c.id = $2 and c.user_id = $3
+         order by m.position desc, m.seq desc limit 1`,
+        [messageIds, id, userId],
+      )
+      return row
     },
   }
 }

@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream'
-import { HEARTBEAT, HELLO } from './frame.ts'
+import { HEARTBEAT, HELLO, ownFrame } from './frame.ts'
 import type { FrameLog, LogReader } from './frame-log.ts'
 import type { UiVersion } from './vocabulary.ts'
 
@@ -11,6 +11,8 @@ export interface ViewerOptions {
   expiresAt: number
   /** The run has just been started: its caller gets the headers, which name the run, before the viewer is cut. */
   fresh: boolean
+  /** Metadata of the answer's message, for a run that has ended without a word: the worker's `start` would carry it. */
+  metadata?: Record<string, string>
 }
 
 const BATCH_BYTES = 64 * 1024
@@ -25,19 +27,21 @@ export class Viewer extends Readable implements LogReader {
   readonly expiresAt: number
   readonly #log: FrameLog
   readonly #ui: UiVersion
+  readonly #metadata: ViewerOptions['metadata']
   #owesHeaders: boolean
   #isCut = false
   #wanted = false
   /** Time on the clock of `performance.now()` since which the socket has not taken what it was given. */
   #untakenSince = Number.POSITIVE_INFINITY
 
-  constructor(log: FrameLog, { from, ui, expiresAt, fresh }: ViewerOptions) {
+  constructor(log: FrameLog, { from, ui, expiresAt, fresh, metadata }: ViewerOptions) {
     // The stream asks for more only after the socket has taken everything.
     super({ highWaterMark: 1 })
     this.next = from
     this.expiresAt = expiresAt
     this.#log = log
     this.#ui = ui
+    this.#metadata = metadata
     this.#owesHeaders = fresh
     log.readers.add(this)
     // The first bytes send the headers, however late the first frame is.
@@ -59,7 +63,7 @@ export class Viewer extends Readable implements LogReader {
     const frames = this.#take()
     if (frames.length > 0) this.#give(frames.length === 1 ? frames[0] : Buffer.concat(frames))
     else if (this.#log.ending !== undefined && this.next >= this.#log.end) {
-      this.#give(this.#log.ending)
+      this.#give(this.#withStart(this.#log.ending))
       this.push(null)
     }
     if (this.next > before && this.#log.full) this.#log.makeRoom()
@@ -79,6 +83,12 @@ export class Viewer extends Readable implements LogReader {
   cut(): void {
     this.#isCut = true
     if (!this.#owesHeaders) this.destroy()
+  }
+
+  /** A run that never wrote a frame has no `start`: the service writes it, so that pages know the conversation. */
+  #withStart(ending: Buffer): Buffer {
+    if (this.#log.end > 0 || this.#metadata === undefined) return ending
+    return Buffer.concat([ownFrame({ type: 'start', messageMetadata: this.#metadata }), ending])
   }
 
   #take(): Buffer[] {
