@@ -69,7 +69,7 @@ const Ui = Type.Optional(
     enum: UI_VERSIONS.map(String),
     default: '6',
     description:
-      'Major version of the AI SDK that reads the stream: parts that it does not know are left out or mapped. 7 reads all',
+      'Major version of the AI SDK that reads the stream: parts that it does not know are left out or mapped. 7 reads all. With it, a refusal is a plain sentence for people (`text/plain`), unless `Accept` names JSON',
   }),
 )
 

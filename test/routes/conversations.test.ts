@@ -267,7 +267,7 @@ t.test('conversations', async (t) => {
   })
 
   t.test('show a failed run as a message, with its error, that pages can begin with', async (t) => {
-    const silent = await start({ message: '[[crash]]' })
+    const silent = await start({ message: '[[fail]]' })
     const { conversationId } = silent.body
     const run = (await service.ended(silent.body.runId)).body
     t.equal(run.text, '')
@@ -275,13 +275,13 @@ t.test('conversations', async (t) => {
     const failed = (await service.ended(partial.body.runId)).body
     const last = await start({ message: 'What was my first question?', conversationId })
     const answer = (await service.ended(last.body.runId)).body
-    t.match(answer.text, /crash/)
+    t.match(answer.text, /fail/)
 
     const path = `/api/agent/conversations/${conversationId}/messages`
     const { body } = await call('GET', path)
     const shown = body.data.map(({ role, status, text }: Record<string, string>) => [role, status, text])
     t.same(shown, [
-      ['user', 'complete', '[[crash]]'],
+      ['user', 'complete', '[[fail]]'],
       ['assistant', 'failed', ''],
       ['user', 'complete', '[[fail-after:5]] Tell me a story'],
       ['assistant', 'failed', failed.text],

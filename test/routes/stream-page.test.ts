@@ -237,9 +237,48 @@ t.test('a chat page that sends what the transports of the AI SDK send', async (t
     t.same(again.events, first.events)
   })
 
-  t.test('goes on with the conversation of a first message that failed without a word', async (t) => {
-    const blocked = await send([], '[[crash]]')
-    const page: PageMessage[] = [{ ...userMessage('[[crash]]'), id: '0' }, answerOf(blocked)]
+  t.test(
+    'is refused in a sentence for people where it asks for one, and other callers get the problem',
+    async (t) => {
+      const json = 'application/problem+json'
+      const plain = 'text/plain; charset=utf-8'
+      const unauthorised = { authorization: 'Bearer no' }
+      const table: [string, string, string, Record<string, string>?][] = [
+        ['POST', STREAM, json],
+        ['POST', STREAM, json, { accept: '*/*' }],
+        ['POST', STREAM, json, { accept: 'text/event-stream' }],
+        ['POST', STREAM, json, { accept: 'application/json, text/plain, */*' }],
+        ['POST', STREAM, json, { accept: 'text/plain, application/*+json, */*' }],
+        ['POST', STREAM, plain, { accept: 'text/plain' }],
+        ...['5', '6', '7'].map((ui): [string, string, string] => ['POST', `${STREAM}?ui=${ui}`, plain]),
+        ['POST', `${STREAM}?ui=7`, json, { accept: json }],
+        ['POST', `${STREAM}?ui=8`, json],
+        ['POST', `${STREAM}?ui=6&ui=7`, json],
+        ['GET', `${STREAM}/run_unknown/stream?ui=7`, plain],
+        ['GET', '/api/agent/chat/run_unknown/stream?ui=7', plain],
+        ['GET', '/api/agent/chat/run_unknown', json, { accept: 'text/plain' }],
+        ['GET', '/api/agent/conversations?ui=7', json],
+      ]
+      for (const [method, path, type, headers = {}] of table) {
+        const refused = await service.call(method, path, {
+          headers,
+          ...(method === 'POST' ? { body: { messages: [userMessage('Hi')], conversationId: FOREIGN } } : {}),
+        })
+        const name = `${method} ${path} ${JSON.stringify(headers)}`
+        t.equal(refused.headers.get('content-type'), type, name)
+        t.ok(refused.status >= 400 && refused.headers.get('x-request-id'), name)
+        if (type === plain) t.match(refused.body, /^[A-Z][^{}]+\.$/, name)
+        const early = await service.call(method, path, { headers: { ...headers, ...unauthorised } })
+        t.equal(early.status, 401)
+        t.equal(early.headers.get('content-type'), type, `${name} without a valid token`)
+        if (type === plain) t.equal(early.body, 'Your session has ended. Sign in again.')
+      }
+    },
+  )
+
+  t.test('goes on with the conversation of a first message that failed', async (t) => {
+    const blocked = await send([], '[[fail]]')
+    const page: PageMessage[] = [{ ...userMessage('[[fail]]'), id: '0' }, answerOf(blocked)]
     const next = await send(page, 'What is 1 + 1?')
     t.equal(conversationOf(next), conversationOf(blocked))
   })
