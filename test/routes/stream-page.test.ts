@@ -240,7 +240,7 @@ t.test('a chat page that sends what the transports of the AI SDK send', async (t
   t.test(
     'is refused in a sentence for people where it asks for one, and other callers get the problem',
     async (t) => {
-      const json = 'application/problem+json'
+      const json = 'application/problem+json; charset=utf-8'
       const plain = 'text/plain; charset=utf-8'
       const unauthorised = { authorization: 'Bearer no' }
       const table: [string, string, string, Record<string, string>?][] = [
@@ -251,7 +251,7 @@ t.test('a chat page that sends what the transports of the AI SDK send', async (t
         ['POST', STREAM, json, { accept: 'text/plain, application/*+json, */*' }],
         ['POST', STREAM, plain, { accept: 'text/plain' }],
         ...['5', '6', '7'].map((ui): [string, string, string] => ['POST', `${STREAM}?ui=${ui}`, plain]),
-        ['POST', `${STREAM}?ui=7`, json, { accept: json }],
+        ['POST', `${STREAM}?ui=7`, json, { accept: 'application/problem+json' }],
         ['POST', `${STREAM}?ui=8`, json],
         ['POST', `${STREAM}?ui=6&ui=7`, json],
         ['GET', `${STREAM}/run_unknown/stream?ui=7`, plain],
