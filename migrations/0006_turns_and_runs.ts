@@ -76,6 +76,13 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     db,
   )
 
+  // A run that failed without a word has an empty message from now on.
+  await sql`insert into messages (id, conversation_id, turn_id, position, seq, role, text, parts, status, created_at)
+    select gen_random_uuid(), conversation_id, turn_id, position, 1, 'assistant', '', '[{"type": "step-start"}]', 'failed',
+      finished_at
+    from runs where status = 'failed' and output is null and conversation_id is not null
+    on conflict do nothing`.execute(db)
+
   await sql`create table deletions (
     conversation_id uuid primary key, requested_at timestamptz(3) not null default now())`.execute(db)
   await sql`create table run_labels (label uuid not null, id uuid not null, primary key (label, id))`.execute(
@@ -112,6 +119,7 @@ export async function down(db: Kysely<unknown>): Promise<void> {
   await sql`drop function adopt_run, delete_conversation, empty_conversation, remove_turn, abandon_turn, finalize_run,
     record_run, start_turn, cancel_unfinished, turn_context, run_label`.execute(db)
   await sql`delete from messages where status = 'abandoned'
+    or (status = 'failed' and text = '' and parts = '[{"type": "step-start"}]')
     or conversation_id in (select id from conversations where hidden)
     or conversation_id in (select conversation_id from deletions)`.execute(db)
   await sql`delete from conversations where hidden`.execute(db)

@@ -1,5 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import type { TurnMessage } from '../agent/turn.ts'
+import { RUN_ERROR_CODES } from '../services/end/run-failures.ts'
 import { ConversationId } from './ids.ts'
 import { Metadata } from './metadata.ts'
 import { oneOf } from './shared.ts'
@@ -33,10 +34,26 @@ export const Message = Type.Object(
       description: 'AI SDK UI message parts',
     }),
     status: oneOf(['complete', 'cancelled', 'failed'], {
-      description: 'Whether the message is whole or partial',
+      description:
+        'Whether the message is whole or partial. A failed run has a message also when it said nothing',
     }),
+    error: Type.Optional(Type.String({ description: 'Failed: what happened, in a sentence fit for a user' })),
+    errorCode: Type.Optional(oneOf(RUN_ERROR_CODES, { description: 'Failed: which kind' })),
     runId: Type.Optional(
       Type.String({ description: 'The run that it belongs to; absent for seeded history' }),
+    ),
+    metadata: Type.Object(
+      {
+        conversationId: ConversationId,
+        runId: Type.Optional(Type.String()),
+        status: Type.Optional(oneOf(['failed'])),
+        error: Type.Optional(Type.String()),
+        errorCode: Type.Optional(oneOf(RUN_ERROR_CODES)),
+      },
+      {
+        description:
+          'For chat pages: the metadata that the message has in a stream, and the failure of a failed one. `{id, role, parts, metadata}` is a UIMessage of the AI SDK',
+      },
     ),
     createdAt: Type.String({ format: 'date-time' }),
   },

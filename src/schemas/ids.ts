@@ -4,6 +4,11 @@ import { Type } from '@sinclair/typebox'
 const UUID =
   '^([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[1-8][0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}|00000000-0000-0000-0000-000000000000|ffffffff-ffff-ffff-ffff-ffffffffffff)$'
 
+const uuid = new RegExp(UUID)
+
+/** Whether the value has the form of a conversation's or a message's id. */
+export const isUuid = (value: unknown): value is string => typeof value === 'string' && uuid.test(value)
+
 export const ConversationId = Type.String({
   pattern: UUID,
   'x-fault': 'must be a UUID',
@@ -18,13 +23,28 @@ export const RunId = Type.String({
   examples: ['run_cmwrkineh0003z47dikyv7w07'],
 })
 
+const STREAM_ID = `^run_|${UUID}`
+const streamId = new RegExp(STREAM_ID)
+
+/** Whether a text has the form of a run's or a conversation's id. */
+export const isStreamId = (text: string): boolean => streamId.test(text)
+
 /** A stream is asked for by its run or by its conversation. */
 const StreamId = Type.String({
-  pattern: `^run_|${UUID}`,
+  pattern: STREAM_ID,
   'x-fault': 'must be the id of a run or of a conversation',
   description: 'Id of a run, or of a conversation for its newest unfinished run',
 })
 
 export const StreamParams = Type.Object({ id: StreamId })
+
+/** The AI SDK asks with the id of its chat, which may be any text. */
+export const ChatParams = Type.Object({
+  id: Type.String({
+    minLength: 1,
+    description:
+      'Id of the chat. The id of a run or of a conversation finds its stream; any other text stands for a chat that has none',
+  }),
+})
 export const RunParams = Type.Object({ runId: RunId })
 export const ConversationParams = Type.Object({ id: ConversationId })

@@ -38,6 +38,12 @@ export const ProblemSchema = Type.Object(
           'Oldest unfinished run of the conversation, null while it has no id; `conversation_busy` and `conversation_queue_full` only',
       }),
     ),
+    headMessageId: Type.Optional(
+      Type.Unsafe<string | null>({
+        type: ['string', 'null'],
+        description: 'Newest message of the conversation; `conversation_changed` only',
+      }),
+    ),
   },
   { $id: 'Problem', description: 'A refusal (RFC 9457)' },
 )

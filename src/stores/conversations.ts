@@ -26,6 +26,9 @@ export interface MessageRecord {
   parts: TurnMessage['parts']
   status: 'complete' | 'cancelled' | 'failed'
   createdAt: Date
+  /** Of a failed message: its run's sentence and code. */
+  error: string | null
+  errorCode: string | null
 }
 
 /** Messages, turns and runs that the request itself removes. */
@@ -134,28 +137,65 @@ export function conversationStore(database: Database) {
       return rows[0]?.active ?? undefined
     },
 
-    /** In conversation order, oldest first; undefined when there is no such conversation. */
+    /**
+     * A page of messages in the order of the conversation; undefined when there is no such conversation. A failed
+     * run that said nothing has no message: here it gets one without a text, with the id that its answer was to have.
+     */
     async messages(
       userId: string,
       id: string,
-      page: { limit: number; after?: { position: number; seq: number } },
+      page: { limit: number; order: 'asc' | 'desc'; after?: { position: number; seq: number } },
     ): Promise<MessageRecord[] | undefined> {
+      const direction = sql.raw(page.order)
+      const behind = sql.raw(page.order === 'asc' ? '>' : '<')
       const after =
         page.after === undefined
           ? sql``
-          : sql`and (m.position, m.seq) > (${page.after.position}, ${page.after.seq})`
+          : sql`and (m.position, m.seq) ${behind} (${page.after.position}, ${page.after.seq})`
       const { rows } = await database.run((db) =>
         sql<{ [K in keyof MessageRecord]: MessageRecord[K] | null }>`
-          select m.*, t.run_id as "runId" from conversations c left join lateral (
+          select m.*, t.run_id as "runId", failure.error, failure.error_code as "errorCode"
+          from conversations c left join lateral (
             select m.id, m.position, m.seq, m.role, m.text, m.parts, m.status, m.created_at as "createdAt"
             from messages m where m.conversation_id = c.id and m.status <> 'abandoned' ${after}
-            order by m.position, m.seq limit ${page.limit}) m on true
+            order by m.position ${direction}, m.seq ${direction} limit ${page.limit}) m on true
           left join turns t on t.conversation_id = c.id and t.position = m.position
+          left join lateral (
+            select error, error_code from runs where m.status = 'failed' and runs.run_id = t.run_id) failure on true
           where c.id = ${id} and c.user_id = ${userId} and not c.hidden
-          order by m.position, m.seq`.execute(db),
+          order by m.position ${direction}, m.seq ${direction}`.execute(db),
       )
       if (rows.length === 0) return undefined
       return rows.filter((row): row is MessageRecord => row.id !== null)
+    },
+
+    /**
+     * The newest of the messages that belongs to the conversation, with the number of the user's messages after it
+     * (200 at most) and the newest message of all; undefined when none of them does, or the conversation is not
+     * the user's.
+     */
+    async newestOf(
+      userId: string,
+      id: string,
+      messageIds: string[],
+    ): Promise<{ id: string; questionsAfter: number; headId: string } | undefined> {
+      const [row] = await database.named<{ id: string; questionsAfter: number; headId: string }>(
+        'newest_of_messages',
+        `select m.id, (
+             select count(*)::integer from (
+               select from messages later where later.conversation_id = m.conversation_id and later.role = 'user'
+                 and later.status <> 'abandoned'
+                 and (later.position, later.seq) > (m.position, m.seq) limit 200) found
+           ) as "questionsAfter", (
+             select head.id from messages head where head.conversation_id = m.conversation_id and head.status <> 'abandoned'
+             order by head.position desc, head.seq desc limit 1
+           ) as "headId"
+         from messages m join conversations c on c.id = m.conversation_id
+         where m.id = any($1::uuid[]) and m.status <> 'abandoned' and c.id = $2 and c.user_id = $3
+         order by m.position desc, m.seq desc limit 1`,
+        [messageIds, id, userId],
+      )
+      return row
     },
   }
 }

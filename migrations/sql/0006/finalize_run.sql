@@ -27,13 +27,14 @@ begin
   if v_run.conversation_id is null or not v_is_kept then
     return true;
   end if;
-  if p_output is not null then
+  -- A failed run has a message, whatever it has said: the conversation shows that there was no answer.
+  if p_output is not null or p_status = 'failed' then
     if v_message_id !~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
       select input->>'assistantMessageId' into v_message_id from turns where id = v_run.turn_id;
     end if;
     insert into messages (id, conversation_id, turn_id, position, seq, role, text, parts, status)
     values (v_message_id::uuid, v_run.conversation_id, v_run.turn_id, v_run.position, 1, 'assistant', p_text,
-      p_output->'parts', case p_status when 'completed' then 'complete' else p_status end);
+      coalesce(p_output->'parts', '[{"type": "step-start"}]'), case p_status when 'completed' then 'complete' else p_status end);
   end if;
   update conversations set last_activity_at = greatest(last_activity_at, now()), updated_at = now()
   where id = v_run.conversation_id;

@@ -2,9 +2,12 @@ import { v7 as uuid } from 'uuid'
 import type { Caller } from '../../caller.ts'
 import { type Problem, problem } from '../../errors.ts'
 import type { ConversationRecord, MessageRecord } from '../../stores/conversations.ts'
+import { isAway } from '../../stores/database.ts'
 import { MAX_METADATA_PAIRS, type Metadata } from '../../stores/schema.ts'
 import type { ServiceContext } from '../context.ts'
 import type { Canceller } from '../end/canceller.ts'
+import { runFailure } from '../end/run-failures.ts'
+import { assertShown, type PageState } from './page-state.ts'
 import { decodeCursor, type Page, pageOf } from './pagination.ts'
 
 export interface ConversationView {
@@ -23,7 +26,12 @@ export interface MessageView {
   text: string
   parts: MessageRecord['parts']
   status: 'complete' | 'cancelled' | 'failed'
+  /** Failed: a sentence fit for people, and the kind of failure. */
+  error?: string
+  errorCode?: string
   runId?: string
+  /** The same as the metadata of a stream's message, and the failure of a failed one. */
+  metadata: { conversationId: string; runId?: string; status?: 'failed'; error?: string; errorCode?: string }
   createdAt: string
 }
 
@@ -41,8 +49,19 @@ export interface ConversationService {
   patch(caller: Caller, id: string, patch: ConversationPatch): Promise<ConversationView>
   /** Contents go at once; active runs are cancelled, by the sweeper where the engine does not answer now. */
   remove(caller: Caller, id: string): Promise<void>
-  /** In conversation order, oldest first. */
-  messages(caller: Caller, id: string, page: { limit: number; cursor?: string }): Promise<Page<MessageView>>
+  /** In the order of the conversation (`asc`), or newest first. A failed run has a message, whatever it said. */
+  messages(
+    caller: Caller,
+    id: string,
+    page: { limit: number; cursor?: string; order: 'asc' | 'desc' },
+  ): Promise<Page<MessageView>>
+  /** Whether the user has such a conversation; false while the database is away. */
+  exists(caller: Caller, id: string): Promise<boolean>
+  /**
+   * Checks that a page which sends a message shows what the conversation holds.
+   * @throws Problem `edit_unsupported`, `regenerate_unsupported`, `conversation_changed`
+   */
+  assertShown(caller: Caller, id: string, page: PageState, idempotencyKey: string | undefined): Promise<void>
 }
 
 /** What a conversation is called until its first message gives it a title. */
@@ -91,13 +110,28 @@ export function conversationService(
       }
     },
 
-    async messages(caller, id, { limit, cursor }) {
-      const filters = ['messages', id.toLowerCase()]
+    async exists(caller, id) {
+      return conversations.find(caller.userId, id.toLowerCase()).then(
+        (found) => found !== undefined,
+        (error: unknown) => {
+          if (isAway(error)) return false
+          throw error
+        },
+      )
+    },
+
+    assertShown: (caller, id, page, idempotencyKey) => assertShown(stores, caller, id, page, idempotencyKey),
+
+    async messages(caller, id, { limit, cursor, order }) {
+      const conversationId = id.toLowerCase()
+      const filters = ['messages', conversationId, ...(order === 'asc' ? [] : [order])]
       const [position, seq] = decodeCursor(cursor, filters, ['integer', 'integer'])?.map(Number) ?? []
       const after = position === undefined || seq === undefined ? {} : { after: { position, seq } }
-      const rows = existing(await conversations.messages(caller.userId, id, { limit: limit + 1, ...after }))
+      const rows = existing(
+        await conversations.messages(caller.userId, id, { limit: limit + 1, order, ...after }),
+      )
       return pageOf(rows, limit, filters, {
-        item: messageView,
+        item: (row) => messageView(conversationId, row),
         key: (row) => [String(row.position), String(row.seq)],
       })
     },
@@ -134,14 +168,21 @@ function view({
   }
 }
 
-function messageView({ id, role, text, parts, status, runId, createdAt }: MessageRecord): MessageView {
+function messageView(
+  conversationId: string,
+  { id, role, text, parts, status, runId, createdAt, error, errorCode }: MessageRecord,
+): MessageView {
+  const run = runId === null ? {} : { runId }
+  const failure = errorCode === null ? {} : { error: error ?? runFailure(errorCode).message, errorCode }
   return {
     id,
     role,
     text,
     parts,
     status,
-    ...(runId === null ? {} : { runId }),
+    ...failure,
+    ...run,
+    metadata: { conversationId, ...run, ...(status === 'failed' ? { status, ...failure } : {}) },
     createdAt: createdAt.toISOString(),
   }
 }

@@ -2,7 +2,7 @@
 -- and `ahead`, the turns before it that have not ended, in their order.
 --
 -- The history is read from its newest message backwards and ends at `p_max_messages`, or where its JSON exceeds
--- `p_max_bytes`. A message that alone takes half of that is sent as the beginning of its text.
+-- `p_max_bytes`. The empty message of a run that failed without a word is left out. A message that alone takes half of that is sent as the beginning of its text.
 create or replace function turn_context(p_conversation_id uuid, p_position integer, p_max_messages integer, p_max_bytes integer)
 returns jsonb language plpgsql stable as $$
 declare
@@ -24,6 +24,7 @@ begin
   for v_message in
     select id, role, text, parts, position from messages
     where conversation_id = p_conversation_id and position < p_position and status <> 'abandoned'
+      and not (status = 'failed' and text = '' and parts = '[{"type": "step-start"}]')
       and (turn_id is null or not v_ahead @> jsonb_build_array(jsonb_build_object('turnId', turn_id)))
     order by position desc, seq desc limit p_max_messages
   loop
