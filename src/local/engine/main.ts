@@ -55,7 +55,7 @@ await runProcess(
       throw explainListen(error, { host, port }, 'LOCAL_ENGINE_PORT or LOCAL_ENGINE_HOST')
     })
     onEnd(engine.stop)
-    log.info({ url: engine.url }, 'local engine listens')
+    log.info({ url: engine.url }, `the local engine listens on ${engine.url}`)
     // It may end by a signal, at which Node would not write what it has compiled.
     flushCompileCache()
   },
