@@ -35,9 +35,13 @@ export async function runProcess(
   const ends: End[] = []
   let endingSince: number | undefined
 
-  function die(error: unknown): never {
+  function report(error: unknown): void {
     const message = error instanceof Error ? error.message : 'the process cannot go on'
     log.fatal(error instanceof StartError ? {} : { err: error }, message)
+  }
+
+  function die(error: unknown): never {
+    report(error)
     process.exit(1)
   }
 
@@ -58,7 +62,10 @@ export async function runProcess(
   }
 
   function fail(error: unknown): void {
-    if (endingSince === undefined) void end().then(() => die(error), die)
+    if (endingSince !== undefined) return
+    // Before the end, which may take a while and produce lines of its own.
+    report(error)
+    void end().then(() => process.exit(1), die)
   }
 
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
