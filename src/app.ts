@@ -33,6 +33,7 @@ import tracing from '../plugins/tracing.ts'
 import chatRoutes from '../routes/api/agent/chat/index.ts'
 import conversationRoutes from '../routes/api/agent/conversations/index.ts'
 import healthRoutes from '../routes/health.ts'
+import homeRoutes from '../routes/index.ts'
 import problemRoutes from '../routes/problems/index.ts'
 import type { AppConfig } from './config.ts'
 import { acceptOnlyJson } from './http/json-body.ts'
@@ -128,6 +129,7 @@ export function buildApp(config: AppConfig, options: AppOptions = {}): App {
   app.register(chatRoutes)
   app.register(conversationRoutes)
   app.register(healthRoutes)
+  app.register(homeRoutes)
   app.register(problemRoutes)
   app.register(docs, { config })
   app.register(methods) // last: answers for the methods that the others left out

@@ -1,4 +1,4 @@
-/** A reason not to start that the message explains completely: nobody needs a stack to act on it. */
+/** A reason not to start (or not to go on) that the message explains completely, so that no stack is logged. */
 export class StartError extends Error {
   constructor(message: string, options?: ErrorOptions) {
     super(message, options)

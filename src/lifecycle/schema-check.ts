@@ -23,7 +23,7 @@ export function schemaCheck(
   async function look(): Promise<boolean> {
     if (known) return true
     const schema = await schemaState(databaseUrl).catch((error: unknown) => {
-      log.warn({ err: error }, 'the database cannot be reached yet')
+      log.warn({ err: error }, 'the schema cannot be compared yet: the database does not answer')
       return undefined
     })
     if (schema === undefined) return false

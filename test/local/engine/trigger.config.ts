@@ -1,9 +1,9 @@
 import { defineConfig } from '@trigger.dev/sdk'
 
-/** For serving the test tasks to a real server with the stock command line; see README.md. */
+/** For serving the test tasks to a real server with the stock command line; see conformance/README.md. */
 export default defineConfig({
   project: process.env.TRIGGER_PROJECT_REF ?? 'proj_local',
-  dirs: ['../tasks'],
+  dirs: ['./tasks'],
   // Other tests have tasks of the same names.
   ignorePatterns: ['**/broken.ts', '**/recorded.ts', '**/tally.ts'],
   maxDuration: 300,
