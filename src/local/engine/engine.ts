@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { StartError } from '../../lifecycle/start-error.ts'
+import { StartError } from '../../start-error.ts'
 import { listen } from './address.ts'
 import { COMPILE_CACHE } from './compile-cache.ts'
 import { workerVersion } from './executions.ts'
