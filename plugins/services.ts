@@ -17,7 +17,7 @@ import { observer } from '../src/services/upkeep/observer.ts'
 import { sweeper } from '../src/services/upkeep/sweeper.ts'
 import { unstoredRuns } from '../src/services/upkeep/unstored-runs.ts'
 import { type Lag, upkeep } from '../src/services/upkeep/upkeep.ts'
-import { meteredStores, meteredTurns } from '../src/telemetry/metered.ts'
+import { meteredStores } from '../src/telemetry/metered.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -70,7 +70,7 @@ const services: FastifyPluginAsync<{ config: AppConfig }> = async (app, { config
     mayLackRow: unstored.mayLackRow,
   })
   app.decorate('services', {
-    turns: app.metrics === undefined ? turns : meteredTurns(turns, app.metrics),
+    turns,
     runs: runService(context, waiting, cancels),
     conversations: conversationService(context, cancels),
     waiters: waiting,

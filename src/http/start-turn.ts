@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { TurnRequest } from '../services/start/new-turn.ts'
-import type { PlacedTurn, StartedRun, TurnOptions } from '../services/start/turns.ts'
+import type { PlacedTurn, PreparedTurn, StartedRun } from '../services/start/turns.ts'
+import { meteredStart } from '../telemetry/metered.ts'
 import { turnOptions } from './turn-options.ts'
 
 /**
@@ -11,28 +12,23 @@ import { turnOptions } from './turn-options.ts'
  */
 export type StartTurn = (request: FastifyRequest, turn: TurnRequest) => Promise<StartedRun>
 
-export function startTurn(app: Pick<FastifyInstance, 'services'>): StartTurn {
+export function startTurn(app: Pick<FastifyInstance, 'services' | 'metrics'>): StartTurn {
   const underway = new Map<string, Promise<PlacedTurn>>()
   const { turns } = app.services
 
-  async function place(
-    request: FastifyRequest,
-    turn: TurnRequest,
-    options: TurnOptions,
-  ): Promise<PlacedTurn> {
-    const { idempotencyKey: key } = options
-    const isReplay = key !== undefined && (await turns.knowsKey(request.caller, key))
-    await request.charge(isReplay ? 'read' : 'start')
-    return turns.place(request.caller, turn, options)
+  async function place(request: FastifyRequest, prepared: PreparedTurn): Promise<PlacedTurn> {
+    await request.charge((await prepared.isReplay()) ? 'read' : 'start')
+    return prepared.place()
   }
 
-  return async (request, turn) => {
+  const start: StartTurn = async (request, turn) => {
     const options = turnOptions(request)
-    if (options.idempotencyKey === undefined) return (await place(request, turn, options)).start()
+    const prepared = turns.prepare(request.caller, turn, options)
+    if (options.idempotencyKey === undefined) return (await place(request, prepared)).start()
     const line = JSON.stringify([request.caller.userId, options.idempotencyKey])
     // What becomes of the request in front, its own caller is told.
     await underway.get(line)?.catch(() => {})
-    const placing = place(request, turn, options)
+    const placing = place(request, prepared)
     underway.set(line, placing)
     try {
       return await (await placing).start()
@@ -40,4 +36,5 @@ export function startTurn(app: Pick<FastifyInstance, 'services'>): StartTurn {
       if (underway.get(line) === placing) underway.delete(line)
     }
   }
+  return app.metrics === undefined ? start : meteredStart(start, app.metrics)
 }

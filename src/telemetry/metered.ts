@@ -1,7 +1,7 @@
 import type { RunEngine } from '../engine/run-engine.ts'
 import { Problem } from '../errors.ts'
 import type { Stores } from '../services/context.ts'
-import type { TurnService } from '../services/start/turns.ts'
+import type { StartedRun } from '../services/start/turns.ts'
 import type { RunEnd } from '../stores/run-ends.ts'
 import type { Streams } from '../streams/streams.ts'
 import type { Metrics } from './metrics.ts'
@@ -47,32 +47,24 @@ export function meteredStreams(streams: Streams, metrics: Metrics): Streams {
   }
 }
 
-/** Counts starts by what became of them. */
-export function meteredTurns(turns: TurnService, metrics: Metrics): TurnService {
-  async function counted<T>(work: () => Promise<T>): Promise<T> {
+/** Counts starts by what became of them, refusals included. */
+export function meteredStart<Asked extends unknown[]>(
+  start: (...asked: Asked) => Promise<StartedRun>,
+  metrics: Metrics,
+): (...asked: Asked) => Promise<StartedRun> {
+  return async (...asked) => {
+    const since = performance.now()
     try {
-      return await work()
+      const run = await start(...asked)
+      metrics.turnStarted(
+        run.replayed ? 'replayed' : run.conversationId === undefined ? 'unstored' : 'stored',
+      )
+      if (!run.replayed) metrics.turnBegan(run.runId, since)
+      return run
     } catch (error) {
       metrics.turnStarted(error instanceof Problem ? error.code : 'internal')
       throw error
     }
-  }
-  return {
-    ...turns,
-    async place(...args) {
-      const since = performance.now()
-      const placed = await counted(() => turns.place(...args))
-      return {
-        async start() {
-          const run = await counted(() => placed.start())
-          metrics.turnStarted(
-            run.replayed ? 'replayed' : run.conversationId === undefined ? 'unstored' : 'stored',
-          )
-          if (!run.replayed) metrics.turnBegan(run.runId, since)
-          return run
-        },
-      }
-    },
   }
 }
 

@@ -28,7 +28,7 @@ t.test('a cancelled run', async (t) => {
     t.equal((await service.call('GET', `${CHAT}/${first}`)).body.status, 'running')
     const stream = await openStream(service, `${CHAT}/${second}/stream`)
     t.equal(await stream.closed, 'end')
-    t.same(typesOf(stream.events), ['abort', '[DONE]'])
+    t.same(typesOf(stream.events), ['start', 'abort', '[DONE]'])
     t.match((await cancel(service, first)).body, { status: 'cancelled' })
     t.match((await service.ended(third)).body, { status: 'completed', text: '2 + 2 = 4.' })
     const whole = (await messages(conversationId)).filter(

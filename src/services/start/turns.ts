@@ -28,12 +28,20 @@ export interface StartedRun {
 
 export interface TurnService {
   /**
-   * Places the turn of a request, or finds the turn that its key stands for. The start has ten seconds from here on.
+   * Makes the turn of a request; nothing is asked or stored yet.
+   * @throws Problem `engine_payload_too_large`
+   */
+  prepare(caller: Caller, request: TurnRequest, options: TurnOptions): PreparedTurn
+}
+
+export interface PreparedTurn {
+  /** Whether the turn is a replay. False while the database is away: nothing can tell then. */
+  isReplay(): Promise<boolean>
+  /**
+   * Gives the turn its place, or finds the turn that its key stands for. The start has ten seconds from here on.
    * @throws Problem the refusals of a start (docs/api.md, "Start"); nothing is stored then
    */
-  place(caller: Caller, request: TurnRequest, options: TurnOptions): Promise<PlacedTurn>
-  /** Whether a start with this key would be a replay. False while the database is away: nothing can tell then. */
-  knowsKey(caller: Caller, idempotencyKey: string): Promise<boolean>
+  place(): Promise<PlacedTurn>
 }
 
 /** A turn that has its place, and whose run is still to come. */
@@ -155,28 +163,32 @@ export function turnService(context: ServiceContext, parts: TurnParts): TurnServ
     return { runId: result.runId, ...named(conversationId), replayed: true }
   }
 
-  return {
-    async place(caller, request, { idempotencyKey, traceparent }) {
-      const options = { deadline: performance.now() + START_MS, traceparent }
-      const turn = newTurn(caller, request, idempotencyKey ?? null)
-      // A message that does not fit is refused before anything is asked of the database.
-      buildPayload({ ...turn, history: [], ahead: [], traceparent }, context.settings)
-      const outcome = await store(turn).catch((error: unknown) => {
-        if (isAway(error) && turn.newConversation) return undefined
-        throw error
-      })
-      if (outcome === undefined) return { start: () => startUnstored(turn, options) }
-      if (outcome.outcome === 'created') return { start: () => startStored(turn, outcome, options) }
-      if (outcome.outcome === 'unresolved') return { start: () => startAgain(turn, outcome, options) }
-      if (outcome.outcome === 'replay') return { start: () => replay(outcome) }
-      throw refusal(outcome)
-    },
+  async function place(turn: NewTurn, traceparent: string | undefined): Promise<PlacedTurn> {
+    const options = { deadline: performance.now() + START_MS, traceparent }
+    const outcome = await store(turn).catch((error: unknown) => {
+      if (isAway(error) && turn.newConversation) return undefined
+      throw error
+    })
+    if (outcome === undefined) return { start: () => startUnstored(turn, options) }
+    if (outcome.outcome === 'created') return { start: () => startStored(turn, outcome, options) }
+    if (outcome.outcome === 'unresolved') return { start: () => startAgain(turn, outcome, options) }
+    if (outcome.outcome === 'replay') return { start: () => replay(outcome) }
+    throw refusal(outcome)
+  }
 
-    async knowsKey({ userId }, idempotencyKey) {
-      return stores.turns.knowsKey(userId, idempotencyKey).catch((error: unknown) => {
-        if (isAway(error)) return false
-        throw error
-      })
+  async function isReplay({ userId, idempotencyKey }: NewTurn): Promise<boolean> {
+    if (idempotencyKey === null) return false
+    return stores.turns.knowsKey(userId, idempotencyKey).catch((error: unknown) => {
+      if (isAway(error)) return false
+      throw error
+    })
+  }
+
+  return {
+    prepare(caller, request, { idempotencyKey, traceparent }) {
+      const turn = newTurn(caller, request, idempotencyKey ?? null)
+      buildPayload({ ...turn, history: [], ahead: [], traceparent }, context.settings)
+      return { isReplay: () => isReplay(turn), place: () => place(turn, traceparent) }
     },
   }
 }
