@@ -2,8 +2,8 @@ import { PROBLEMS, type Problem } from '../errors.ts'
 
 /** The body of a refusal, in the one shape that every client can rely on (RFC 9457). */
 export function problemBody(problem: Problem, request: { id: string; url: string }) {
-  const { title, status, what, retryable } = PROBLEMS[problem.code]
-  const { detail, retryAfter, members } = problem.details
+  const { title, status, what } = PROBLEMS[problem.code]
+  const { detail, retryAfter, members, retryable = PROBLEMS[problem.code].retryable } = problem.details
   return {
     type: `/problems/${problem.code}`,
     title,

@@ -68,7 +68,7 @@ export function conversationStore(database: Database) {
       page: { limit: number; before?: { lastActivityAt: Date; id: string } },
     ): Promise<ConversationRecord[]> {
       const before = page.before ?? null
-      const { rows } = await database.run((db) =>
+      const { rows } = await database.page((db) =>
         sql<ConversationRecord>`
           select ${CONVERSATION} from conversations c
           where c.user_id = ${userId}
@@ -134,7 +134,7 @@ export function conversationStore(database: Database) {
       page: { limit: number; after?: { position: number; seq: number } },
     ): Promise<MessageRecord[] | undefined> {
       const after = page.after ?? null
-      const { rows } = await database.run((db) =>
+      const { rows } = await database.page((db) =>
         sql<{ [K in keyof MessageRecord]: MessageRecord[K] | null }>`
           select m.* from conversations c left join lateral (
             select m.id, r.run_id as "runId", m.position, m.seq, m.role, m.text, m.parts, m.status,

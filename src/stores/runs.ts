@@ -119,7 +119,7 @@ export function runStore(database: Database) {
 
     /** Newest first, without contents. */
     async list(userId: string, filter: RunFilter): Promise<RunSummaryRecord[]> {
-      const { rows } = await database.run((db) =>
+      const { rows } = await database.page((db) =>
         sql<RunSummaryRecord>`
           select ${sql.raw(SUMMARY)} from runs
           where user_id = ${userId} and ${sql.raw(VISIBLE)} and run_id is not null
