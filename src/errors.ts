@@ -221,8 +221,16 @@ export const PROBLEMS = {
     status: 503,
     title: 'Database unavailable',
     retryable: true,
-    what: 'The database is away or did not answer in time.',
+    what: 'The database is away, refuses this service, takes no writes, or did not answer at all.',
     action: 'Retry after `retryAfter` seconds.',
+  },
+  query_timeout: {
+    status: 504,
+    title: 'Database query timed out',
+    retryable: true,
+    what: 'The database works, but needed more than 4 seconds for one query. The query was cut off and has changed nothing.',
+    action:
+      'Send the request again later. For a list `retryable` is false: ask for less, with a smaller `limit` or another filter.',
   },
   key_set_unavailable: {
     status: 503,
@@ -255,6 +263,8 @@ export interface ProblemDetails {
   /** Whole seconds ≥ 1; sent as `retryAfter` and as `Retry-After`. */
   retryAfter?: number
   headers?: Record<string, string>
+  /** For an occurrence that differs from the register. */
+  retryable?: boolean
   /** Further members of the body that the code defines. */
   members?: { errors?: Fault[]; activeRunId?: string | null; headMessageId?: string | null }
   /** What really happened; logged, never sent. */
@@ -281,9 +291,4 @@ export function problem(code: ProblemCode, details: ProblemDetails = {}): Proble
   const { status, retryable } = PROBLEMS[code]
   const waits = retryable && (status === 503 || status === 409)
   return new Problem(code, waits ? { retryAfter: 1, ...details } : details)
-}
-
-/** The `code` of an error of Node, of Postgres or of this register; empty when it has none. */
-export function codeOf(error: unknown): string {
-  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : ''
 }

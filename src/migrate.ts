@@ -17,7 +17,7 @@ async function main(): Promise<number> {
   const fault = addressFault(url)
   if (fault !== undefined) return complain(fault, 1)
   try {
-    const names = await (down ? migrateDown(url) : migrate(url))
+    const names = await (down ? migrateDown : migrate)(url, { report: console.log })
     const done = names.map((name) => `${down ? 'reverted' : 'applied'} ${name}`)
     console.log(done.length === 0 ? 'Nothing to do.' : done.join('\n'))
     return 0
@@ -35,8 +35,8 @@ function readArguments(args: string[]): boolean | string {
 }
 
 /**
- * Why there is no database to migrate. A migration needs its address alone and so runs without the service's
- * secrets; where even that is missing, nobody should learn of the others one by one.
+ * Why there is no database to migrate. A migration needs the address alone, and runs without the service's secrets.
+ * Where the address is missing, the answer lists everything else that is missing, too.
  */
 function addressFault(url: string): string | undefined {
   try {

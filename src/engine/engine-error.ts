@@ -1,4 +1,5 @@
-import { codeOf, Problem, type ProblemDetails } from '../errors.ts'
+import { codeOf } from '../error-code.ts'
+import { Problem, type ProblemDetails } from '../errors.ts'
 
 /** Seconds after which a caller may try again when the engine has not named a time. */
 export const RETRY_SECONDS = 2

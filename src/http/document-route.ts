@@ -14,6 +14,7 @@ export function documentRoute(schema: FastifySchema, { config = {}, method }: Ro
     codes.push('malformed_json', 'payload_too_large', 'unsupported_media_type')
   if (!isPublic) codes.push('unauthorized', 'insufficient_scope', 'rate_limited', 'key_set_unavailable')
   const own = codesOf(schema.response)
+  if (own.includes('database_unavailable')) codes.push('query_timeout')
   const response = {
     ...(schema.response as object | undefined),
     ...problems(...new Set([...own, ...codes.filter((code) => !isDescribed(code, schema.response))])),

@@ -19,8 +19,13 @@ const MAX_FAULTS = 100
  * @param base path of PUBLIC_URL, without a slash at its end
  */
 export function problemBody(problem: Problem, { id, originalUrl }: RefusedRequest, base = '') {
-  const { title, status, what, retryable } = PROBLEMS[problem.code]
-  const { detail, retryAfter, members: { errors, ...members } = {} } = problem.details
+  const { title, status, what } = PROBLEMS[problem.code]
+  const {
+    detail,
+    retryAfter,
+    members: { errors, ...members } = {},
+    retryable = PROBLEMS[problem.code].retryable,
+  } = problem.details
   const path = targetPath(originalUrl)
   return {
     type: `${base}/problems/${problem.code}`,

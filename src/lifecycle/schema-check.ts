@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { StartError } from '../start-error.ts'
 import { type SchemaState, schemaState } from '../stores/migrations.ts'
+import { UnfitDatabase } from '../stores/session.ts'
 
 export interface SchemaCheck {
   /** Looks once. @returns whether the database could be asked @throws StartError when its schema is another */
@@ -13,7 +14,7 @@ export interface SchemaCheck {
 
 const PAUSE_MS = 1_000
 
-/** A schema of another version stops the start; a database that is away does not: readiness waits for it. */
+/** A schema of another version stops the start, and so does a database that can never be used. One that is away is waited for. */
 export function schemaCheck(
   databaseUrl: string,
   log: { warn(object: object, message: string): void },
@@ -23,7 +24,9 @@ export function schemaCheck(
   async function look(): Promise<boolean> {
     if (known) return true
     const schema = await schemaState(databaseUrl).catch((error: unknown) => {
-      log.warn({ err: error }, 'the schema cannot be compared yet: the database does not answer')
+      if (error instanceof UnfitDatabase) throw new StartError(error.message, { cause: error })
+      const why = error instanceof Error ? error.message : String(error)
+      log.warn({ err: error }, `the database does not accept connections yet: ${why}`)
       return undefined
     })
     if (schema === undefined) return false

@@ -78,7 +78,7 @@ export function conversationStore(database: Database) {
       page: { limit: number; before?: { lastActivityAt: Date; id: string } },
     ): Promise<ConversationRecord[]> {
       const before = page.before ?? null
-      const { rows } = await database.run((db) =>
+      const { rows } = await database.page((db) =>
         sql<ConversationRecord>`
           select ${CONVERSATION} from conversations c
           where c.user_id = ${userId} and not c.hidden
@@ -152,7 +152,7 @@ export function conversationStore(database: Database) {
         page.after === undefined
           ? sql``
           : sql`and (m.position, m.seq) ${behind} (${page.after.position}, ${page.after.seq})`
-      const { rows } = await database.run((db) =>
+      const { rows } = await database.page((db) =>
         sql<{ [K in keyof MessageRecord]: MessageRecord[K] | null }>`
           select m.*, t.run_id as "runId", failure.error, failure.error_code as "errorCode"
           from conversations c left join lateral (

@@ -41,7 +41,7 @@ export async function listRuns(database: Database, userId: string, filter: RunFi
 
   /** Rows in the order of an index, of which every one belongs to the page. */
   const page = async (source: RawBuilder<unknown>): Promise<RunListPage> => {
-    const { rows } = await database.run((db) =>
+    const { rows } = await database.page((db) =>
       sql<RunSummaryRecord>`select ${sql.raw(SUMMARY)} from ${source} runs order by id desc limit ${limit}`.execute(
         db,
       ),
@@ -50,7 +50,7 @@ export async function listRuns(database: Database, userId: string, filter: RunFi
   }
   /** Rows in the order of an index, some of which the other filters leave out. */
   const search = async (candidates: RawBuilder<unknown>): Promise<RunListPage> => {
-    const { rows } = await database.run((db) =>
+    const { rows } = await database.page((db) =>
       sql<RunSummaryRecord & { last: string | null; searched: number }>`
         with candidates as materialized (${candidates} ${before} order by id desc limit ${SEARCHED}),
         matching as (

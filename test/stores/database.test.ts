@@ -1,5 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import { sql } from 'kysely'
+import pg from 'pg'
 import t from 'tap'
 import { isAway, neverSent, openDatabase } from '../../src/stores/database.ts'
 import { startToxicProxy } from '../chaos/toxic-proxy.ts'
@@ -14,7 +15,7 @@ t.test('the database', async (t) => {
   const database = openDatabase({ url: proxy.url, poolMax: 4, log })
   t.teardown(() => database.close())
   const one = () => database.run((db) => sql<{ one: number }>`select 1 as one`.execute(db))
-  /** A refusal by the breaker takes no time at all; asking again at once would leave none for its trial. */
+  /** Pauses between the attempts: refusals by the breaker take no time, and would leave none for its trial. */
   const answering = async () => {
     while ((await one().catch(() => undefined)) === undefined) await setTimeout(20)
   }
@@ -68,7 +69,7 @@ t.test('the database', async (t) => {
     t.equal(recovered, 1)
   })
 
-  t.test('has one identity, whoever asks first', async (t) => {
+  t.test('has one identity, whichever instance asks first', async (t) => {
     const { housekeepingStore } = await import('../../src/stores/housekeeping.ts')
     const ids = await Promise.all(
       Array.from({ length: 8 }, (_, n) =>
@@ -78,9 +79,40 @@ t.test('the database', async (t) => {
     t.equal(new Set(ids).size, 1)
   })
 
-  t.test('does not count a statement that it cancelled as an outage', async (t) => {
-    const cancelled = database.run((db) => sql`set statement_timeout = 50; select pg_sleep(1)`.execute(db))
-    await t.rejects(cancelled, { code: 'database_unavailable' })
+  t.test('tells a statement that it has cut off from an outage', async (t) => {
+    const slow = () => database.run((db) => sql`set statement_timeout = 50; select pg_sleep(1)`.execute(db))
+    await t.rejects(slow(), { code: 'query_timeout', statusCode: 504 })
+    t.same((await one()).rows, [{ one: 1 }], 'other calls go on')
+    await t.rejects(
+      database.page((db) => sql`set statement_timeout = 50; select pg_sleep(1)`.execute(db)),
+      { code: 'query_timeout', details: { retryable: false } },
+    )
+  })
+
+  t.test('tells a lock that was not free in time in the same way', async (t) => {
+    const admin = new pg.Client({ connectionString: url })
+    await admin.connect()
+    await admin.query('begin; lock table conversations')
+    const waiting = database.run((db) => sql`set lock_timeout = 50; select from conversations`.execute(db))
+    await t.rejects(waiting, { code: 'query_timeout' })
+    await admin.end()
     t.same((await one()).rows, [{ one: 1 }])
+  })
+
+  t.test('prepares a statement anew when a migration has changed its table', async (t) => {
+    await database.run((db) => sql`create table changing (a integer)`.execute(db))
+    const read = () => database.named('changing', 'select * from changing', [])
+    const onAll = () => Promise.all(Array.from({ length: 8 }, read))
+    await onAll()
+    await database.run((db) => sql`insert into changing values (1)`.execute(db))
+    await database.run((db) => sql`alter table changing add column b integer default 2`.execute(db))
+    for (const rows of await onAll()) t.same(rows, [{ a: 1, b: 2 }])
+  })
+
+  t.test('does without prepared statements where they get lost', async (t) => {
+    const read = () => database.named<{ one: number }>('forgotten', 'select 1 as one', [])
+    await read()
+    await Promise.all(Array.from({ length: 8 }, () => database.run((db) => sql`deallocate all`.execute(db))))
+    for (const rows of await Promise.all(Array.from({ length: 8 }, read))) t.same(rows, [{ one: 1 }])
   })
 })

@@ -1,0 +1,49 @@
+import { problem } from '../errors.ts'
+import type { Verdict } from './database-errors.ts'
+
+/** How long an outage keeps calls away from the database before one call tries it again. */
+const PAUSE_MS = 1_000
+
+export interface BreakerOptions {
+  judge(error: unknown): Verdict
+  /** The database answers again. */
+  onRecovery(): void
+}
+
+/**
+ * Lets calls pass while the database answers. From the first call on that finds it away, one call a second is let
+ * through as a trial, and all other calls are refused at once with `database_unavailable`.
+ */
+export function createBreaker({ judge, onRecovery }: BreakerOptions) {
+  let isOpen = false
+  let isTrying = false
+  let triedAt = 0
+
+  function close(): void {
+    if (!isOpen) return
+    isOpen = false
+    onRecovery()
+  }
+
+  return async function pass<T>(work: () => Promise<T>): Promise<T> {
+    const isTrial = isOpen
+    if (isTrial) {
+      if (isTrying || performance.now() < triedAt + PAUSE_MS) throw problem('database_unavailable')
+      isTrying = true
+    }
+    try {
+      const result = await work()
+      close()
+      return result
+    } catch (error) {
+      const verdict = judge(error)
+      if (verdict === 'away') {
+        isOpen = true
+        triedAt = performance.now()
+      } else if (verdict !== 'unusable') close()
+      throw error
+    } finally {
+      if (isTrial) isTrying = false
+    }
+  }
+}
