@@ -11,6 +11,9 @@ export const AGENT_STREAM = 'ui'
 /** One message as the worker receives and returns it: AI SDK's UI message without metadata. */
 export type TurnMessage = Pick<UIMessage, 'id' | 'role' | 'parts'>
 
+/** A message of the history. `status` tells how the turn of an answer ended; absent: the answer is whole. */
+export type HistoryMessage = TurnMessage & { status?: 'complete' | 'cancelled' | 'failed' }
+
 /**
  * One turn of the agent, the payload of one Trigger.dev run. Plain JSON, at most 120 KiB serialized:
  * from 128 KiB on Trigger.dev needs an object store.
@@ -25,7 +28,7 @@ export interface AgentTurn {
   /** The user's message. */
   message: TurnMessage
   /** Turns before this one that had ended when it was started, oldest first. */
-  history: TurnMessage[]
+  history: HistoryMessage[]
   /** Runs of the conversation that had not ended, oldest first; the worker reads them from the engine. */
   ahead: string[]
   /**

@@ -100,6 +100,23 @@ t.test('a provider that counts nothing gets an estimate', async (t) => {
   t.match(result, { output: { usage: { outputTokens: 3, estimated: true } } })
 })
 
+t.test('a provider that refuses stream_options is asked without them, once a turn', async (t) => {
+  const asked: unknown[] = []
+  const settings = await provider(t, (response, body) => {
+    const { stream_options: options, messages } = JSON.parse(body)
+    asked.push(options)
+    if (options) return refuse(response, 400, { message: 'Unknown parameter: stream_options' })
+    const call = { id: 'c', type: 'function', function: { name: 'current_time', arguments: '{}' } }
+    const said =
+      messages.at(-1).role === 'tool' ? { content: 'Noon.' } : { tool_calls: [{ index: 0, ...call }] }
+    stream(response, delta(said, said.content ? 'stop' : 'tool_calls'), event('[DONE]')).end()
+  })
+  const { result, text } = await play(turnOf('What time is it?'), { settings })
+  t.equal(text, 'Noon.')
+  t.match(result, { status: 'completed', output: { usage: { estimated: true } } })
+  t.same(asked, [{ include_usage: true }, undefined, undefined])
+})
+
 t.test('a provider that is busy is asked again', async (t) => {
   let calls = 0
   const settings = await provider(t, (response) => {
