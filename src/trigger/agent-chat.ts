@@ -49,7 +49,8 @@ export const agentChat = task({
       : tracer.run({ ...turn, runId: ctx.run.id }, work, ({ result }) =>
           result.status === 'failed' ? result.errorCode : undefined,
         ))
-    if (result.status === 'failed') throw new AbortTaskRunError(failureMessage(result.errorCode))
+    if (result.status === 'failed')
+      throw new AbortTaskRunError(failureMessage(result.errorCode, result.retryAfter))
     if (result.status === 'cancelled') throw new AbortTaskRunError('The run was stopped.')
     return { ...result.output, chunkCount }
   },
@@ -73,7 +74,9 @@ async function streamTurn(
     result = await runTurn(
       { ...turn, history: withAhead(turn.history, ahead.turns, turn.aheadAfter) },
       {
-        settings: readAgentSettings(process.env),
+        settings: () => readAgentSettings(process.env),
+        runId,
+        log: logger,
         signal,
         telemetry,
         write: writer.write,

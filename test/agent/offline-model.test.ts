@@ -7,6 +7,8 @@ import { planReply } from '../../src/agent/offline/plan.ts'
 import { evaluate } from '../../src/agent/tools/calculate.ts'
 import { describeTime } from '../../src/agent/tools/current-time.ts'
 import { createTools } from '../../src/agent/tools/index.ts'
+import { createToolbox } from '../../src/agent/tools/toolbox.ts'
+import { settings } from './turns.ts'
 
 const model = createOfflineModel({ wordMs: 0, faults: false })
 const ask = (message: string, earlier: string[] = []) => planReply({ message, earlier, results: [] })
@@ -146,7 +148,8 @@ t.test('greetings are short, and all else is quoted in short', (t) => {
 })
 
 t.test('without streaming the model answers the same, with calls, reasoning and usage', async (t) => {
-  const tools = createTools({ faults: false })
+  const options = { runId: 'run_1', caller: undefined, context: {}, timeoutMs: 1000, outputMax: 1000 }
+  const { tools } = createToolbox(createTools(settings), { ...options, log: { warn() {}, error() {} } })
   const { toolCalls, finishReason, usage } = await generateText({ model, tools, prompt: 'What is 17 * 23?' })
   t.match(toolCalls, [{ toolName: 'calculate', input: { expression: '17 * 23' } }])
   t.equal(finishReason, 'tool-calls')

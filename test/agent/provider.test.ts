@@ -19,7 +19,10 @@ async function provider(t: Test, handler: Handler) {
   })
   const { port } = server.address() as AddressInfo
   const baseUrl = `http://127.0.0.1:${port}/v1`
-  return { ...settings, provider: { model: 'some-model', baseUrl, apiKey: 'key-1' } }
+  return {
+    ...settings,
+    models: [{ provider: 'compatible' as const, model: 'some-model', baseUrl, apiKey: 'key-1' }],
+  }
 }
 
 const event = (data: unknown) => `data: ${typeof data === 'string' ? data : JSON.stringify(data)}\n\n`
@@ -179,7 +182,7 @@ for (const [name, errorCode, handler] of FAULTS) {
     const usual = await provider(t, handler)
     const timeouts = { firstChunkMs: 300, chunkMs: 300, toolMs: 300 }
     const { chunks, result, text } = await play(turnOf('Hello'), { settings: { ...usual, timeouts } })
-    t.same(result, { status: 'failed', errorCode })
+    t.match(result, { status: 'failed', errorCode })
     t.same(chunks.at(-1), { type: 'error', errorText: FAILURES[errorCode].message })
     t.notMatch(JSON.stringify(chunks), /sk-secret/)
     t.ok(text === 'Partial' || text === '')
@@ -187,8 +190,8 @@ for (const [name, errorCode, handler] of FAULTS) {
 }
 
 t.test('a provider that is not there is unreachable', async (t) => {
-  const provider = { model: 'some-model', baseUrl: 'http://127.0.0.1:1/v1' }
-  const { result } = await play(turnOf('Hello'), { settings: { ...settings, maxRetries: 0, provider } })
+  const models = [{ provider: 'compatible' as const, model: 'm', baseUrl: 'http://127.0.0.1:1/v1' }]
+  const { result } = await play(turnOf('Hello'), { settings: { ...settings, maxRetries: 0, models } })
   t.same(result, { status: 'failed', errorCode: 'provider_unreachable' })
 })
 

@@ -1,4 +1,4 @@
-/** An error of a tool whose message may be shown to the user; all others are shown as "The tool failed." */
+/** An error of a tool whose message may be shown to the user and to the model. */
 export class ToolError extends Error {
   override name = 'ToolError'
 }
