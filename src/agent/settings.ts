@@ -127,12 +127,12 @@ function readModels(
     const apiKey = env[`${own}_API_KEY`] || (mainly ? env.AGENT_MODEL_API_KEY : undefined)
     const ownUrl = env[`${own}_BASE_URL`] || (mainly ? env.AGENT_MODEL_BASE_URL : undefined)
     const variable = at === 0 ? 'AGENT_MODEL' : 'AGENT_MODEL_FALLBACK'
-    if (!model) faults.push(`${variable}: "${name}" names no model`)
+    if (!model) faults.push(`${variable}: names a provider without a model`)
     if (!apiKey && !ownUrl)
       faults.push(
         mainly
           ? `AGENT_MODEL_API_KEY: is required with ${variable}, unless AGENT_MODEL_BASE_URL needs none`
-          : `${own}_API_KEY: is required with ${variable}=${name}`,
+          : `${own}_API_KEY: is required for a model of this provider in ${variable}`,
       )
     return {
       provider,
@@ -161,10 +161,9 @@ function readEffort(text: string | undefined, faults: string[]): ReasoningEffort
 
 function readOrigins(text: string | undefined, faults: string[]): string[] {
   const origins = list(text)
-  for (const origin of origins) {
-    const isOrigin = URL.canParse(origin) && new URL(origin).origin === origin && /^https?:/.test(origin)
-    if (!isOrigin)
-      faults.push(`AGENT_HTTP_ALLOWED_ORIGINS: "${origin}" is no origin such as https://api.example.com`)
-  }
+  const isOrigin = (item: string) =>
+    /^https?:/.test(item) && URL.canParse(item) && new URL(item).origin === item
+  if (!origins.every(isOrigin))
+    faults.push('AGENT_HTTP_ALLOWED_ORIGINS: must be a list like https://api.example.com (no path, no slash)')
   return origins
 }

@@ -2,10 +2,18 @@ import { faultTools } from '../offline/fault-tools.ts'
 import type { AgentSettings } from '../settings.ts'
 import { calculate } from './calculate.ts'
 import { currentTime } from './current-time.ts'
+import { createHttpRequest } from './http-request.ts'
 import type { AgentTool } from './tool.ts'
 
+type Needed = Pick<AgentSettings, 'models' | 'offline' | 'httpOrigins'>
+
 /** The agent's tools by the names that the model calls them. */
-export function createTools(settings: Pick<AgentSettings, 'models' | 'offline'>): Record<string, AgentTool> {
-  const hasFaults = settings.models.length === 0 && settings.offline.faults
-  return { calculate, current_time: currentTime, ...(hasFaults ? faultTools : {}) }
+export function createTools({ models, offline, httpOrigins }: Needed): Record<string, AgentTool> {
+  const hasFaults = models.length === 0 && offline.faults
+  return {
+    calculate,
+    current_time: currentTime,
+    ...(httpOrigins.length > 0 ? { http_request: createHttpRequest({ origins: httpOrigins }) } : {}),
+    ...(hasFaults ? faultTools : {}),
+  }
 }
