@@ -23,20 +23,26 @@ const NO_ANSWER = '[No answer followed.]'
  */
 export function fitPrompt(prompt: LanguageModelV4Prompt): LanguageModelV4Prompt {
   const fitted = createCallNames()
-  const messages = prompt.flatMap((message, at) => withoutBlanks(message, at === prompt.length - 1))
-  return takeTurns(messages.reduce(join, [])).map((message) =>
+  const messages = prompt.flatMap(withoutBlanks).reduce(join, [])
+  return takeTurns(asking(messages)).map((message) =>
     message.role === 'system' ? message : withContent(message, message.content.map(fitted)),
   )
 }
 
-/** @returns the message, or nothing when it is blank; the last message stays, for a prompt ends with a question */
-function withoutBlanks(message: LanguageModelV4Message, isLast: boolean): LanguageModelV4Message[] {
+/** A prompt ends with a question, or with what a tool has returned. */
+function asking(messages: LanguageModelV4Message[]): LanguageModelV4Message[] {
+  const last = messages.at(-1)?.role
+  if (last === 'user' || last === 'tool') return messages
+  return [...messages, { role: 'user', content: [{ type: 'text', text: BLANK_MESSAGE }] }]
+}
+
+/** @returns the message, or nothing when it is blank */
+function withoutBlanks(message: LanguageModelV4Message): LanguageModelV4Message[] {
   if (message.role === 'system') return isBlank(message.content) ? [] : [message]
   const content = (message.content as Content[])
     .filter((part) => !isBlankPart(part))
     .map((part) => (part.type === 'tool-result' ? { ...part, output: withoutBlank(part.output) } : part))
-  if (content.length > 0) return [withContent(message, content)]
-  return isLast ? [withContent(message, [{ type: 'text', text: BLANK_MESSAGE }])] : []
+  return content.length > 0 ? [withContent(message, content)] : []
 }
 
 function isBlankPart(part: Content): boolean {

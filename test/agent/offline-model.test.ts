@@ -11,7 +11,8 @@ import { createToolbox } from '../../src/agent/tools/toolbox.ts'
 import { settings } from './turns.ts'
 
 const model = createOfflineModel({ wordMs: 0, faults: false })
-const ask = (message: string, earlier: string[] = []) => planReply({ message, earlier, results: [] })
+const ask = (message: string, earlier: string[] = []) =>
+  planReply({ message, earlier, results: [], tools: ['calculate'] })
 
 t.test('what is to be calculated is found in the words around it', (t) => {
   const expected: Record<string, string | undefined> = {
@@ -137,6 +138,15 @@ t.test('what was said before is recalled', (t) => {
   t.equal(ask('What did I say before?', earlier).text, 'Your last message was: "Bye"')
   t.equal(ask('What was my first question?').text, 'You have not said anything before this message.')
   t.equal(ask('What is my name?').text, 'You have not told me your name.')
+  t.end()
+})
+
+t.test('a tool that is named is called, when there is one of that name', (t) => {
+  const input = { expression: '1 + 1' }
+  t.same(ask('Call calculate with {"expression":"1 + 1"}').calls, [{ toolName: 'calculate', input }])
+  t.same(ask('please call the tool `calculate`').calls, [{ toolName: 'calculate', input: {} }])
+  t.equal(ask('Call mother with {"love":true}').calls, undefined)
+  t.match(ask('Call calculate with {nonsense}').text, /not well-formed JSON/)
   t.end()
 })
 

@@ -1,5 +1,5 @@
 import type { LanguageModelV4 } from '@ai-sdk/provider'
-import { wrapLanguageModel } from 'ai'
+import { APICallError, wrapLanguageModel } from 'ai'
 import type { ModelSettings } from '../settings.ts'
 import { fitting, usageWhereAllowed, withoutVainRetries } from './middleware.ts'
 
@@ -38,5 +38,20 @@ function fitted(model: LanguageModelV4): LanguageModelV4 {
   return wrapLanguageModel({ model, middleware: [fitting, withoutVainRetries] })
 }
 
-/** A redirect is not followed: it would take the key of the provider to another host. */
-const fetchHere: typeof fetch = (input, init) => fetch(input, { ...init, redirect: 'manual' })
+/**
+ * A redirect is not followed: it would take the key of the provider to another host. A page is no answer: it comes
+ * from something between here and the provider, or from a wrong address.
+ */
+const fetchHere: typeof fetch = async (input, init) => {
+  const response = await fetch(input, { ...init, redirect: 'manual' })
+  const isPage = /^text\/html\b/i.test(response.headers.get('content-type') ?? '')
+  if (!response.ok || !isPage) return response
+  await response.body?.cancel()
+  throw new APICallError({
+    message: 'A page of HTML instead of an answer',
+    url: input instanceof Request ? input.url : String(input),
+    requestBodyValues: {},
+    statusCode: response.status,
+    isRetryable: false,
+  })
+}
