@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import type { TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
+import { agentFaults } from './agent/settings.ts'
 import { Settings } from './settings.ts'
 
 /** HS256 with rotating secrets, or a key set; exactly one. */
@@ -161,9 +162,7 @@ function relationFaults(settings: Settings): string[] {
   if (!list(settings.CORS_ORIGINS).every((origin) => ORIGIN.test(origin))) {
     faults.push('CORS_ORIGINS: must be a list like https://app.example (no path, no slash at the end), or *')
   }
-  if (settings.AGENT_MODEL !== undefined && settings.AGENT_MODEL_BASE_URL === undefined) {
-    need('AGENT_MODEL_API_KEY', 'is required with AGENT_MODEL, unless AGENT_MODEL_BASE_URL needs none')
-  }
+  faults.push(...agentFaults(agentEnvironment(settings)))
   if (/^prod/i.test(settings.NODE_ENV ?? '') && settings.NODE_ENV !== 'production') {
     faults.push('NODE_ENV: production is written "production"; anything else would run on embedded defaults')
   }
@@ -215,14 +214,20 @@ function toConfig(settings: Settings): Config {
     shutdownDelaySeconds: shutdownDelay(settings),
     localDataDir: settings.LOCAL_DATA_DIR,
     agentEnvironment: {
-      ...given('AGENT_MODEL', settings.AGENT_MODEL),
-      ...given('AGENT_MODEL_API_KEY', settings.AGENT_MODEL_API_KEY),
-      ...given('AGENT_MODEL_BASE_URL', settings.AGENT_MODEL_BASE_URL),
-      AGENT_OFFLINE_WORD_MS: String(settings.AGENT_OFFLINE_WORD_MS),
+      ...agentEnvironment(settings),
       ...given('AGENT_OTEL_EXPORTER_OTLP_ENDPOINT', settings.OTEL_EXPORTER_OTLP_ENDPOINT),
       ...given('AGENT_OTEL_EXPORTER_OTLP_HEADERS', settings.OTEL_EXPORTER_OTLP_HEADERS),
     },
   }
+}
+
+/** The settings that the embedded worker reads. */
+function agentEnvironment(settings: Settings): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(settings).flatMap(([name, value]) =>
+      name.startsWith('AGENT_') && value !== undefined ? [[name, String(value)]] : [],
+    ),
+  )
 }
 
 /** A laptop's Ctrl-C does not wait; in production there is somebody to notice. */

@@ -76,9 +76,40 @@ export const Settings = Type.Object({
     ),
   ),
   LOCAL_DATA_DIR: text('Folder of the embedded database and secrets', DEFAULT_DATA_DIR),
-  AGENT_MODEL: optional(text("Model of the agent; the offline model when unset (worker's setting)")),
-  AGENT_MODEL_API_KEY: optional(text("Key of the model's provider (worker's setting)")),
-  AGENT_MODEL_BASE_URL: optional(url('OpenAI-compatible endpoint of the provider (worker)', HTTP)),
+  AGENT_MODEL: optional(
+    text(
+      'Model of the agent, `openai:…`, `anthropic:…`, `google:…` or `compatible:…`; the offline model when unset. This and all that follow are settings of the worker: [agent.md](agent.md#models)',
+    ),
+  ),
+  AGENT_MODEL_API_KEY: optional(text('Key for the provider of AGENT_MODEL, and for no other')),
+  AGENT_MODEL_BASE_URL: optional(url('Address of the provider of AGENT_MODEL', HTTP)),
+  AGENT_MODEL_HEADERS: optional(text('JSON object of headers for the provider of AGENT_MODEL')),
+  AGENT_MODEL_FALLBACK: optional(
+    text('Models, comma-separated, that are asked when AGENT_MODEL cannot answer'),
+  ),
+  AGENT_MODEL_OPTIONS: optional(text("JSON object of options by provider, in the AI SDK's names")),
+  AGENT_OPENAI_API_KEY: optional(text('Key for OpenAI, wherever one of its models is named')),
+  AGENT_OPENAI_BASE_URL: optional(url('Address of OpenAI', HTTP)),
+  AGENT_ANTHROPIC_API_KEY: optional(text('Key for Anthropic, wherever one of its models is named')),
+  AGENT_ANTHROPIC_BASE_URL: optional(url('Address of Anthropic', HTTP)),
+  AGENT_GOOGLE_API_KEY: optional(text('Key for Google, wherever one of its models is named')),
+  AGENT_GOOGLE_BASE_URL: optional(url('Address of Google', HTTP)),
+  AGENT_COMPATIBLE_API_KEY: optional(
+    text('Key for the OpenAI-compatible server, wherever one of its models is named'),
+  ),
+  AGENT_COMPATIBLE_BASE_URL: optional(url('Address of the OpenAI-compatible server', HTTP)),
+  AGENT_MAX_OUTPUT_TOKENS: optional(text('Most tokens of one answer of the model')),
+  AGENT_TEMPERATURE: optional(text('Temperature, 0 to 2')),
+  AGENT_REASONING_EFFORT: optional(text('none, minimal, low, medium, high, xhigh or max')),
+  AGENT_MAX_STEPS: text('Calls of the model in one turn', '8'),
+  AGENT_MAX_RETRIES: text('Repetitions of a model call that the provider did not begin to answer', '2'),
+  AGENT_FIRST_TOKEN_TIMEOUT_SECONDS: text('Seconds until the first word of a model', '60'),
+  AGENT_TOKEN_TIMEOUT_SECONDS: text('Seconds between two words of a model', '60'),
+  AGENT_TOOL_TIMEOUT_SECONDS: text('Seconds that one call of a tool may take', '30'),
+  AGENT_TOOL_OUTPUT_MAX: text("Characters of a tool's output; a longer one is cut", '50000'),
+  AGENT_HTTP_ALLOWED_ORIGINS: optional(
+    text('Origins that the tool `http_request` may call, comma-separated; no such tool when unset'),
+  ),
   AGENT_OFFLINE_WORD_MS: integer('Milliseconds per word of the offline model (worker)', 0, 10_000, 15),
 })
 
