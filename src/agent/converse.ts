@@ -44,11 +44,12 @@ export async function converse(turn: AgentTurn, conversation: Conversation): Pro
     sendFinish: false,
     onError: describeToolError,
     onEnd: ({ responseMessage: { id, role, parts } }) => {
-      message = { id, role, parts }
+      message = { id, role, parts: parts.filter(({ type }) => type !== 'custom') }
     },
   })
   for await (const chunk of chunks) {
-    if (chunk.type === 'abort' || chunk.type === 'error') continue
+    // A `custom` chunk is a note of the provider for itself, and clients before AI SDK 7 fail on it.
+    if (chunk.type === 'abort' || chunk.type === 'error' || chunk.type === 'custom') continue
     if (chunk.type === 'tool-output-available' && chunk.preliminary && isDone(chunk.toolCallId)) continue
     await write(chunk)
     if (chunk.type === 'finish-step')

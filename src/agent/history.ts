@@ -45,10 +45,8 @@ export async function toModelMessages(messages: HistoryMessage[]): Promise<Model
 async function convert({ id, role, parts, status }: HistoryMessage): Promise<ModelMessage[]> {
   if (role !== 'user' && role !== 'assistant') return []
   const isInterrupted = role === 'assistant' && (status === 'cancelled' || status === 'failed')
-  const kept = [
-    ...(Array.isArray(parts) ? parts.filter(isKept).map(withoutMetadata) : []),
-    ...(isInterrupted ? [{ type: 'text' as const, text: INTERRUPTED }] : []),
-  ]
+  const kept = Array.isArray(parts) ? parts.filter(isKept).map(withoutMetadata) : []
+  if (isInterrupted) kept.push(...interruptedAfter(kept.at(-1)))
   try {
     const [message] = await validateUIMessages({ messages: [{ id, role, parts: kept }] })
     return message ? await convertToModelMessages([message], { ignoreIncompleteToolCalls: true }) : []
@@ -60,10 +58,19 @@ async function convert({ id, role, parts, status }: HistoryMessage): Promise<Mod
 
 type Part = HistoryMessage['parts'][number]
 
+/** Behind a tool call the mark is a step of its own: within the step it would stand before the call. */
+function interruptedAfter(last: Part | undefined): Part[] {
+  const mark: Part = { type: 'text', text: INTERRUPTED }
+  return last === undefined || last.type === 'text' ? [mark] : [{ type: 'step-start' }, mark]
+}
+
+/** Texts, files and tool calls with their steps; what else a provider has sent means nothing to another. */
+const KEPT = /^(step-start|file|dynamic-tool|tool-.+)$/
+
 function isKept(part: Part): boolean {
-  if (part?.type === 'text' && typeof part.text === 'string') return !isBlank(part.text)
-  if (part !== null && typeof part === 'object' && 'preliminary' in part && part.preliminary) return false
-  return part?.type !== 'reasoning'
+  if (part?.type === 'text') return typeof part.text !== 'string' || !isBlank(part.text)
+  if (part === null || typeof part !== 'object' || typeof part.type !== 'string') return false
+  return KEPT.test(part.type) && !('preliminary' in part && part.preliminary)
 }
 
 /**

@@ -42,7 +42,8 @@ function withoutBlanks(message: LanguageModelV4Message): LanguageModelV4Message[
   const content = (message.content as Content[])
     .filter((part) => !isBlankPart(part))
     .map((part) => (part.type === 'tool-result' ? { ...part, output: withoutBlank(part.output) } : part))
-  return content.length > 0 ? [withContent(message, content)] : []
+  // Notes that a provider made for itself are left out by another, and would leave an empty message behind.
+  return content.some(({ type }) => type !== 'custom') ? [withContent(message, content)] : []
 }
 
 function isBlankPart(part: Content): boolean {

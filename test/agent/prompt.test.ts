@@ -156,6 +156,20 @@ t.test(
       { role: 'user' },
       { content: [mark] },
     ])
+    const tool = {
+      type: 'tool-look',
+      toolCallId: '1',
+      state: 'output-available',
+      input: {},
+      output: 1,
+    } as const
+    const calling: HistoryMessage = { id: 'c', role: 'assistant', parts: [tool], status: 'failed' }
+    t.match(await toModelMessages([say('user', 'Q'), calling]), [
+      { role: 'user' },
+      { content: [{ type: 'tool-call' }] },
+      { role: 'tool' },
+      { role: 'assistant', content: [mark] },
+    ])
     const whole: HistoryMessage = { ...say('assistant', 'The end.'), status: 'complete' }
     t.match(await toModelMessages([whole]), [{ content: [{ text: 'The end.' }] }])
   },

@@ -124,7 +124,7 @@ for (const [dialect, faultOf] of [
     const faults: string[] = []
     const { settings, calls } = await startProvider(t, dialect, (response, call) => {
       const fault = faultOf(call)
-      if (fault !== undefined) faults.push(`${fault}: ${JSON.stringify(call.body.messages).slice(-1500)}`)
+      if (fault !== undefined) faults.push(fault)
       behaviour(dialect, next)(response, call)
     })
     const history: HistoryMessage[] = [say('assistant', 'Welcome!'), say('user', ''), say('user', 'Hi')]

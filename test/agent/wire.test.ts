@@ -66,6 +66,7 @@ for (const dialect of DIALECTS) {
       },
     })
     t.equal(chunks.filter(({ type }) => type === 'tool-output-available').length, 2)
+    t.notMatch(JSON.stringify([chunks, result]), /"type":"custom"/, 'notes of the provider stay here')
     const second = JSON.stringify(received[1]?.body)
     t.match(second, /result[^}]*5.*result[^}]*9/s, 'the results go back')
     if (dialect !== openaiChat) t.match(second, /sealed/, 'and so does the signed reasoning')
