@@ -2,6 +2,7 @@ import { isIP } from 'node:net'
 import type { TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { addressFaults, isOrigin } from './address-faults.ts'
+import { agentFaults } from './agent/settings.ts'
 import { plainHttpSettings } from './plain-http.ts'
 import { readSecretFiles } from './secret-files.ts'
 import { Settings } from './settings.ts'
@@ -179,9 +180,7 @@ function relationFaults(settings: Settings): string[] {
   if (list(settings.AUTH_SCOPE_CLAIMS).length === 0) {
     faults.push('AUTH_SCOPE_CLAIMS: holds no name of a claim')
   }
-  if (settings.AGENT_MODEL !== undefined && settings.AGENT_MODEL_BASE_URL === undefined) {
-    need('AGENT_MODEL_API_KEY', 'is required with AGENT_MODEL, unless AGENT_MODEL_BASE_URL needs none')
-  }
+  faults.push(...agentFaults(agentEnvironment(settings)))
   if (/^prod/i.test(settings.NODE_ENV ?? '') && settings.NODE_ENV !== 'production') {
     faults.push('NODE_ENV: production is written "production"; anything else would run on embedded defaults')
   }
@@ -238,14 +237,20 @@ function toConfig(settings: Settings): Config {
     localDataDir: settings.LOCAL_DATA_DIR,
     plainHttp: settings.NODE_ENV === 'production' ? plainHttpSettings(settings) : [],
     agentEnvironment: {
-      ...given('AGENT_MODEL', settings.AGENT_MODEL),
-      ...given('AGENT_MODEL_API_KEY', settings.AGENT_MODEL_API_KEY),
-      ...given('AGENT_MODEL_BASE_URL', settings.AGENT_MODEL_BASE_URL),
-      AGENT_OFFLINE_WORD_MS: String(settings.AGENT_OFFLINE_WORD_MS),
+      ...agentEnvironment(settings),
       ...given('AGENT_OTEL_EXPORTER_OTLP_ENDPOINT', settings.OTEL_EXPORTER_OTLP_ENDPOINT),
       ...given('AGENT_OTEL_EXPORTER_OTLP_HEADERS', settings.OTEL_EXPORTER_OTLP_HEADERS),
     },
   }
+}
+
+/** The settings that the embedded worker reads. */
+function agentEnvironment(settings: Settings): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(settings).flatMap(([name, value]) =>
+      name.startsWith('AGENT_') && value !== undefined ? [[name, String(value)]] : [],
+    ),
+  )
 }
 
 /** A laptop's Ctrl-C does not wait; in production there is somebody to notice. */

@@ -7,6 +7,7 @@ import fc from 'fast-check'
 import root, { type Test, test } from 'tap'
 import { PROBLEMS, problem } from '../src/errors.ts'
 import { matches } from '../src/http/run-answer.ts'
+import { RUN_FAILURES } from '../src/services/end/run-failures.ts'
 import { logSink, testApp } from './support/app.ts'
 import { bearer } from './support/tokens.ts'
 
@@ -724,6 +725,11 @@ test('a problem explains itself, as JSON and as a page', async (t) => {
     const answer = await app.inject(`/problems/${code}`)
     t.equal(answer.statusCode, 200)
     t.same(answer.json(), { type: `/problems/${code}`, code, ...definition })
+  }
+  for (const [code, { message, retryable, action }] of Object.entries(RUN_FAILURES)) {
+    const answer = await app.inject(`/problems/${code}`)
+    t.equal(answer.statusCode, 200, code)
+    if (!(code in PROBLEMS)) t.match(answer.json(), { code, retryable, what: message, action })
   }
   const page = await app.inject({ url: '/problems/rate_limited', headers: { accept: 'text/html,*/*;q=0.8' } })
   t.match(page.headers, { 'content-type': /^text\/html/, vary: 'Accept' })

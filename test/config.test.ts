@@ -273,6 +273,24 @@ test("a model needs a key, unless a server of one's own is named", async (t) => 
   t.match(faultsOf({ AGENT_MODEL: 'm' }), [/^AGENT_MODEL_API_KEY: is required with AGENT_MODEL/])
   t.same(faultsOf({ AGENT_MODEL: 'm', AGENT_MODEL_API_KEY: 'k' }), [])
   t.same(faultsOf({ AGENT_MODEL: 'm', AGENT_MODEL_BASE_URL: 'http://localhost:8000/v1' }), [])
+  const AGENT_MODEL = 'anthropic:claude'
+  t.same(faultsOf({ AGENT_MODEL, AGENT_MODEL_API_KEY: 'k', AGENT_MODEL_FALLBACK: 'openai:gpt' }), [
+    'AGENT_OPENAI_API_KEY: is required for a model of this provider in AGENT_MODEL_FALLBACK',
+  ])
+})
+
+test('the settings of the agent are those that its worker reads', async (t) => {
+  t.match(faultsOf({ AGENT_MAX_STEPS: '0', AGENT_TEMPERATURE: 'warm', AGENT_MODEL_OPTIONS: '[]' }), [
+    /^AGENT_TEMPERATURE: must be a number from 0 to 2/,
+    /^AGENT_MODEL_OPTIONS: must be a JSON object/,
+    /^AGENT_MAX_STEPS: must be a whole number from 1 to 100/,
+  ])
+  t.match(faultsOf({ AGENT_HTTP_ALLOWED_ORIGINS: 'https://u:secret@a.example/x' }), [
+    /^AGENT_HTTP_ALLOWED_ORIGINS: must be a list like https:\/\/api\.example\.com \(no path, no slash\)$/,
+  ])
+  const read = Object.keys(loadConfig({}).agentEnvironment)
+  t.ok(read.every((name) => name.startsWith('AGENT_')))
+  t.match(loadConfig({ AGENT_REASONING_EFFORT: 'low' }).agentEnvironment, { AGENT_REASONING_EFFORT: 'low' })
 })
 
 test('every secret may come from a file, which is a fault when it cannot be read or names the secret twice', async (t) => {

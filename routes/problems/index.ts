@@ -2,12 +2,13 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { PROBLEMS, type ProblemCode, problem } from '../../src/errors.ts'
 import { problems as refusals } from '../../src/schemas/problem.ts'
+import { RUN_FAILURES } from '../../src/services/end/run-failures.ts'
 
 const Explanation = Type.Object({
   type: Type.String(),
   code: Type.String(),
   title: Type.String(),
-  status: Type.Integer(),
+  status: Type.Optional(Type.Integer({ description: 'Absent for the `errorCode` of a failed run' })),
   retryable: Type.Boolean({ description: 'Whether the unchanged request can succeed later' }),
   what: Type.String({ description: 'What happened' }),
   action: Type.String({ description: 'Who must act, and how' }),
@@ -19,7 +20,8 @@ const problems: FastifyPluginAsyncTypebox = async (app) => {
     schema: {
       operationId: 'explainProblem',
       summary: 'What a problem means',
-      description: 'The `type` of every refusal is the address of its explanation.',
+      description:
+        'The `type` of every refusal is the address of its explanation. The `errorCode` of a failed run is explained here too.',
       tags: ['operations'],
       params: Type.Object({ code: Type.String({ description: 'Code of the problem' }) }),
       response: {
@@ -34,8 +36,8 @@ const problems: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     handler: async ({ params: { code }, headers }, reply) => {
-      if (!isCode(code)) throw problem('not_found')
-      const explanation = { type: `${app.publicPath}/problems/${code}`, code, ...PROBLEMS[code] }
+      const explanation = explain(code, app.publicPath)
+      if (explanation === undefined) throw problem('not_found')
       reply.headers({ 'cache-control': 'public, max-age=3600', vary: 'Accept' })
       if (!headers.accept?.includes('text/html')) return reply.send(explanation)
       return reply
@@ -44,6 +46,16 @@ const problems: FastifyPluginAsyncTypebox = async (app) => {
         .send(page(explanation) as never)
     },
   })
+}
+
+/** A code of a refusal, or else of a failed run; `internal` is both, and means the same. */
+function explain(code: string, base: string): (typeof Explanation)['static'] | undefined {
+  const type = `${base}/problems/${code}`
+  if (isCode(code)) return { type, code, ...PROBLEMS[code] }
+  const failure = Object.hasOwn(RUN_FAILURES, code) ? RUN_FAILURES[code] : undefined
+  if (failure === undefined) return undefined
+  const { message: what, retryable, action } = failure
+  return { type, code, title: `Run failed: ${code.replaceAll('_', ' ')}`, retryable, what, action }
 }
 
 const isCode = (code: string): code is ProblemCode => Object.hasOwn(PROBLEMS, code)
@@ -60,7 +72,7 @@ const page = ({
 <html lang="en">
 <meta charset="utf-8">
 <title>${title}</title>
-<h1>${status} ${title}</h1>
+<h1>${status === undefined ? title : `${status} ${title}`}</h1>
 <p><code>${code}</code></p>
 <p>${what}</p>
 <p>${action}</p>

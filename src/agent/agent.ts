@@ -1,31 +1,51 @@
+import type { LanguageModelV4 } from '@ai-sdk/provider'
 import { isStepCount, type StopCondition, type Telemetry, ToolLoopAgent, type ToolSet } from 'ai'
-import { instructions } from './instructions.ts'
-import { selectModel } from './model.ts'
 import type { AgentSettings } from './settings.ts'
-import { createTools } from './tools/index.ts'
+import { isToolLoop } from './tools/tool-loop.ts'
 
-/**
- * The agent of this service. To make it yours, change `instructions.ts`, `tools/` and `model.ts`; nothing else
- * knows what the agent is about.
- */
-export function createAgent(settings: AgentSettings, telemetry?: Telemetry) {
-  const tools: ToolSet = createTools({ faults: !settings.provider && settings.offline.faults })
-  const stopWhen: StopCondition<ToolSet> = isStepCount(settings.maxSteps)
+export interface AgentParts {
+  model: LanguageModelV4
+  instructions: string
+  tools: ToolSet
+  telemetry: Telemetry | undefined
+  /** Is told when the same tool call has failed so often that the loop is cut. */
+  onToolLoop(): void
+}
+
+/** OpenAI keeps prompts and answers unless it is told not to; and an item that it forgets would wedge a conversation. */
+const DEFAULT_OPTIONS = { openai: { store: false } }
+
+/** Model, instructions and tools as one AI SDK agent. */
+export function createAgent(settings: AgentSettings, parts: AgentParts) {
+  const toolLoop: StopCondition<ToolSet> = ({ steps }) => {
+    const looped = isToolLoop(steps)
+    if (looped) parts.onToolLoop()
+    return looped
+  }
+  const { maxOutputTokens, temperature, reasoning, providerOptions, timeouts } = settings
   return new ToolLoopAgent({
     id: 'agent-chat',
-    model: selectModel(settings),
-    instructions,
-    tools,
-    stopWhen,
+    model: parts.model,
+    instructions: parts.instructions,
+    tools: parts.tools,
+    stopWhen: [isStepCount(settings.maxSteps), toolLoop],
     // The run itself has one attempt (a second one would run tools again), so retries happen here.
     maxRetries: settings.maxRetries,
-    timeout: settings.timeouts,
+    // Tools have a limit of their own, which also ends those that ignore their signal.
+    timeout: { firstChunkMs: timeouts.firstChunkMs, chunkMs: timeouts.chunkMs },
+    ...(maxOutputTokens === undefined ? {} : { maxOutputTokens }),
+    ...(temperature === undefined ? {} : { temperature }),
+    ...(reasoning === undefined ? {} : { reasoning }),
+    providerOptions: {
+      ...providerOptions,
+      openai: { ...DEFAULT_OPTIONS.openai, ...providerOptions.openai },
+    },
     // Errors are judged by whoever reads the stream; the default would print them, the whole prompt included.
     onError: () => {},
     // Spans say how long and how many, never what was said.
-    ...(telemetry && {
+    ...(parts.telemetry && {
       telemetry: {
-        integrations: telemetry,
+        integrations: parts.telemetry,
         recordInputs: false,
         recordOutputs: false,
         functionId: 'agent-chat',

@@ -1,113 +1,122 @@
-import {
-  APICallError,
-  EmptyResponseBodyError,
-  InvalidPromptError,
-  InvalidResponseDataError,
-  JSONParseError,
-  MissingToolResultsError,
-  NoOutputGeneratedError,
-  RetryError,
-  StreamProviderError,
-  TypeValidationError,
-} from 'ai'
-
 /** Why a turn failed: a sentence fit for the user, and whether the same turn may succeed later. */
 export interface Failure {
   errorCode: FailureCode
   message: string
   retryable: boolean
+  /** Who must act, and how. */
+  action: string
+  /** Whole seconds after which the provider allows another call, where it said so. */
+  retryAfter?: number
 }
+
+const RETRY = 'Send the message again.'
+const WAIT = 'Wait a little, or as long as `retryAfter` says, then send the message again.'
+const OPERATOR =
+  'The operator reads the log of the worker: it has the status, the host and the code of the provider.'
 
 /** Every way in which the worker itself reports a failed turn. */
 export const FAILURES = {
-  provider_error: { message: 'The model provider had an internal problem.', retryable: true },
-  provider_unreachable: { message: 'The model provider could not be reached.', retryable: true },
+  provider_error: {
+    message: 'The model provider had an internal problem.',
+    retryable: true,
+    action: RETRY,
+  },
+  provider_unreachable: {
+    message: 'The model provider could not be reached.',
+    retryable: true,
+    action: `${RETRY} ${OPERATOR}`,
+  },
   provider_rate_limited: {
     message: 'The model provider is limiting requests at the moment.',
     retryable: true,
+    action: WAIT,
   },
-  provider_auth: { message: 'The model provider refused the credentials of this service.', retryable: false },
-  provider_rejected: { message: 'The model provider did not accept the request.', retryable: false },
+  provider_overloaded: {
+    message: 'The model provider is overloaded at the moment.',
+    retryable: true,
+    action: WAIT,
+  },
+  provider_quota: {
+    message: 'The budget of this service at the model provider is used up.',
+    retryable: false,
+    action: 'The operator raises the limit or adds credit at the provider.',
+  },
+  provider_auth: {
+    message: 'The model provider refused the credentials of this service.',
+    retryable: false,
+    action: `The operator checks the key of the provider. ${OPERATOR}`,
+  },
+  provider_rejected: {
+    message: 'The model provider did not accept the request.',
+    retryable: false,
+    action: OPERATOR,
+  },
   provider_protocol: {
     message: 'The model provider sent an answer that could not be understood.',
     retryable: true,
+    action: `${RETRY} ${OPERATOR}`,
   },
-  context_overflow: { message: 'The conversation is too long for the model.', retryable: false },
-  model_timeout: { message: 'The model did not answer in time.', retryable: true },
-  model_interrupted: { message: 'The answer of the model ended too early.', retryable: true },
-  invalid_history: { message: 'The conversation so far could not be given to the model.', retryable: false },
+  model_not_found: {
+    message: 'The model provider does not have the model of this service.',
+    retryable: false,
+    action: 'The operator corrects AGENT_MODEL or the address of the provider.',
+  },
+  content_filtered: {
+    message: 'The model provider refused to answer because of the content.',
+    retryable: false,
+    action: 'Say it in other words.',
+  },
+  context_overflow: {
+    message: 'The conversation is too long for the model.',
+    retryable: false,
+    action: 'Begin a new conversation, or send a shorter message.',
+  },
+  model_timeout: { message: 'The model did not answer in time.', retryable: true, action: RETRY },
+  model_interrupted: {
+    message: 'The answer of the model ended too early.',
+    retryable: true,
+    action: RETRY,
+  },
+  model_silent: { message: 'The model ended its answer without a word.', retryable: true, action: RETRY },
+  invalid_history: {
+    message: 'The conversation so far could not be given to the model.',
+    retryable: false,
+    action: 'Begin a new conversation, and tell the operator the `runId`.',
+  },
+  agent_misconfigured: {
+    message: 'The agent of this service is not set up correctly.',
+    retryable: false,
+    action: 'The operator reads the log of the worker: it names the setting.',
+  },
   payload_too_new: {
     message: 'The worker is older than the service that started this run.',
     retryable: true,
+    action: 'The operator deploys the worker of this version.',
   },
-  internal: { message: 'An unexpected problem occurred while the answer was written.', retryable: true },
-} as const satisfies Record<string, { message: string; retryable: boolean }>
+  internal: {
+    message: 'An unexpected problem occurred while the answer was written.',
+    retryable: true,
+    action: 'Send the message again; tell the operator the `runId` when it fails again.',
+  },
+} as const satisfies Record<string, Omit<Failure, 'errorCode' | 'retryAfter'>>
 
 export type FailureCode = keyof typeof FAILURES
 
-const OVERFLOW =
-  /context_length_exceeded|maximum context|context (length|window)|prompt is too long|too many tokens/i
-const REFUSALS: Record<number, FailureCode> = {
-  401: 'provider_auth',
-  402: 'provider_auth',
-  403: 'provider_auth',
-  408: 'model_timeout',
-  429: 'provider_rate_limited',
-  529: 'provider_rate_limited',
-}
-
 /**
- * Finds the code for what the AI SDK reports or throws. What a provider said stays out of it: bodies and messages
- * of errors may hold the whole prompt.
+ * The message of the error that a failed task throws, and the only thing that the engine tells about it.
+ * @param retryAfter whole seconds, where the provider gave a time
  */
-export function classify(error: unknown): FailureCode {
-  if (RetryError.isInstance(error)) return classify(error.lastError)
-  if (isTimeout(error)) return 'model_timeout'
-  if (APICallError.isInstance(error)) return classifyCall(error)
-  if (StreamProviderError.isInstance(error)) return classifyCall(error)
-  if (MissingToolResultsError.isInstance(error) || InvalidPromptError.isInstance(error))
-    return 'invalid_history'
-  if (PROTOCOL_ERRORS.some((kind) => kind.isInstance(error))) return 'provider_protocol'
-  return isBrokenConnection(error) ? 'model_interrupted' : 'internal'
-}
-
-const PROTOCOL_ERRORS = [
-  JSONParseError,
-  TypeValidationError,
-  InvalidResponseDataError,
-  EmptyResponseBodyError,
-  NoOutputGeneratedError,
-]
-
-function classifyCall(error: APICallError | StreamProviderError): FailureCode {
-  const { statusCode, message, data } = error
-  const said = `${message} ${JSON.stringify(data) ?? ''}`
-  if ((statusCode === undefined || [400, 413, 422].includes(statusCode)) && OVERFLOW.test(said))
-    return 'context_overflow'
-  if (statusCode === undefined)
-    return APICallError.isInstance(error) ? 'provider_unreachable' : 'provider_error'
-  if (statusCode < 300) return isBrokenConnection(error.cause) ? 'model_interrupted' : 'provider_protocol'
-  return REFUSALS[statusCode] ?? (statusCode < 500 ? 'provider_rejected' : 'provider_error')
-}
-
-function isTimeout(error: unknown): boolean {
-  return error instanceof Error && error.name === 'TimeoutError'
-}
-
-/** What Node's fetch throws when the socket of a response breaks. */
-function isBrokenConnection(error: unknown): boolean {
-  return error instanceof TypeError && /terminated|fetch failed|network/i.test(error.message)
-}
-
-/** The message of the error that a failed task throws, and the only thing that the engine tells about it. */
-export function failureMessage(code: FailureCode): string {
-  return `${code}: ${FAILURES[code].message}`
+export function failureMessage(code: FailureCode, retryAfter?: number): string {
+  const time = retryAfter === undefined ? '' : ` (retry after ${retryAfter} s)`
+  return `${code}: ${FAILURES[code].message}${time}`
 }
 
 /** Reads back `failureMessage`; `undefined` when the run failed in another way. */
 export function parseFailure(message: string): Failure | undefined {
-  const code = /^([a-z_]+): /.exec(message)?.[1]
-  return code && isFailureCode(code) ? { errorCode: code, ...FAILURES[code] } : undefined
+  const [, code, retryAfter] = /^([a-z_]+): .*?(?: \(retry after (\d{1,9}) s\))?$/s.exec(message) ?? []
+  if (code === undefined || !isFailureCode(code)) return undefined
+  const failure = { errorCode: code, ...FAILURES[code] }
+  return retryAfter === undefined ? failure : { ...failure, retryAfter: Number(retryAfter) }
 }
 
 function isFailureCode(code: string): code is FailureCode {

@@ -11,6 +11,9 @@ export const AGENT_STREAM = 'ui'
 /** One message as the worker receives and returns it: AI SDK's UI message without metadata. */
 export type TurnMessage = Pick<UIMessage, 'id' | 'role' | 'parts'>
 
+/** A message of the history. `status` tells how the turn of an answer ended; absent: the answer is whole. */
+export type HistoryMessage = TurnMessage & { status?: 'complete' | 'cancelled' | 'failed' }
+
 /**
  * One turn of the agent, the payload of one Trigger.dev run. Plain JSON, at most 120 KiB serialized:
  * from 128 KiB on Trigger.dev needs an object store.
@@ -25,7 +28,7 @@ export interface AgentTurn {
   /** The user's message. */
   message: TurnMessage
   /** Turns before this one that had ended when it was started, oldest first. */
-  history: TurnMessage[]
+  history: HistoryMessage[]
   /** Runs of the conversation that had not ended, oldest first; the worker reads them from the engine. */
   ahead: string[]
   /**
@@ -39,6 +42,17 @@ export interface AgentTurn {
   traceparent?: string
   /** Whose turn it is, when it could not be stored: the service adopts the run once the database is back. */
   origin?: TurnOrigin
+  /** Who asks. Reaches instructions and tools; the model does not see it unless they say it. */
+  caller?: TurnCaller
+  /** What the request says about its circumstances, at most 16 KiB as JSON; reaches instructions and tools only. */
+  context?: Record<string, unknown>
+}
+
+/** The user for whom a turn runs. `actor` is who really calls, when that is another (RFC 8693, nearest first). */
+export interface TurnCaller {
+  userId: string
+  actor: string | null
+  scopes: string[]
 }
 
 export interface TurnOrigin {
@@ -49,21 +63,54 @@ export interface TurnOrigin {
   requestHash: string | null
 }
 
-/** Tokens of all steps of a turn; `estimated` when the provider did not report all of them. */
+/**
+ * Tokens of all steps of a turn; `estimated` when the provider did not report all of them. Cached ones are part of
+ * the input, those of reasoning part of the output; both are absent where the provider does not count them.
+ */
 export interface TurnUsage {
   inputTokens: number
   outputTokens: number
   totalTokens: number
+  cachedInputTokens?: number
+  reasoningTokens?: number
   estimated?: boolean
   /** The model that was asked. For the operator's metrics; callers are not told. */
   model?: string
 }
 
+/** Why a turn is complete. `step_limit`, `tool_loop`: the agent was stopped between two steps. */
+export type FinishReason = 'stop' | 'length' | 'content_filter' | 'step_limit' | 'tool_loop' | 'other'
+
+/** Milliseconds in the worker, from the moment when it began with the turn. */
+export interface TurnTimings {
+  /** Until the first word of the answer; absent when there was none. */
+  firstTokenMs?: number
+  durationMs: number
+}
+
+/** What is known about a turn beside its answer, for completed, failed and cancelled turns alike. */
+export interface TurnFacts {
+  usage: TurnUsage
+  /** Calls of the model. */
+  steps: number
+  /** The model that answered, or was asked last. */
+  model: string
+  timings: TurnTimings
+}
+
+/** The data of the `data-usage` chunks: the usage so far, and the facts beside it. */
+export type UsageChunkData = TurnUsage & Omit<TurnFacts, 'usage'>
+
 /** What a turn of the agent comes to. `uiMessage.id` is the turn's `assistantMessageId`. */
 export interface TurnOutput {
   uiMessage: TurnMessage
   usage: TurnUsage
+  /** A `FinishReason`; older workers wrote the AI SDK's own words: read it with `readReason`. */
   finishReason: string
+  /** These three are absent in outputs of older workers. */
+  steps?: number
+  model?: string
+  timings?: TurnTimings
   /** The answer's text is cut here and whole in the stream only. */
   textCut?: boolean
 }

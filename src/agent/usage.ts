@@ -8,20 +8,27 @@ export type UsageMeter = ReturnType<typeof createUsageMeter>
  * Adds up the tokens of a turn over its steps. A step that broke off, or whose provider counted nothing, is
  * estimated from its texts, so that stopped and failed turns have a usage too.
  */
-export function createUsageMeter(model: string) {
+export function createUsageMeter() {
   const settled = { inputTokens: 0, outputTokens: 0 }
+  const details: Pick<TurnUsage, 'cachedInputTokens' | 'reasoningTokens'> = {}
   let estimated = false
   let said = 0
   let context = 0
+  let steps = 0
   let open = false
 
   const settle = (usage?: LanguageModelUsage) => {
     estimated ||= usage?.inputTokens === undefined || usage.outputTokens === undefined
     settled.inputTokens += usage?.inputTokens ?? estimateTokens(context)
     settled.outputTokens += usage?.outputTokens ?? estimateTokens(said)
+    addDetail('cachedInputTokens', usage?.inputTokenDetails?.cacheReadTokens)
+    addDetail('reasoningTokens', usage?.outputTokenDetails?.reasoningTokens)
     context += said
     said = 0
     open = false
+  }
+  const addDetail = (name: keyof typeof details, tokens: number | undefined) => {
+    if (tokens !== undefined) details[name] = (details[name] ?? 0) + tokens
   }
 
   return {
@@ -29,17 +36,25 @@ export function createUsageMeter(model: string) {
       context = JSON.stringify(messages).length
     },
     observe(part: TextStreamPart<ToolSet>): void {
-      if (part.type === 'start-step') open = true
+      if (part.type === 'start-step') {
+        open = true
+        steps += 1
+      }
       if (part.type === 'text-delta' || part.type === 'reasoning-delta') said += part.text.length
       if (part.type === 'tool-call') said += JSON.stringify(part.input ?? '').length
-      if (part.type === 'tool-result') context += JSON.stringify(part.output ?? '').length
+      if (part.type === 'tool-result' && !part.preliminary)
+        context += JSON.stringify(part.output ?? '').length
       if (part.type === 'finish-step') settle(part.usage)
+    },
+    /** Calls of the model so far, the unfinished one included. */
+    get steps(): number {
+      return steps
     },
     /** The usage so far, the unfinished step included. */
     total(): TurnUsage {
       if (open) settle()
       const totalTokens = settled.inputTokens + settled.outputTokens
-      return { ...settled, totalTokens, model, ...(estimated ? { estimated } : {}) }
+      return { ...settled, totalTokens, ...details, ...(estimated ? { estimated } : {}) }
     },
   }
 }

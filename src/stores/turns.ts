@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import { v7 as uuid } from 'uuid'
-import type { TurnMessage } from '../agent/turn.ts'
+import type { HistoryMessage, TurnMessage } from '../agent/turn.ts'
 import type { Database } from './database.ts'
 import type { Metadata, TurnInput, TurnState } from './schema.ts'
 
@@ -48,7 +48,7 @@ export interface TurnAhead {
 
 /** Messages before a turn, oldest first, and the unfinished turns ahead of it in their order. */
 export interface TurnContext {
-  history: Array<TurnMessage & { position: number }>
+  history: Array<HistoryMessage & { position: number }>
   ahead: TurnAhead[]
 }
 

@@ -1,6 +1,7 @@
 import {
   type Attributes,
   type Context,
+  type Span,
   SpanKind,
   SpanStatusCode,
   type Tracer,
@@ -104,7 +105,19 @@ async function makeTracer(endpoint: string, headers: string | undefined): Promis
 /** Spans that name no parent belong to the run, whatever span the platform itself has open. */
 function childrenOf(tracer: Tracer, parent: Context): Tracer {
   return {
-    startSpan: (name, options, within = parent) => tracer.startSpan(name, options, within),
+    startSpan: (name, options, within = parent) => discreet(tracer.startSpan(name, options, within)),
     startActiveSpan: tracer.startActiveSpan.bind(tracer),
   }
+}
+
+/** Errors of providers and tools may quote what was said: a span tells their kind, never their message or stack. */
+export function discreet(span: Span): Span {
+  const record = span.recordException.bind(span)
+  const setStatus = span.setStatus.bind(span)
+  span.recordException = (exception, time) => {
+    const name = typeof exception === 'object' && 'name' in exception ? exception.name : undefined
+    record({ name: name ?? 'Error', message: '' }, time)
+  }
+  span.setStatus = ({ code }) => setStatus({ code })
+  return span
 }

@@ -52,7 +52,8 @@ export const agentChat = task({
     // No abort: an engine does not use a process again after an error that was not meant.
     if (result.status === 'failed' && result.errorCode === 'internal')
       throw new Error(failureMessage('internal'))
-    if (result.status === 'failed') throw new AbortTaskRunError(failureMessage(result.errorCode))
+    if (result.status === 'failed')
+      throw new AbortTaskRunError(failureMessage(result.errorCode, result.retryAfter))
     if (result.status === 'cancelled') throw new AbortTaskRunError('The run was stopped.')
     return { ...result.output, chunkCount }
   },
@@ -76,7 +77,9 @@ async function streamTurn(
     result = await runTurn(
       { ...turn, history: withAhead(turn.history, ahead.turns, turn.aheadAfter) },
       {
-        settings: readAgentSettings(process.env),
+        settings: () => readAgentSettings(process.env),
+        runId,
+        log: logger,
         signal,
         telemetry,
         write: writer.write,

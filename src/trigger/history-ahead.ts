@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { AgentTurn, TurnMessage } from '../agent/turn.ts'
+import type { AgentTurn, HistoryMessage, TurnMessage } from '../agent/turn.ts'
 import { within } from './deadline.ts'
 
 /** One run as it matters to those behind it. */
@@ -19,7 +19,7 @@ export interface AheadEngine {
 
 export interface AheadHistory {
   /** The messages of each run, in the order of the runs; none where they could not be had. */
-  turns: TurnMessage[][]
+  turns: HistoryMessage[][]
   /** A run was not over, or could not be read, in time. */
   incomplete: boolean
 }
@@ -35,7 +35,6 @@ export interface AheadLimits {
 
 const LIMITS: AheadLimits = { waitMs: 5000, pollMs: 250, callMs: 3000 }
 const UNFINISHED = new Set(['PENDING_VERSION', 'DELAYED', 'QUEUED', 'DEQUEUED', 'EXECUTING', 'WAITING'])
-const INTERRUPTED: TurnMessage['parts'][number] = { type: 'text', text: '[This answer was interrupted.]' }
 
 /**
  * The turns of the runs that stood ahead of this one when it was started, asked of the engine itself: the worker
@@ -58,11 +57,11 @@ export async function readAhead(
  * @param places how many messages of the history stand before each turn, ascending; all of them when absent
  */
 export function withAhead(
-  history: TurnMessage[],
-  turns: TurnMessage[][],
+  history: HistoryMessage[],
+  turns: HistoryMessage[][],
   places: number[] = [],
-): TurnMessage[] {
-  const merged: TurnMessage[] = []
+): HistoryMessage[] {
+  const merged: HistoryMessage[] = []
   let from = 0
   turns.forEach((turn, n) => {
     const to = places[n] ?? history.length
@@ -78,7 +77,7 @@ async function readTurn(
   signal: AbortSignal,
   limits: AheadLimits,
   deadline: number,
-): Promise<TurnMessage[] | undefined> {
+): Promise<HistoryMessage[] | undefined> {
   const run = await ended(runId, engine, signal, limits, deadline)
   const message = readMessage((run?.payload as AgentTurn | undefined)?.message)
   if (!run || !message) return undefined
@@ -88,8 +87,9 @@ async function readTurn(
   }
   const text = await partialText(runId, engine, signal, limits.callMs)
   const id = (run.payload as AgentTurn).assistantMessageId
-  const parts: TurnMessage['parts'] = text ? [{ type: 'text', text }, INTERRUPTED] : [INTERRUPTED]
-  return [message, { id, role: 'assistant', parts }]
+  const parts: TurnMessage['parts'] = text ? [{ type: 'text', text }] : []
+  const status = run.status === 'CANCELED' ? 'cancelled' : 'failed'
+  return [message, { id, role: 'assistant', parts, status }]
 }
 
 /**

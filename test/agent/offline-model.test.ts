@@ -7,9 +7,12 @@ import { planReply } from '../../src/agent/offline/plan.ts'
 import { evaluate } from '../../src/agent/tools/calculate.ts'
 import { describeTime } from '../../src/agent/tools/current-time.ts'
 import { createTools } from '../../src/agent/tools/index.ts'
+import { createToolbox } from '../../src/agent/tools/toolbox.ts'
+import { settings } from './turns.ts'
 
 const model = createOfflineModel({ wordMs: 0, faults: false })
-const ask = (message: string, earlier: string[] = []) => planReply({ message, earlier, results: [] })
+const ask = (message: string, earlier: string[] = []) =>
+  planReply({ message, earlier, results: [], tools: ['calculate'] })
 
 t.test('what is to be calculated is found in the words around it', (t) => {
   const expected: Record<string, string | undefined> = {
@@ -138,6 +141,15 @@ t.test('what was said before is recalled', (t) => {
   t.end()
 })
 
+t.test('a tool that is named is called, when there is one of that name', (t) => {
+  const input = { expression: '1 + 1' }
+  t.same(ask('Call calculate with {"expression":"1 + 1"}').calls, [{ toolName: 'calculate', input }])
+  t.same(ask('please call the tool `calculate`').calls, [{ toolName: 'calculate', input: {} }])
+  t.equal(ask('Call mother with {"love":true}').calls, undefined)
+  t.match(ask('Call calculate with {nonsense}').text, /not well-formed JSON/)
+  t.end()
+})
+
 t.test('greetings are short, and all else is quoted in short', (t) => {
   t.equal(ask('Hello!').text, 'Hello! How can I help you?')
   t.match(ask(`Please ${'x'.repeat(500)}`).text, /^I am the offline model: .*You wrote: "Please x{193}…"$/)
@@ -146,7 +158,8 @@ t.test('greetings are short, and all else is quoted in short', (t) => {
 })
 
 t.test('without streaming the model answers the same, with calls, reasoning and usage', async (t) => {
-  const tools = createTools({ faults: false })
+  const options = { runId: 'run_1', caller: undefined, context: {}, timeoutMs: 1000, outputMax: 1000 }
+  const { tools } = createToolbox(createTools(settings), { ...options, log: { warn() {}, error() {} } })
   const { toolCalls, finishReason, usage } = await generateText({ model, tools, prompt: 'What is 17 * 23?' })
   t.match(toolCalls, [{ toolName: 'calculate', input: { expression: '17 * 23' } }])
   t.equal(finishReason, 'tool-calls')

@@ -19,7 +19,10 @@ async function provider(t: Test, handler: Handler) {
   })
   const { port } = server.address() as AddressInfo
   const baseUrl = `http://127.0.0.1:${port}/v1`
-  return { ...settings, provider: { model: 'some-model', baseUrl, apiKey: 'key-1' } }
+  return {
+    ...settings,
+    models: [{ provider: 'compatible' as const, model: 'some-model', baseUrl, apiKey: 'key-1' }],
+  }
 }
 
 const event = (data: unknown) => `data: ${typeof data === 'string' ? data : JSON.stringify(data)}\n\n`
@@ -100,6 +103,23 @@ t.test('a provider that counts nothing gets an estimate', async (t) => {
   t.match(result, { output: { usage: { outputTokens: 3, estimated: true } } })
 })
 
+t.test('a provider that refuses stream_options is asked without them, once a turn', async (t) => {
+  const asked: unknown[] = []
+  const settings = await provider(t, (response, body) => {
+    const { stream_options: options, messages } = JSON.parse(body)
+    asked.push(options)
+    if (options) return refuse(response, 400, { message: 'Unknown parameter: stream_options' })
+    const call = { id: 'c', type: 'function', function: { name: 'current_time', arguments: '{}' } }
+    const said =
+      messages.at(-1).role === 'tool' ? { content: 'Noon.' } : { tool_calls: [{ index: 0, ...call }] }
+    stream(response, delta(said, said.content ? 'stop' : 'tool_calls'), event('[DONE]')).end()
+  })
+  const { result, text } = await play(turnOf('What time is it?'), { settings })
+  t.equal(text, 'Noon.')
+  t.match(result, { status: 'completed', output: { usage: { estimated: true } } })
+  t.same(asked, [{ include_usage: true }, undefined, undefined])
+})
+
 t.test('a provider that is busy is asked again', async (t) => {
   let calls = 0
   const settings = await provider(t, (response) => {
@@ -162,7 +182,7 @@ for (const [name, errorCode, handler] of FAULTS) {
     const usual = await provider(t, handler)
     const timeouts = { firstChunkMs: 300, chunkMs: 300, toolMs: 300 }
     const { chunks, result, text } = await play(turnOf('Hello'), { settings: { ...usual, timeouts } })
-    t.same(result, { status: 'failed', errorCode })
+    t.match(result, { status: 'failed', errorCode })
     t.same(chunks.at(-1), { type: 'error', errorText: FAILURES[errorCode].message })
     t.notMatch(JSON.stringify(chunks), /sk-secret/)
     t.ok(text === 'Partial' || text === '')
@@ -170,8 +190,8 @@ for (const [name, errorCode, handler] of FAULTS) {
 }
 
 t.test('a provider that is not there is unreachable', async (t) => {
-  const provider = { model: 'some-model', baseUrl: 'http://127.0.0.1:1/v1' }
-  const { result } = await play(turnOf('Hello'), { settings: { ...settings, maxRetries: 0, provider } })
+  const models = [{ provider: 'compatible' as const, model: 'm', baseUrl: 'http://127.0.0.1:1/v1' }]
+  const { result } = await play(turnOf('Hello'), { settings: { ...settings, maxRetries: 0, models } })
   t.same(result, { status: 'failed', errorCode: 'provider_unreachable' })
 })
 

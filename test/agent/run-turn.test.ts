@@ -1,6 +1,8 @@
 import { type UIMessageChunk, uiMessageChunkSchema } from 'ai'
 import t from 'tap'
 import { FAILURES, failureMessage, parseFailure } from '../../src/agent/failure.ts'
+import { runTurn } from '../../src/agent/run-turn.ts'
+import { readAgentSettings } from '../../src/agent/settings.ts'
 import { play, say, settings, turnOf } from './turns.ts'
 
 const types = (chunks: UIMessageChunk[]) => chunks.map(({ type }) => type)
@@ -16,11 +18,13 @@ t.test('a calculation calls the tool and answers with its result', async (t) => 
     messageMetadata: { conversationId: 'conversation', runId: 'run_1' },
   })
   t.equal(text, '17 * 23 = 391.')
-  t.same(chunks.at(-1), { type: 'finish', finishReason: 'stop' })
+  t.match(chunks.at(-1), { type: 'finish', finishReason: 'stop' })
   t.match(result, {
     status: 'completed',
     output: {
       finishReason: 'stop',
+      steps: 2,
+      model: 'offline',
       uiMessage: {
         id: 'answer',
         role: 'assistant',
@@ -39,11 +43,12 @@ t.test('a calculation calls the tool and answers with its result', async (t) => 
   })
   t.ok(result.status === 'completed' && result.output.usage.totalTokens > 0)
   t.notOk(result.status === 'completed' && 'estimated' in result.output.usage)
-  t.same(usageOf(chunks), {
-    type: 'data-usage',
-    data: result.status === 'completed' && result.output.usage,
-    transient: true,
-  })
+  const output = result.status === 'completed' ? result.output : undefined
+  t.match(usageOf(chunks), { data: { ...output?.usage, steps: 2, model: 'offline' }, transient: true })
+  const { uiMessage: _, ...facts } = output ?? {}
+  t.same(chunks.at(-1), { type: 'finish', finishReason: 'stop', messageMetadata: facts })
+  const { firstTokenMs = Number.NaN, durationMs = Number.NaN } = output?.timings ?? {}
+  t.ok(0 <= firstTokenMs && firstTokenMs <= durationMs)
 })
 
 t.test('every chunk is one that the AI SDK client accepts', async (t) => {
@@ -167,14 +172,40 @@ t.test('a silent model is given up and the turn fails', async (t) => {
 })
 
 t.test('length, content filter and the cap on steps complete the turn with that reason', async (t) => {
-  const reasons = { '[[length]]': 'length', '[[filter]]': 'content-filter', '[[loop]]': 'tool-calls' }
-  for (const [message, finishReason] of Object.entries(reasons)) {
+  const reasons = {
+    '[[length]]': ['length', 'length'],
+    '[[filter]]': ['content-filter', 'content_filter'],
+    '[[loop]]': ['tool-calls', 'step_limit'],
+  }
+  for (const [message, [modelReason, finishReason]] of Object.entries(reasons)) {
     const { chunks, result } = await play(turnOf(message))
     t.match(result, { status: 'completed', output: { finishReason } })
-    t.same(chunks.at(-1), { type: 'finish', finishReason })
+    t.match(chunks.at(-1), { type: 'finish', finishReason: modelReason, messageMetadata: { finishReason } })
   }
-  const { chunks } = await play(turnOf('[[loop]]'))
+  const { chunks, result, text } = await play(turnOf('[[loop]]'))
   t.equal(types(chunks).filter((type) => type === 'start-step').length, settings.maxSteps)
+  t.match(result, { output: { steps: settings.maxSteps } })
+  t.equal(text, 'I reached the limit of steps for one turn before I had an answer.', 'no answer is silent')
+  t.match(result, { output: { uiMessage: { parts: { [settings.maxSteps * 2]: { type: 'text', text } } } } })
+})
+
+t.test('a model that ends without a word has failed', async (t) => {
+  const { chunks, result } = await play(turnOf('[[silent]]'))
+  t.same(result, { status: 'failed', errorCode: 'model_silent' })
+  t.match(chunks.at(-1), { type: 'error', errorText: FAILURES.model_silent.message })
+})
+
+t.test('a setting with a fault fails the turn, and the log names it', async (t) => {
+  const broken = () => readAgentSettings({ AGENT_MODEL: 'openai:m', AGENT_TEMPERATURE: 'warm' })
+  const lines: string[] = []
+  const note = (line: string) => void lines.push(line)
+  const result = await runTurn(turnOf('Hello'), {
+    ...{ settings: broken, runId: 'run_1', metadata: {}, write: () => {} },
+    signal: new AbortController().signal,
+    log: { warn: note, error: note },
+  })
+  t.same(result, { status: 'failed', errorCode: 'agent_misconfigured' })
+  t.match(lines, [/AGENT_MODEL_API_KEY: is required.*AGENT_TEMPERATURE: must be a number from 0 to 2/])
 })
 
 t.test('without the setting for faults the instructions are plain text', async (t) => {
@@ -197,8 +228,14 @@ t.test('characters that cannot be stored become U+FFFD in the stream and in the 
   }
 })
 
-t.test('a big tool result is whole in the stream and cut in the output', async (t) => {
-  const { chunks, result } = await play(turnOf('[[tool-big:200000]]'))
+t.test('a tool result is cut beyond its limit, and further in the output of the run', async (t) => {
+  const cut = await play(turnOf('[[tool-big:200000]]'))
+  t.match(
+    cut.chunks.find((chunk) => chunk.type === 'tool-output-available'),
+    { output: /^\{"text":"x{49991}… \[cut: 200011 characters\]$/ },
+  )
+  const large = { ...settings, toolOutputMax: 1_000_000 }
+  const { chunks, result } = await play(turnOf('[[tool-big:200000]]'), { settings: large })
   const available = chunks.find((chunk) => chunk.type === 'tool-output-available')
   t.same(available?.output, { text: 'x'.repeat(200_000) })
   t.ok(Buffer.byteLength(JSON.stringify(result)) < 120 * 1024)
@@ -249,5 +286,6 @@ t.test("a failure is read back from the message of the run's error, and nothing 
     t.equal(parseFailure(message), undefined, message)
   }
   t.same(parseFailure(failureMessage('internal')), { errorCode: 'internal', ...FAILURES.internal })
+  t.equal(parseFailure(failureMessage('provider_rate_limited', 30))?.retryAfter, 30)
   t.end()
 })

@@ -25,11 +25,17 @@ export function turnOf(message: string, history: TurnMessage[] = []): AgentTurn 
   }
 }
 
-/** Runs a turn and gathers what it writes. */
-export async function play(turn: AgentTurn, context: Partial<TurnContext> = {}) {
+export type PlayOptions = Partial<Omit<TurnContext, 'settings'>> & { settings?: AgentSettings }
+
+/** Runs a turn and gathers what it writes, and what the operator reads. */
+export async function play(turn: AgentTurn, { settings: own = settings, ...context }: PlayOptions = {}) {
   const chunks: UIMessageChunk[] = []
+  const lines: string[] = []
+  const note = (line: string, fields?: object) => void lines.push(`${line} ${JSON.stringify(fields ?? {})}`)
   const result = await runTurn(turn, {
-    settings,
+    settings: () => own,
+    runId: 'run_1',
+    log: { warn: note, error: note },
     signal: new AbortController().signal,
     metadata: {},
     write: (chunk) => {
@@ -37,7 +43,7 @@ export async function play(turn: AgentTurn, context: Partial<TurnContext> = {}) 
     },
     ...context,
   })
-  return { chunks, result, text: textOf(chunks) }
+  return { chunks, result, lines, text: textOf(chunks) }
 }
 
 export function textOf(chunks: UIMessageChunk[]): string {

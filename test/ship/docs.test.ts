@@ -122,7 +122,7 @@ test('the settings in the guide are those of the schema: node src/settings-table
 })
 
 test('links between the documents lead somewhere', (t) => {
-  for (const file of ['docs/front-end.md', 'docs/operations.md', 'docs/trigger.md']) {
+  for (const file of ['docs/front-end.md', 'docs/operations.md', 'docs/trigger.md', 'docs/agent.md']) {
     const text = readFileSync(file, 'utf8')
     for (const [, target = ''] of text.matchAll(/\]\(([^)]+)\)/g)) {
       if (/^https?:/.test(target)) continue

@@ -64,7 +64,10 @@ t.test('a turn runs in the engine, its stream and its output tell the same', asy
     messageMetadata: { conversationId: 'conversation', runId: id },
   })
   t.equal(textOf(chunks), '17 * 23 = 391.')
-  t.same(chunks.at(-1), { type: 'finish', finishReason: 'stop' })
+  t.match(chunks.at(-1), {
+    type: 'finish',
+    messageMetadata: { finishReason: 'stop', steps: 2, model: 'offline' },
+  })
   const run = await over(id)
   t.match(run, {
     status: 'COMPLETED',

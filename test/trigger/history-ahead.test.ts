@@ -28,7 +28,6 @@ const record = (index: number, delta: string) => ({ index, chunk: { type: 'text-
 const answered = (answer: string): HeldEnd => ({
   output: { uiMessage: say('assistant', answer), usage: {}, finishReason: 'stop' },
 })
-const interrupted = { type: 'text', text: '[This answer was interrupted.]' }
 
 /** A run that is over. */
 async function over(payload: unknown, end: HeldEnd): Promise<string> {
@@ -115,22 +114,21 @@ t.test('a run that ended badly gives its message and what its stream shows', asy
     { index: 4, chunk: { type: 'abort' } },
     record(5, 'never'),
   ]
-  const told = {
-    turns: [
-      [
-        say('user', 'Story?'),
-        { id: 'answer', role: 'assistant', parts: [{ type: 'text', text: 'Once upon a' }, interrupted] },
-      ],
-    ],
+  const parts = [{ type: 'text', text: 'Once upon a' }]
+  const told = (status: string) => ({
+    turns: [[say('user', 'Story?'), { id: 'answer', role: 'assistant', parts, status }]],
     incomplete: false,
-  }
+  })
   for (const [status, end] of ends) {
     t.test(status, async (t) => {
       const run = await hold(engine, turnOf('Story?'))
       await run.write(records)
       await run.executing()
       await end(run)
-      t.same(await readAhead([run.id], aheadEngine, live, patient), told)
+      t.same(
+        await readAhead([run.id], aheadEngine, live, patient),
+        told(status === 'CANCELED' ? 'cancelled' : 'failed'),
+      )
       t.equal((await aheadEngine.retrieve(run.id)).status, status)
     })
   }
@@ -139,7 +137,7 @@ t.test('a run that ended badly gives its message and what its stream shows', asy
     const before = await hold(engine, turnOf('first'), { concurrencyKey: 'another lane' })
     const run = await hold(engine, turnOf('Story?'), { concurrencyKey: 'another lane', ttl: '1s' })
     await run.write(records)
-    t.same(await readAhead([run.id], aheadEngine, live, patient), told)
+    t.same(await readAhead([run.id], aheadEngine, live, patient), told('failed'))
     t.equal((await aheadEngine.retrieve(run.id)).status, 'EXPIRED')
     await before.end()
   })
@@ -153,11 +151,11 @@ t.test('a stream that never ends, or breaks, gives what came until then', async 
   await runs.cancel(run.id)
   const parts = async () =>
     (await readAhead([run.id], aheadEngine, live, { ...patient, callMs: 500 })).turns[0]?.[1]?.parts
-  t.match(await parts(), [{ text: 'Once' }, interrupted])
+  t.match(await parts(), [{ text: 'Once' }])
   gate.keep = (_read, answer) => void answer.writeHead(404).end()
-  t.same(await parts(), [interrupted])
+  t.same(await parts(), [])
   gate.keep = (_read, answer) => void answer.destroy()
-  t.same(await parts(), [interrupted])
+  t.same(await parts(), [])
   gate.keep = (_read, _answer, pass) => pass()
   await run.end()
 })

@@ -1,10 +1,10 @@
-import { setTimeout as sleepFor } from 'node:timers/promises'
-import { tool } from 'ai'
+import { setImmediate, setTimeout as sleepFor } from 'node:timers/promises'
 import { z } from 'zod'
+import { defineTool } from '../tools/tool.ts'
 
 /** Tools with which tests provoke trouble; see `faults.ts`. */
 export const faultTools = {
-  sleep: tool({
+  sleep: defineTool({
     description: 'Sleeps, deaf to every signal.',
     inputSchema: z.object({ seconds: z.number().min(0).max(3600) }),
     outputSchema: z.object({ slept: z.number() }),
@@ -13,10 +13,28 @@ export const faultTools = {
       return { slept: seconds }
     },
   }),
-  filler: tool({
+  filler: defineTool({
     description: 'Returns a text of the given length.',
     inputSchema: z.object({ characters: z.number().int().min(0).max(5_000_000) }),
     outputSchema: z.object({ text: z.string() }),
     execute: ({ characters }) => ({ text: 'x'.repeat(characters) }),
+  }),
+  breaking: defineTool({
+    description: 'Fails with an error that nobody may read.',
+    inputSchema: z.object({}),
+    execute: () => {
+      throw new Error('secret-of-the-tool')
+    },
+  }),
+  counting: defineTool({
+    description: 'Shows each number on its way.',
+    inputSchema: z.object({ to: z.number().int().min(1).max(100) }),
+    execute: async ({ to }, { progress }) => {
+      for (let n = 1; n <= to; n++) {
+        progress({ n })
+        await setImmediate()
+      }
+      return { counted: to }
+    },
   }),
 }

@@ -27,6 +27,10 @@ const PLANS: Record<string, (value: number) => Plan> = {
   length: () => ({ text: 'This answer ends in the middle of', finishReason: 'length' }),
   filter: () => ({ text: 'This answer was', finishReason: 'content-filter' }),
   'tool-stall': (seconds) => ({ calls: [{ toolName: 'sleep', input: { seconds: seconds || 3600 } }] }),
+  'tool-fail': () => ({ calls: [{ toolName: 'breaking', input: {} }] }),
+  'tool-count': (to) => ({ calls: [{ toolName: 'counting', input: { to: to || 3 } }] }),
+  'tool-again': () => ({ calls: [{ toolName: 'calculate', input: { expression: '1 / 0' } }] }),
+  silent: () => ({}),
   'tool-big': (characters) => ({ calls: [{ toolName: 'filler', input: { characters } }] }),
   loop: (seconds) => ({
     calls: [
@@ -43,9 +47,9 @@ const PLANS: Record<string, (value: number) => Plan> = {
   }),
 }
 
-/** The plan of faults that lie in what is said; once tools have answered, the usual rules go on (but for a loop). */
+/** The plan of faults that lie in what is said; once tools have answered, the usual rules go on (but for loops). */
 export function planFault(fault: Fault, reading: Reading): Plan | undefined {
-  return reading.results.length > 0 && fault.name !== 'loop'
+  return reading.results.length > 0 && fault.name !== 'loop' && fault.name !== 'tool-again'
     ? planReply(reading)
     : PLANS[fault.name]?.(fault.value)
 }

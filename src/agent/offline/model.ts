@@ -17,7 +17,10 @@ export interface OfflineModelOptions {
  */
 export function createOfflineModel({ wordMs, faults }: OfflineModelOptions): LanguageModelV4 {
   const answer = (options: LanguageModelV4CallOptions) => {
-    const reading = readPrompt(options.prompt)
+    const reading = readPrompt(
+      options.prompt,
+      options.tools?.map(({ name }) => name),
+    )
     const fault = faults ? findFault(reading.message) : undefined
     refuse(fault)
     const plan = (fault && planFault(fault, reading)) ?? planReply(reading)

@@ -11,7 +11,15 @@ export interface Plan {
   finishReason?: LanguageModelV4FinishReason['unified']
 }
 
-const RULES: ((reading: Reading) => Plan | undefined)[] = [report, recall, story, time, arithmetic, greeting]
+const RULES: ((reading: Reading) => Plan | undefined)[] = [
+  report,
+  named,
+  recall,
+  story,
+  time,
+  arithmetic,
+  greeting,
+]
 
 /** Decides by simple rules, the first that fits; the same prompt always gets the same plan. */
 export function planReply(reading: Reading): Plan {
@@ -30,6 +38,18 @@ function describe({ toolName, output }: LanguageModelV4ToolResultPart): string {
   if (toolName === 'calculate') return `${value.expression} = ${value.result}.`
   if (toolName === 'current_time') return `It is ${value.local}.`
   return `The tool "${toolName}" returned ${shorten(JSON.stringify(value))}.`
+}
+
+/** "Call look_up_orders with {"status":"open"}": tries a tool without a model that knows when to use it. */
+function named({ message, tools }: Reading): Plan | undefined {
+  const [, name = '', json = '{}'] =
+    /\bcall (?:the tool )?["`]?([\w-]+)["`]?(?: with (\{.*\}))?/i.exec(message) ?? []
+  if (!tools.includes(name)) return undefined
+  try {
+    return { calls: [{ toolName: name, input: JSON.parse(json) }] }
+  } catch {
+    return { text: `The arguments for the tool "${name}" are not well-formed JSON.` }
+  }
 }
 
 function recall({ message, earlier }: Reading): Plan | undefined {

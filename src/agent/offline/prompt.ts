@@ -8,10 +8,12 @@ export interface Reading {
   earlier: string[]
   /** Results of the tools called for this message. */
   results: LanguageModelV4ToolResultPart[]
+  /** Names of the tools that may be called. */
+  tools: string[]
 }
 
 /** Reads the user's messages, and the tool results that follow the last one. */
-export function readPrompt(prompt: LanguageModelV4Prompt): Reading {
+export function readPrompt(prompt: LanguageModelV4Prompt, tools: string[] = []): Reading {
   const said: string[] = []
   let results: LanguageModelV4ToolResultPart[] = []
   for (const { role, content } of prompt) {
@@ -21,7 +23,7 @@ export function readPrompt(prompt: LanguageModelV4Prompt): Reading {
     }
     if (role === 'tool') results.push(...content.filter((part) => part.type === 'tool-result'))
   }
-  return { message: said.at(-1) ?? '', earlier: said.slice(0, -1), results }
+  return { message: said.at(-1) ?? '', earlier: said.slice(0, -1), results, tools }
 }
 
 /** The text on one line, cut after `length` characters. */

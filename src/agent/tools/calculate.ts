@@ -1,11 +1,11 @@
-import { tool } from 'ai'
 import { Parser } from 'expr-eval-fork'
 import { z } from 'zod'
+import { defineTool } from './tool.ts'
 import { ToolError } from './tool-error.ts'
 
 const parser = arithmeticParser()
 
-export const calculate = tool({
+export const calculate = defineTool({
   description:
     'Evaluates an arithmetic expression: + - * / ^ %, parentheses, sqrt, abs, round, min, max, PI.',
   inputSchema: z.object({ expression: z.string().min(1).max(500) }),

@@ -1,8 +1,8 @@
-import { tool } from 'ai'
 import { z } from 'zod'
+import { defineTool } from './tool.ts'
 import { ToolError } from './tool-error.ts'
 
-export const currentTime = tool({
+export const currentTime = defineTool({
   description: 'Tells the current date and time, in UTC or in the given IANA time zone.',
   inputSchema: z.object({
     timeZone: z.string().max(64).optional().describe('IANA name, such as "Europe/Berlin"'),

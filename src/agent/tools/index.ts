@@ -1,12 +1,19 @@
-import type { ToolSet } from 'ai'
 import { faultTools } from '../offline/fault-tools.ts'
+import type { AgentSettings } from '../settings.ts'
 import { calculate } from './calculate.ts'
 import { currentTime } from './current-time.ts'
+import { createHttpRequest } from './http-request.ts'
+import type { AgentTool } from './tool.ts'
 
-/**
- * The agent's tools by the names that the model calls them. A tool has an `outputSchema` and returns plain JSON
- * (a BigInt or a cycle would break the stream); what it throws for the user's eyes is a `ToolError`.
- */
-export function createTools({ faults }: { faults: boolean }): ToolSet {
-  return { calculate, current_time: currentTime, ...(faults ? faultTools : {}) }
+type Needed = Pick<AgentSettings, 'models' | 'offline' | 'httpOrigins'>
+
+/** The agent's tools by the names that the model calls them. */
+export function createTools({ models, offline, httpOrigins }: Needed): Record<string, AgentTool> {
+  const hasFaults = models.length === 0 && offline.faults
+  return {
+    calculate,
+    current_time: currentTime,
+    ...(httpOrigins.length > 0 ? { http_request: createHttpRequest({ origins: httpOrigins }) } : {}),
+    ...(hasFaults ? faultTools : {}),
+  }
 }

@@ -44,6 +44,7 @@ interface ToolPart {
   input?: unknown
   output?: unknown
   errorText?: string
+  preliminary?: boolean
 }
 
 function asTool(part: Part): ToolPart | undefined {
@@ -55,8 +56,10 @@ function asTool(part: Part): ToolPart | undefined {
 function closePart(part: Part, reason: ClosingReason): Part[] {
   if (part.type === 'text' || part.type === 'reasoning') return [{ ...part, state: 'done' }]
   const tool = asTool(part)
-  if (tool === undefined || tool.state.startsWith('output-') || tool.state.startsWith('approval-'))
-    return [part]
-  const closed = { ...part, state: 'output-error', input: tool.input ?? {}, errorText: reason }
-  return [closed as unknown as Part]
+  if (tool === undefined) return [part]
+  // What a tool showed on its way is not its result.
+  const hasResult = tool.state.startsWith('output-') && tool.preliminary !== true
+  if (hasResult || tool.state.startsWith('approval-')) return [part]
+  const { output: _, preliminary: __, ...called } = part as unknown as ToolPart
+  return [{ ...called, state: 'output-error', input: tool.input ?? {}, errorText: reason } as unknown as Part]
 }

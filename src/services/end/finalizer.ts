@@ -169,13 +169,13 @@ function closingReason({ status, failureCode }: RunSnapshot): ClosingReason {
   return failureCode === 'worker_lost' || failureCode === 'crashed' ? 'lost' : 'failed'
 }
 
-function completed({ uiMessage, usage, chunkCount }: AgentOutput, whole: TurnMessage | undefined) {
+function completed({ uiMessage, usage, model, chunkCount }: AgentOutput, whole: TurnMessage | undefined) {
   const output = storable(whole ?? uiMessage, 'failed')
   return {
     status: 'completed',
     output,
     text: textOf(output),
-    usage,
+    usage: model === undefined ? usage : { ...usage, model },
     errorCode: null,
     error: null,
     frameCount: chunkCount,

@@ -9,14 +9,24 @@ export function partialUsage(chunks: IndexedChunk[], payload: AgentTurn | undefi
   const at = chunks.findLastIndex(({ chunk }) => chunk.type === 'data-usage')
   const counted = chunks[at]?.chunk.data as TurnUsage | undefined
   const since = chunks.slice(at + 1)
-  if (!since.some(({ chunk }) => chunk.type === 'start-step')) return counted ?? null
+  if (!since.some(({ chunk }) => chunk.type === 'start-step'))
+    return counted === undefined ? null : usageOf(counted)
   const asked = payload === undefined ? '' : JSON.stringify([payload.history, payload.message])
   const before = sizeOf(chunks.slice(0, at + 1))
   const inputTokens =
     (counted?.inputTokens ?? 0) + estimateTokens(asked.length + before.said + before.returned)
   const outputTokens = (counted?.outputTokens ?? 0) + estimateTokens(sizeOf(since).said)
-  const model = counted?.model === undefined ? {} : { model: counted.model }
-  return { inputTokens, outputTokens, totalTokens: inputTokens + outputTokens, ...model, estimated: true }
+  const totals = { inputTokens, outputTokens, totalTokens: inputTokens + outputTokens, estimated: true }
+  return counted === undefined ? totals : { ...usageOf(counted), ...totals }
+}
+
+/** The tokens of a chunk that says more than these. */
+function usageOf(counted: TurnUsage): TurnUsage {
+  const { inputTokens, outputTokens, totalTokens, cachedInputTokens, reasoningTokens, estimated, model } =
+    counted
+  const known = { cachedInputTokens, reasoningTokens, estimated, model }
+  const present = Object.entries(known).filter(([, value]) => value !== undefined)
+  return { inputTokens, outputTokens, totalTokens, ...Object.fromEntries(present) }
 }
 
 /** Characters that the model has said, and that its tools have returned. */

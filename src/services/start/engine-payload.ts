@@ -1,5 +1,11 @@
 import { fitMessage } from '../../agent/output.ts'
-import { type AgentTurn, PAYLOAD_VERSION, type TurnMessage, type TurnOrigin } from '../../agent/turn.ts'
+import {
+  type AgentTurn,
+  type HistoryMessage,
+  PAYLOAD_VERSION,
+  type TurnMessage,
+  type TurnOrigin,
+} from '../../agent/turn.ts'
 import { problem } from '../../errors.ts'
 
 /** From 128 KiB on Trigger.dev needs an object store. */
@@ -18,7 +24,7 @@ export interface PayloadParts {
   origin?: TurnOrigin | undefined
 }
 
-type PlacedMessage = TurnMessage & { position: number }
+type PlacedMessage = HistoryMessage & { position: number }
 
 /** A run of the engine and its turn's place in the conversation. */
 export interface PlacedRun {
@@ -83,5 +89,11 @@ function beginOfTurn(history: PlacedMessage[], end: number): number | undefined 
 
 /** An answer that no output has room for is cut as there, so that the turn itself is not forgotten. */
 const fitted = (message: PlacedMessage): PlacedMessage => ({ ...message, ...fitMessage(message) })
-const bare = ({ id, role, parts }: TurnMessage): TurnMessage => ({ id, role, parts })
+/** As the worker takes it; an answer that is whole needs no status. */
+const bare = ({ id, role, parts, status }: HistoryMessage): HistoryMessage => ({
+  id,
+  role,
+  parts,
+  ...(status === undefined || status === 'complete' ? {} : { status }),
+})
 const sizeOf = (value: unknown): number => Buffer.byteLength(JSON.stringify(value))

@@ -22,7 +22,7 @@ begin
   ) unfinished;
 
   for v_message in
-    select id, role, text, parts, position from messages
+    select id, role, text, parts, status, position from messages
     where conversation_id = p_conversation_id and position < p_position and status <> 'abandoned'
       and not (status = 'failed' and text = '' and parts = '[{"type": "step-start"}]')
       and (turn_id is null or not v_ahead @> jsonb_build_array(jsonb_build_object('turnId', turn_id)))
@@ -35,7 +35,8 @@ begin
     v_bytes := v_bytes + octet_length(v_parts::text);
     exit when v_bytes > p_max_bytes;
     v_history := v_history || jsonb_build_object(
-      'id', v_message.id, 'role', v_message.role, 'parts', v_parts, 'position', v_message.position);
+      'id', v_message.id, 'role', v_message.role, 'parts', v_parts, 'status', v_message.status,
+      'position', v_message.position);
   end loop;
 
   return jsonb_build_object('ahead', v_ahead, 'history', coalesce(
