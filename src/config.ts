@@ -180,7 +180,10 @@ function relationFaults(settings: Settings): string[] {
   if (list(settings.AUTH_SCOPE_CLAIMS).length === 0) {
     faults.push('AUTH_SCOPE_CLAIMS: holds no name of a claim')
   }
-  faults.push(...agentFaults(agentEnvironment(settings)))
+  // A key whose file cannot be read is one fault, not two.
+  const keyFile =
+    settings.AGENT_MODEL_API_KEY_FILE === undefined ? {} : { AGENT_MODEL_API_KEY: 'in its file' }
+  faults.push(...agentFaults({ ...keyFile, ...agentEnvironment(settings) }))
   if (/^prod/i.test(settings.NODE_ENV ?? '') && settings.NODE_ENV !== 'production') {
     faults.push('NODE_ENV: production is written "production"; anything else would run on embedded defaults')
   }
@@ -248,7 +251,9 @@ function toConfig(settings: Settings): Config {
 function agentEnvironment(settings: Settings): Record<string, string> {
   return Object.fromEntries(
     Object.entries(settings).flatMap(([name, value]) =>
-      name.startsWith('AGENT_') && value !== undefined ? [[name, String(value)]] : [],
+      name.startsWith('AGENT_') && !name.endsWith('_FILE') && value !== undefined
+        ? [[name, String(value)]]
+        : [],
     ),
   )
 }

@@ -4,7 +4,7 @@ import { runProcess } from './lifecycle/run-process.ts'
 import { schemaCheck } from './lifecycle/schema-check.ts'
 import { drain, serve } from './lifecycle/serve.ts'
 import type { Embedded } from './local/embedded.ts'
-import { startLines } from './local/start-lines.ts'
+import { startLines } from './start-lines.ts'
 import { processLog } from './telemetry/process-log.ts'
 import { terminal } from './telemetry/terminal.ts'
 

@@ -1,10 +1,10 @@
 import path from 'node:path'
 import type { AppConfig, Config } from '../config.ts'
 import { schemaError } from '../lifecycle/schema-check.ts'
+import type { Part } from '../start-lines.ts'
 import { migrate, schemaState } from '../stores/migrations.ts'
 import type { EngineLog } from './engine/log.ts'
 import type { Log } from './postgres/log.ts'
-import type { Part } from './start-lines.ts'
 
 export interface Embedded {
   /** The configuration with everything filled in that the environment does not name. */

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
-import type { Config } from '../config.ts'
-import { DEFAULT_DATA_DIR } from '../settings.ts'
+import type { Config } from './config.ts'
+import { DEFAULT_DATA_DIR } from './settings.ts'
 
 /** What runs embedded and where. */
 export interface Part {
