@@ -138,7 +138,7 @@ function schemaFaults(settings: Settings): string[] {
   return [...seen.values()]
 }
 
-/** Rules between variables: contract §1 (keys) and §9 (production). */
+/** Rules between variables: docs/api.md#1-who-is-calling (keys) and docs/api.md#9-settings (production). */
 function relationFaults(settings: Settings): string[] {
   const faults: string[] = []
   // A file that could not be read is a fault of its own.

@@ -1,7 +1,7 @@
 import type { AgentOutput, AgentTurn, IndexedChunk } from '../agent/turn.ts'
 import type { PublicStatus } from './run-status.ts'
 
-/** How a run is started; see architecture.md "Life of a run", 3. */
+/** How a run is started; see docs/architecture.md#the-life-of-a-turn, step 3. */
 export interface StartOptions {
   /** Trigger.dev idempotency key: a second start with the same key returns the first run. */
   engineKey: string

@@ -2,7 +2,7 @@ import type { RunStatus as EngineStatus } from '@trigger.dev/core/v3'
 
 export type { EngineStatus }
 
-/** What callers see of a run (contract §4). */
+/** What callers see of a run (docs/api.md#4-poll). */
 export type PublicStatus = 'queued' | 'running' | 'completed' | 'failed' | 'cancelled'
 
 /**

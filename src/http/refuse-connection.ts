@@ -17,7 +17,7 @@ const CODES: Record<string, ProblemCode> = {
 const LINGER_MS = 1_000
 
 /**
- * Answers bytes that never became a request, in the one shape of all refusals (contract §2), and ends the
+ * Answers bytes that never became a request, in the one shape of all refusals (docs/api.md#2-errors), and ends the
  * connection: where the next request would begin is unknown. Address and request id are unknown too: `instance` is
  * empty, which is a reference to the request itself (RFC 3986 §4.4), and the id is new.
  */

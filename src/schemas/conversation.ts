@@ -15,6 +15,12 @@ export const Conversation = Type.Object(
     createdAt: Type.String({ format: 'date-time' }),
     updatedAt: Type.String({ format: 'date-time' }),
     lastActivityAt: Type.String({ format: 'date-time', description: 'When a turn last began or ended' }),
+    expiresAt: Type.Optional(
+      Type.String({
+        format: 'date-time',
+        description: 'When it is deleted unless something happens in it; absent where conversations are kept',
+      }),
+    ),
     activeRunId: Type.Unsafe<string | null>({
       type: ['string', 'null'],
       description: 'The oldest unfinished run',

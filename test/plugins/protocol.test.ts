@@ -21,7 +21,7 @@ async function listening(t: Test) {
   return { app, dial, send }
 }
 
-/** Holds an answer to the shape that every refusal has (contract §2). */
+/** Holds an answer to the shape that every refusal has (docs/api.md#2-errors). */
 function isProblem(t: Test, answer: string, code: ProblemCode, instance = '') {
   const [head = '', body = ''] = answer.split('\r\n\r\n')
   const headers = new Map(

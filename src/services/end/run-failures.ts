@@ -39,7 +39,7 @@ const ENGINE_FAILURES = {
   },
 } as const
 
-/** The closed list of `errorCode`s (contract §4): a sentence fit for a user, and who must act. */
+/** The closed list of `errorCode`s (docs/api.md#4-poll): a sentence fit for a user, and who must act. */
 export const RUN_FAILURES: Record<string, { message: string; retryable: boolean; action: string }> = {
   ...ENGINE_FAILURES,
   ...FAILURES,

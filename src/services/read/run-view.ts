@@ -22,7 +22,7 @@ export interface RunSummaryView {
   usage?: TurnUsage
 }
 
-/** The body of a poll (contract §4). */
+/** The body of a poll (docs/api.md#4-poll). */
 export interface RunView extends RunSummaryView {
   queue?: { position: number; ahead: string[] }
   messageId?: string

@@ -37,7 +37,7 @@ const RECORD_ATTEMPTS = 5
 const RECORD_PAUSE_MS = 1_200
 const SECONDS_PER_DAY = 86_400
 
-/** One dispatch of a turn: the start that has created it owns it until the lease ends; see docs/architecture.md. */
+/** One dispatch of a turn: the start that has created it owns it until the lease ends; see docs/architecture.md#the-life-of-a-turn. */
 export function dispatcher(context: ServiceContext, dispatches: Dispatches): Dispatcher {
   const { stores, engine, log, tags, settings } = context
 

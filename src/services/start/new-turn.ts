@@ -4,7 +4,7 @@ import type { Caller } from '../../caller.ts'
 import type { Metadata } from '../../stores/schema.ts'
 import type { NewTurn, StoredMessage } from '../../stores/turns.ts'
 
-/** What a caller asks for: the body of start, sync and stream (docs/api.md, "Start"). */
+/** What a caller asks for: the body of start, sync and stream (docs/api.md#3-start). */
 export interface TurnRequest {
   message: string
   /** Prior turns; used only when the conversation is new. */

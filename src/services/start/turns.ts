@@ -39,7 +39,7 @@ export interface PreparedTurn {
   isReplay(): Promise<boolean>
   /**
    * Gives the turn its place, or finds the turn that its key stands for. The start has ten seconds from here on.
-   * @throws Problem the refusals of a start (docs/api.md, "Start"); nothing is stored then
+   * @throws Problem the refusals of a start (docs/api.md#3-start); nothing is stored then
    */
   place(): Promise<PlacedTurn>
 }
