@@ -5,8 +5,9 @@ import { meteredStart } from '../telemetry/metered.ts'
 import { turnOptions } from './turn-options.ts'
 
 /**
- * Starts a turn at the price that the contract names: a start, or a read when the Idempotency-Key is known (docs/api.md#3-start). Of the requests with one key that reach this instance together, the first one pays for a start; the others
- * wait until its turn has its place, or was refused, and pay for a replay.
+ * Starts a turn at the price that the contract names: a start, or a read when the Idempotency-Key is known
+ * (docs/api.md#3-start). Of the requests with one key that reach this instance together, the first one pays for a start;
+ * the others wait until its turn has its place, or was refused, and pay for a replay.
  * @throws Problem 429 before anything is stored, and what `TurnService` throws
  */
 export type StartTurn = (request: FastifyRequest, turn: TurnRequest) => Promise<StartedRun>

@@ -449,3 +449,18 @@ t.test('conversations', async (t) => {
     }
   })
 })
+
+t.test('a conversation says when it expires, where conversations do', async (t) => {
+  const service = await startService(t, { environment: { CONVERSATION_RETENTION_DAYS: '30' } })
+  const { body } = await service.call('POST', '/api/agent/conversations', { body: {} })
+  t.equal(Date.parse(body.expiresAt) - Date.parse(body.lastActivityAt), 30 * 86_400_000)
+  t.equal(body.title, 'New conversation')
+  const { runId } = (
+    await service.call('POST', '/api/agent/chat', {
+      body: { message: 'Call me Ada.', conversationId: body.id },
+    })
+  ).body
+  await service.ended(runId)
+  const { body: titled } = await service.call('GET', `/api/agent/conversations/${body.id}`)
+  t.equal(titled.title, 'Call me Ada.', 'the first message names a conversation that has no title')
+})

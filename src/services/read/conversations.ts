@@ -17,6 +17,8 @@ export interface ConversationView {
   createdAt: string
   updatedAt: string
   lastActivityAt: string
+  /** Absent where conversations are kept until they are deleted. */
+  expiresAt?: string
   activeRunId: string | null
 }
 
@@ -66,12 +68,27 @@ export interface ConversationService {
 
 /** What a conversation is called until its first message gives it a title. */
 const UNTITLED = 'New conversation'
+const MS_PER_DAY = 86_400_000
 
 export function conversationService(
-  { stores, log }: ServiceContext,
+  { stores, log, settings }: ServiceContext,
   canceller: Canceller,
 ): ConversationService {
   const { conversations } = stores
+
+  function view(record: ConversationRecord): ConversationView {
+    const { title, createdAt, updatedAt, lastActivityAt, ...rest } = record
+    const days = settings.conversationRetentionDays
+    const expiresAt = days === undefined ? undefined : new Date(lastActivityAt.getTime() + days * MS_PER_DAY)
+    return {
+      ...rest,
+      title: title ?? UNTITLED,
+      createdAt: createdAt.toISOString(),
+      updatedAt: updatedAt.toISOString(),
+      lastActivityAt: lastActivityAt.toISOString(),
+      ...(expiresAt === undefined ? {} : { expiresAt: expiresAt.toISOString() }),
+    }
+  }
 
   return {
     async create(caller, { title, metadata = {} }) {
@@ -150,22 +167,6 @@ function tooManyPairs(): Problem {
     detail: `\`metadata\` ${message}.`,
     members: { errors: [{ path: '/metadata', message }] },
   })
-}
-
-function view({
-  title,
-  createdAt,
-  updatedAt,
-  lastActivityAt,
-  ...rest
-}: ConversationRecord): ConversationView {
-  return {
-    ...rest,
-    title: title ?? UNTITLED,
-    createdAt: createdAt.toISOString(),
-    updatedAt: updatedAt.toISOString(),
-    lastActivityAt: lastActivityAt.toISOString(),
-  }
 }
 
 function messageView(
