@@ -33,7 +33,8 @@ async function checkout(t: Test) {
     recursive: true,
     filter: async (path) => !(await lstat(path)).isSymbolicLink(),
   })
-  for (const part of ['src/local', 'src/lifecycle']) await cp(part, join(folder, part), { recursive: true })
+  for (const part of ['src/local', 'src/start-error.ts'])
+    await cp(part, join(folder, part), { recursive: true })
   await writeFile(join(folder, 'package.json'), '{"type":"module"}')
   const manifest = JSON.parse(await readFile(join(own, 'package.json'), 'utf8'))
   const version = `0.0.0-${randomBytes(6).toString('hex')}`
