@@ -3,6 +3,7 @@ import type { FastifyPluginAsync } from 'fastify'
 import { docsToken, isLocal } from '../src/auth/docs-token.ts'
 import type { AppConfig } from '../src/config.ts'
 import { problem } from '../src/errors.ts'
+import { COMPACT_STYLE, collapsedRefusals } from '../src/http/swagger-ui.ts'
 
 /**
  * Swagger UI under /docs. With the embedded signing secret, and only on this machine, it opens authorised:
@@ -14,7 +15,13 @@ const docs: FastifyPluginAsync<{ config: AppConfig }> = async (app, { config }) 
   })
   await app.register(swaggerUi, {
     routePrefix: '/docs',
-    uiConfig: { persistAuthorization: false, onComplete: authorise },
+    theme: { css: [{ filename: 'compact.css', content: COMPACT_STYLE }] },
+    uiConfig: {
+      persistAuthorization: false,
+      onComplete: authorise,
+      plugins: [collapsedRefusals],
+      defaultModelsExpandDepth: 0,
+    },
   })
 
   app.get('/docs/token', { schema: { hide: true } }, async ({ headers }, reply) => {

@@ -74,7 +74,7 @@ function sentence([first, ...others]: Fault[]): string {
 const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1)
 
 function ajv(options: Options, shared: object[]): Ajv {
-  const instance = new Ajv({ ...options, keywords: ['x-fault', 'style', 'explode'] })
+  const instance = new Ajv({ ...options, keywords: ['x-fault', 'x-name', 'x-document', 'style', 'explode'] })
   addFormats.default(instance)
   for (const schema of shared) instance.addSchema(schema)
   return instance

@@ -3,26 +3,25 @@ import { gone } from '../../../../src/http/gone.ts'
 import { sendStream } from '../../../../src/http/stream-answer.ts'
 import { startedHeaders, turnOptions } from '../../../../src/http/turn-options.ts'
 import { turnOf } from '../../../../src/http/ui-turn.ts'
-import { problems } from '../../../../src/schemas/problem.ts'
+import { problems, withHeaders } from '../../../../src/schemas/problem.ts'
 import { ref } from '../../../../src/schemas/shared.ts'
-import { STREAM_ANSWER, StreamBody, StreamQuery } from '../../../../src/schemas/stream.ts'
+import { SPINNER, STREAM_ANSWER, StreamBody, StreamQuery } from '../../../../src/schemas/stream.ts'
 import { IdempotencyHeaders, STARTED_HEADERS, TURN_PROBLEMS } from '../../../../src/schemas/turn.ts'
 import { uiVersion } from '../../../../src/streams/vocabulary.ts'
 
-const DESCRIPTION = `The same durable run as that of a start, and its stream in one: made for \`useChat\` of the AI SDK with
-\`new DefaultChatTransport({ api: '/api/agent/chat/stream' })\`. Closing the connection leaves the run going; the message
-is answered again with the same stream when an \`Idempotency-Key\` is repeated.
+const DESCRIPTION = `Starts the same run as \`POST /api/agent/chat\` and sends its answer while it is written. Closing the connection
+leaves the run going. ${SPINNER}
 
-Name the conversation in \`body: { conversationId }\` of the transport. A page that shall resume after a reload creates
-the conversation first, uses its id as the id of the chat too, and says \`resume: true\`: the address that the transport
-asks then exists here. A page that lets the first message create the conversation finds its id in the metadata of the
-answer (\`message.metadata.conversationId\`) and sends it along with the next one, for example in
-\`prepareSendMessagesRequest\`; without it every message begins a new conversation, seeded with the texts that the page
-sends.
+For \`useChat\` of the AI SDK, with answers that go on after a reload of the page:
 
-Pages with AI SDK 5 or 7 add \`?ui=5\` or \`?ui=7\` to the address, and return the one to reconnect to,
-\`/api/agent/chat/stream/{id}/stream\` with the same query, from \`prepareReconnectToStreamRequest\`: older
-transports put their path behind the query.`
+1. Create a conversation: \`POST /api/agent/conversations\` with \`{}\`.
+2. Use its id as the id of the chat, and name it in the body of every message:
+   \`useChat({ id, resume: true, transport: new DefaultChatTransport({ api: '/api/agent/chat/stream', body: { conversationId: id } }) })\`
+3. With AI SDK 5 or 7, add \`?ui=5\` or \`?ui=7\` to the address, and return
+   \`/api/agent/chat/stream/{id}/stream\` with the same query from \`prepareReconnectToStreamRequest\`.
+
+Without a \`conversationId\` every request begins a new conversation with the texts that the page sends. The id of the
+conversation is in the metadata of the answer (\`message.metadata.conversationId\`): send it with the next message.`
 
 const stream: FastifyPluginAsyncTypebox = async (app) => {
   app.post('/api/agent/chat/stream', {
@@ -37,7 +36,18 @@ const stream: FastifyPluginAsyncTypebox = async (app) => {
       body: ref(StreamBody),
       response: {
         200: { ...STREAM_ANSWER, headers: { ...STARTED_HEADERS, ...STREAM_ANSWER.headers } },
-        ...problems(...TURN_PROBLEMS, 'regenerate_unsupported', 'run_not_found', 'stream_expired'),
+        ...problems(...TURN_PROBLEMS, 'regenerate_unsupported', 'run_not_found'),
+        // The run was started: its address is in the answer all the same.
+        ...withHeaders(
+          STARTED_HEADERS,
+          problems(
+            'stream_expired',
+            'internal',
+            'engine_unavailable',
+            'database_unavailable',
+            'shutting_down',
+          ),
+        ),
       },
     },
     handler: async (request, reply) => {
