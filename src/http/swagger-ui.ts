@@ -48,6 +48,7 @@ export const COMPACT_STYLE = `
 .swagger-ui .responses-table .headers :is(td, th) { padding: 2px 10px 2px 0 }
 .swagger-ui .response .renderedMarkdown p { margin: 0 0 4px }
 .swagger-ui .response td { padding: 6px 10px 6px 0 }
-.swagger-ui .responses-wrapper .highlight-code > .microlight { max-height: 220px }
+.swagger-ui .responses-wrapper .highlight-code > .microlight { max-height: 170px }
+.swagger-ui .response-control-media-type__accept-message { display: none }
 .swagger-ui .response-col_links { display: none }
 `
