@@ -47,6 +47,7 @@ async function execute(t: Test, page: Page, operation: Locator, known: Known): P
   await status.waitFor()
   const { url, body } = { url: (await answer).url(), body: await (await answer).text() }
   t.match((await status.textContent()) ?? '', /^20[0-4]/, `${url}: ${body.slice(0, 300)}`)
+  t.notMatch(url, /additionalProp|string/, 'no invented filters')
   if (/json/.test((await answer).headers()['content-type'] ?? '')) known.remember(JSON.parse(body))
 }
 

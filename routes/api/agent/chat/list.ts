@@ -59,6 +59,8 @@ const list: FastifyPluginAsyncTypebox = async (app) => {
             Type.Unsafe<Static<typeof Metadata>>({
               ...Metadata,
               'x-name': undefined,
+              // Without it Swagger UI sends pairs of its own invention.
+              examples: [{}],
               style: 'deepObject',
               explode: true,
               description: 'Runs that carry all of these pairs: `metadata[ticket]=T-1042`',
