@@ -1,6 +1,8 @@
 # Image of the service; the same image migrates (`node src/migrate.ts`) and runs the local engine
-# (`node src/local/engine/main.ts`).
-FROM node:24-bookworm-slim AS dependencies
+# (`node src/local/engine/main.ts`). To pin the base by its digest: docs/operations.md, "The image".
+FROM node:24.21.0-bookworm-slim AS base
+
+FROM base AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json ./
 # Without optional packages: the image has Node, and neither a database nor its binaries belong into it.
@@ -8,14 +10,17 @@ RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund \
   # Nothing reads these at run time, and they are a third of the folder.
   && find node_modules -type f \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' \) -delete
 
-FROM node:24-bookworm-slim
+FROM base
 ARG VERSION=0.1.0
 ARG REVISION=unknown
+# The address of the repository that the image is built from.
+ARG SOURCE=unknown
 LABEL org.opencontainers.image.title="agent-chat-service" \
   org.opencontainers.image.description="HTTP service in front of an AI agent: durable runs on Trigger.dev, conversations in Postgres." \
   org.opencontainers.image.licenses="MIT" \
   org.opencontainers.image.version="$VERSION" \
-  org.opencontainers.image.revision="$REVISION"
+  org.opencontainers.image.revision="$REVISION" \
+  org.opencontainers.image.source="$SOURCE"
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=3000 LOCAL_DATA_DIR=/data
 WORKDIR /app
 COPY --from=dependencies /app/node_modules ./node_modules

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { defineConfig } from '@trigger.dev/sdk'
 
 /** How the stock CLI builds and runs the worker: `npm run worker:dev`, `npm run worker:deploy`. */
@@ -13,6 +14,19 @@ export default defineConfig({
     // The dashboard groups errors by their names, and shows stacks.
     keepNames: true,
     minify: false,
+    extensions: [
+      {
+        name: 'without-embedded-packages',
+        // The CLI installs the project's optionalDependencies in the image: 250 MB of Node and Postgres binaries
+        // that only `npm start` on a developer's machine uses. The last stage of the image copies what is left.
+        onBuildComplete(context) {
+          if (context.target === 'dev') return
+          const { optionalDependencies } = JSON.parse(readFileSync(context.config.packageJsonPath, 'utf8'))
+          const folders = Object.keys(optionalDependencies).map((name) => `node_modules/${name}`)
+          context.addLayer({ id: 'without-embedded-packages', commands: [`rm -rf ${folders.join(' ')}`] })
+        },
+      },
+    ],
   },
   // The agent waits for its provider nearly all the time.
   machine: 'small-1x',

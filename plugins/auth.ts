@@ -1,15 +1,22 @@
 import jwt from '@fastify/jwt'
-import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
+import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { bearerToken } from '../src/auth/bearer-token.ts'
 import { type Identity, readClaims, toCaller } from '../src/auth/claims.ts'
 import { effectiveUser } from '../src/auth/effective-user.ts'
-import { createKeySet } from '../src/auth/key-set.ts'
-import { insufficientScope, unauthorized } from '../src/auth/refusals.ts'
-import { secretFor } from '../src/auth/secrets.ts'
+import { badToken, insufficientScope, noToken } from '../src/auth/refusals.ts'
+import {
+  KEY_SET_ALGORITHMS,
+  keyFrom,
+  rules,
+  type Verify,
+  verifyWithKeySet,
+  verifyWithSecrets,
+  watchedKeySet,
+} from '../src/auth/verifier.ts'
 import type { Caller } from '../src/caller.ts'
 import type { AuthConfig } from '../src/config.ts'
 import { Problem, problem } from '../src/errors.ts'
-import { headerValues } from '../src/http/header-values.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -20,36 +27,25 @@ declare module 'fastify' {
   }
 }
 
-const CLOCK_TOLERANCE_MS = 5000
-const KEY_SET_REFRESH_MS = 5 * 60_000
-
-/** Verifies the bearer token of every route that is not public, and what the route wants of it. */
+/** Verifies the bearer token of every route that is not public, and that the token has the scope of the route. */
 const auth: FastifyPluginAsync<AuthConfig> = async (app, config) => {
-  const { algorithms, keyFor } =
-    config.keys.kind === 'jwks' ? fromKeySet(app, config.keys.url) : fromSecrets(config.keys.secrets)
-  await app.register(jwt, {
-    secret: { public: keyFor },
-    decode: { complete: true },
-    verify: {
-      algorithms,
-      ...(config.issuer === undefined ? {} : { allowedIss: config.issuer }),
-      ...(config.audience === undefined ? {} : { allowedAud: config.audience }),
-      requiredClaims: ['sub', 'exp', ...(config.issuer ? ['iss'] : []), ...(config.audience ? ['aud'] : [])],
-      clockTolerance: CLOCK_TOLERANCE_MS,
-      cache: 1000,
-    },
-  })
+  const { keys } = config
+  const [secret, algorithms] =
+    keys.kind === 'jwks'
+      ? [{ public: keyFrom(watchedKeySet(app, keys.url)) as never }, [...KEY_SET_ALGORITHMS]]
+      : [keys.secrets[0] ?? '', ['HS256' as const]]
+  await app.register(jwt, { secret, verify: { algorithms, ...rules(config) } })
+  const verify = keys.kind === 'jwks' ? verifyWithKeySet(app.jwt) : verifyWithSecrets(app.jwt, keys.secrets)
   app.decorateRequest('caller')
   app.decorateRequest('tokenExpiresAt')
 
   app.addHook('onRequest', async (request, reply) => {
-    if (request.is404) return
     const { access, scope } = request.routeOptions.config
     if (access === 'public') return
-    // Starting refuses routes without a declaration; should one slip through, it stays shut.
+    // The start refuses routes without a declaration. Should one slip through, it stays shut.
     if (scope === undefined) throw problem('internal', { cause: 'a route without access' })
 
-    const identity = await identify(request)
+    const identity = await identify(request, verify, config.scopeClaims)
     if (!identity.scopes.has(scope)) throw insufficientScope(scope)
     const delegates = request.headers['x-effective-user'] !== undefined
     if (delegates && !identity.scopes.has('agent:delegate')) throw insufficientScope('agent:delegate')
@@ -60,44 +56,24 @@ const auth: FastifyPluginAsync<AuthConfig> = async (app, config) => {
   })
 }
 
-/** Any failure of a token is a 401, whatever the verifier throws; only the key set can be "away". */
-async function identify(request: FastifyRequest): Promise<Identity> {
-  if (request.headers.authorization === undefined) throw unauthorized()
+/** Any failure of a token is a 401, whatever the verifier throws. Only the key set can be unavailable. */
+async function identify(
+  request: FastifyRequest,
+  verify: Verify,
+  scopeClaims: readonly string[],
+): Promise<Identity> {
+  if (request.headers.authorization === undefined) throw noToken()
   try {
-    if (headerValues(request.raw, 'authorization').length > 1) throw new Error('two tokens')
-    return readClaims(await request.jwtVerify())
+    return readClaims(await verify(bearerToken(request.raw)), scopeClaims)
   } catch (error) {
     if (error instanceof Problem) throw error
     await request.server.limits.badToken(request)
-    throw unauthorized(error)
+    throw badToken(error)
   }
 }
 
-type KeyFor = (request: FastifyRequest, token: unknown) => Promise<string>
-
-function fromSecrets(secrets: string[]): { algorithms: 'HS256'[]; keyFor: KeyFor } {
-  return {
-    algorithms: ['HS256'],
-    keyFor: async ({ headers }) => secretFor(secrets, headers.authorization?.split(' ')[1] ?? ''),
-  }
-}
-
-function fromKeySet(app: FastifyInstance, url: string) {
-  const algorithms = ['RS256', 'ES256', 'EdDSA'] as const
-  const keys = createKeySet(url)
-  // Keys that have been withdrawn go, new ones come before the first token that needs them.
-  const refresh = setInterval(() => {
-    keys.refresh().catch((error) => app.log.warn({ err: error }, 'the key set could not be refreshed'))
-  }, KEY_SET_REFRESH_MS).unref()
-  app.addHook('onClose', async () => clearInterval(refresh))
-  app.health.add('keySet', () => keys.check())
-
-  const keyFor: KeyFor = async (_request, token) => {
-    const { header } = token as { header: { alg: string; kid?: string } }
-    if (!algorithms.some((algorithm) => algorithm === header.alg)) throw new Error(`algorithm ${header.alg}`)
-    return keys.find(header)
-  }
-  return { algorithms: [...algorithms], keyFor }
-}
-
-export default fp(auth, { name: 'auth', fastify: '5.x', dependencies: ['errors', 'health', 'limits'] })
+export default fp(auth, {
+  name: 'auth',
+  fastify: '5.x',
+  dependencies: ['addresses', 'errors', 'health', 'limits'],
+})

@@ -1,27 +1,29 @@
-import type { IncomingMessage } from 'node:http'
+import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import type { AppConfig } from '../src/config.ts'
+import { resetConnection } from '../src/http/reset-connection.ts'
+import { beforeRestOfBody, hasUnreadBody } from '../src/http/rest-of-body.ts'
 
 type Times = Pick<AppConfig, 'shutdownTimeoutSeconds' | 'shutdownDelaySeconds'>
 
-/** How long the first request of a connection may be on its way: a busy process has accepted it and not read it yet. */
+/** Grace for the first request of a connection: a busy process may have accepted the socket but not read from it yet. */
 const FIRST_MS = 500
-/** How long a request that has begun when the drain does may take to arrive completely. */
+/** How long a request that had begun before the drain may take to arrive completely. */
 const ARRIVAL_MS = 5_000
-/** The same, and how long any request may take then, as parts of the time until the forced end. */
+/** Bounds for the arrival and for the end of requests, as parts of the time until the forced end. */
 const ARRIVE_WITHIN = 0.25
 const END_WITHIN = 0.6
 
 /**
- * Lets no connection delay the end. When it closes, Node ends those that are idle, and what answers later is
- * asked to close here. What never carried a request, opened in advance by a browser or a client, is destroyed in
- * an instant; a request that does not arrive, some seconds later: nothing of it was accepted. Whatever is still
- * open then has most of the time there is; the rest belongs to the handover, the pool and the traces.
+ * Lets every answer arrive, and no connection delay the end of the process. At the end Node closes idle connections,
+ * and the answers that follow ask their clients to close. A connection that never carried a request is destroyed
+ * after a moment; one whose request does not arrive, some seconds later, because nothing of it was accepted.
+ * Requests that are open then have most of the time that is left. The handover, the pool and the traces get the rest.
  */
 const connections: FastifyPluginAsync<{ config: Times }> = async (app, { config }) => {
-  const open = new Map<Socket, Set<IncomingMessage>>()
+  const open = new Map<Socket, Set<ServerResponse>>()
   const unused = new Set<Socket>()
   let closing = false
   app.server.on('connection', (socket: Socket) => {
@@ -34,14 +36,21 @@ const connections: FastifyPluginAsync<{ config: Times }> = async (app, { config 
   })
   app.server.on('request', (request, response) => {
     unused.delete(request.socket)
-    const requests = open.get(request.socket)
-    requests?.add(request)
-    response.once('close', () => requests?.delete(request))
+    const answers = open.get(request.socket)
+    answers?.add(response)
+    response.once('close', () => answers?.delete(response))
   })
 
   function endStalled(): void {
-    for (const [socket, requests] of open) {
-      if (![...requests].some(({ complete }) => complete)) socket.destroy()
+    for (const [socket, answers] of open) {
+      if (![...answers].some(({ req }) => req.complete)) socket.destroy()
+    }
+  }
+
+  function cutOff(): void {
+    for (const [socket, answers] of open) {
+      if ([...answers].some(({ headersSent }) => headersSent)) resetConnection(socket)
+      else socket.destroy()
     }
   }
 
@@ -52,10 +61,14 @@ const connections: FastifyPluginAsync<{ config: Times }> = async (app, { config 
       for (const socket of unused) socket.destroy()
     }, FIRST_MS).unref()
     setTimeout(endStalled, Math.min(ARRIVAL_MS, left * ARRIVE_WITHIN)).unref()
-    setTimeout(() => app.server.closeAllConnections(), left * END_WITHIN).unref()
+    setTimeout(cutOff, left * END_WITHIN).unref()
   })
-  app.addHook('onSend', async (_request, reply) => {
+  app.addHook('onSend', async ({ raw, method }, reply, payload) => {
     if (closing) reply.header('connection', 'close')
+    if (!hasUnreadBody(raw) || method === 'HEAD') return
+    if (typeof payload !== 'string' && !Buffer.isBuffer(payload)) return
+    reply.header('content-length', Buffer.byteLength(payload))
+    return beforeRestOfBody(raw, payload)
   })
 }
 

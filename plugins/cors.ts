@@ -1,16 +1,21 @@
 import type { FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 
+/** What the service and its tracing read. */
 const REQUEST_HEADERS = [
   'authorization',
+  'baggage',
   'content-type',
   'idempotency-key',
   'if-none-match',
   'last-event-id',
   'prefer',
+  'sentry-trace',
+  'traceparent',
+  'tracestate',
   'x-effective-user',
   'x-request-id',
-].join(', ')
+]
 
 const EXPOSED_HEADERS = [
   'etag',
@@ -28,9 +33,13 @@ const EXPOSED_HEADERS = [
 
 const PREFLIGHT_SECONDS = 600
 
+/** A list of header names (RFC 9110 §5.1), as browsers send it: in lower case. */
+const HEADER_NAMES = /^[\w!#$%&'*+.^`|~-]+(, ?[\w!#$%&'*+.^`|~-]+)*$/
+const MAX_HEADER_NAMES = 4096
+
 /**
- * Lets browsers of the configured origins (`*`: all) read answers; without origins it does nothing. Tokens
- * travel in a header that scripts set, never in cookies, so credentials are not allowed.
+ * Lets browsers of the configured origins (`*`: all) read answers; without origins it does nothing. Tokens travel in
+ * a header that scripts set, never in cookies, so credentials are not allowed.
  */
 const cors: FastifyPluginAsync<{ origins: string[] }> = async (app, { origins }) => {
   if (origins.length === 0) return
@@ -42,7 +51,7 @@ const cors: FastifyPluginAsync<{ origins: string[] }> = async (app, { origins })
     if (request.method !== 'OPTIONS' || allow === undefined) return
     reply.headers({
       'access-control-allow-methods': allow.join(', '),
-      'access-control-allow-headers': REQUEST_HEADERS,
+      'access-control-allow-headers': allowedHeaders(request.headers['access-control-request-headers']),
       'access-control-max-age': PREFLIGHT_SECONDS,
     })
   })
@@ -51,6 +60,17 @@ const cors: FastifyPluginAsync<{ origins: string[] }> = async (app, { origins })
     const vary = reply.getHeader('vary')
     reply.header('vary', vary === undefined ? 'Origin' : `${vary}, Origin`)
   })
+}
+
+/**
+ * Every header that a page of an allowed origin asks for, beside those that the service reads: tracing and SDKs add
+ * headers of their own, which the service passes over. A header grants nothing here, because a page has no token but
+ * the one that it sends itself.
+ */
+function allowedHeaders(wanted: string | undefined): string {
+  if (wanted === undefined || wanted.length > MAX_HEADER_NAMES || !HEADER_NAMES.test(wanted))
+    return REQUEST_HEADERS.join(', ')
+  return [...new Set([...REQUEST_HEADERS, ...wanted.toLowerCase().split(/, ?/)])].join(', ')
 }
 
 export default fp(cors, { name: 'cors', fastify: '5.x' })

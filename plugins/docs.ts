@@ -6,37 +6,50 @@ import { problem } from '../src/errors.ts'
 import { COMPACT_STYLE, collapsedRefusals } from '../src/http/swagger-ui.ts'
 
 /**
- * Swagger UI under /docs. With the embedded signing secret, and only on this machine, it opens authorised:
- * the page asks for a token, which nobody gets who came by a foreign name or from a foreign page.
+ * Swagger UI under /docs. With the embedded signing secret, and only for a browser on this machine, it opens
+ * authorised: the page asks for a token.
  */
 const docs: FastifyPluginAsync<{ config: AppConfig }> = async (app, { config }) => {
   app.addHook('onRoute', (route) => {
     route.config = { ...route.config, access: 'public' }
   })
+  // A page that shows this one in a frame could have its user click "Execute".
+  app.addHook('onRequest', async (_request, reply) => {
+    reply.header('content-security-policy', "frame-ancestors 'none'")
+  })
   await app.register(swaggerUi, {
     routePrefix: '/docs',
     theme: { css: [{ filename: 'compact.css', content: COMPACT_STYLE }] },
+    indexPrefix: app.publicPath,
     uiConfig: {
       persistAuthorization: false,
       onComplete: authorise,
       plugins: [collapsedRefusals],
       defaultModelsExpandDepth: 0,
     },
+    uiHooks: {
+      // The package would redirect to an address without the path of PUBLIC_URL.
+      onRequest: (request, reply, done) => {
+        if (request.routeOptions.url === '/docs/static/index.html') reply.redirect(`${app.publicPath}/docs/`)
+        else done()
+      },
+    },
   })
 
-  app.get('/docs/token', { schema: { hide: true } }, async ({ headers }, reply) => {
-    const samePage = [undefined, 'same-origin', 'none'].includes(headers['sec-fetch-site'] as string)
-    if (config.embeddedSecret === undefined || !samePage || !isLocal(config.host, headers.host)) {
-      throw problem('not_found')
-    }
+  app.get('/docs/token', { schema: { hide: true } }, async ({ raw, originalUrl }, reply) => {
+    const { headers, httpVersion, socket } = raw
+    const asked = { headers, httpVersion, target: originalUrl, remoteAddress: socket.remoteAddress }
+    if (config.embeddedSecret === undefined || !isLocal(config.host, asked)) throw problem('not_found')
     return reply.send({ token: await docsToken(config, config.embeddedSecret) })
   })
 }
 
 /** Runs in the browser, as text inside Swagger UI's own script, which has `ui` in scope. */
 declare const ui: { preauthorizeApiKey(name: string, token: string): void }
+declare const location: { pathname: string }
 async function authorise() {
-  const answer = await fetch('/docs/token')
+  const base = location.pathname.replace(/\/(index\.html)?$/, '')
+  const answer = await fetch(`${base}/token`)
   if (answer.ok) ui.preauthorizeApiKey('bearer', ((await answer.json()) as { token: string }).token)
 }
 

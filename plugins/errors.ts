@@ -8,17 +8,18 @@ import { ProblemSchema } from '../src/schemas/problem.ts'
 const errors: FastifyPluginAsync = async (app) => {
   app.addSchema(ProblemSchema)
   app.setErrorHandler((error, request, reply) => refuse(error, request, reply))
+  // Addresses that no route has are refused by a hook; this answers for routes that find nothing, such as a file.
   app.setNotFoundHandler((request, reply) => sendProblem(request, reply, problem('not_found')))
 }
 
-/** The one way out for everything that was thrown; also used where no hook and no plugin has run yet. */
-export function refuse(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+/** The one way out for everything that was thrown. */
+function refuse(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const refusal = toProblem(error)
   logRefusal(refusal, request)
   return sendProblem(request, reply, refusal)
 }
 
-/** 5xx with its cause; of the rest only what the answer does not say, such as why a token failed. */
+/** Logs a 5xx with its cause, and any other refusal only if it has a cause that the answer does not tell. */
 function logRefusal({ code, statusCode, message, cause }: Problem, { log }: FastifyRequest): void {
   if (statusCode === 500) log.error({ code, err: cause }, message)
   else if (statusCode > 500) log.warn({ code, err: cause }, message)

@@ -1,10 +1,12 @@
-import rateLimit, { normalizeIP } from '@fastify/rate-limit'
+import rateLimit from '@fastify/rate-limit'
 import type { FastifyBaseLogger, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { AppConfig } from '../src/config.ts'
+import { addressOf } from '../src/limits/address.ts'
 import { BUCKETS, type Bucket } from '../src/limits/buckets.ts'
 import { createLimit, type Limit } from '../src/limits/limit.ts'
 import { connectRedis } from '../src/limits/redis.ts'
+import { redisStore } from '../src/limits/redis-store.ts'
 import { exceeded, rateLimitHeaders, spend } from '../src/limits/spend.ts'
 
 declare module 'fastify' {
@@ -33,8 +35,7 @@ const limits: FastifyPluginAsync<{ config: Pick<AppConfig, 'auth' | 'rateLimit'>
   if (redis !== undefined) app.addHook('onClose', async () => redis.disconnect())
   await app.register(rateLimit, {
     global: false,
-    nameSpace: 'agent-chat-service:',
-    ...(redis === undefined ? {} : { redis }),
+    ...(redis === undefined ? {} : { store: redisStore(redis) }),
   })
 
   const lastMs = redis === undefined ? 0 : 1
@@ -64,12 +65,12 @@ const limits: FastifyPluginAsync<{ config: Pick<AppConfig, 'auth' | 'rateLimit'>
     max: config.auth.failureMax,
     windowSeconds: 60,
     noun: 'bad tokens from one address',
-    key: ({ ip }) => normalizeIP(ip),
+    key: addressOf,
     lastMs,
   })
 
   let uncounted = 0
-  /** Without Redis a request is worth more than its count. */
+  /** A request that cannot be counted, because Redis is away, passes. */
   async function spendOrPass(limits: Limit[], request: FastifyRequest) {
     try {
       return await spend(limits, request)
@@ -103,7 +104,7 @@ const limits: FastifyPluginAsync<{ config: Pick<AppConfig, 'auth' | 'rateLimit'>
 const perBucket = <T>(make: (bucket: Bucket) => T) =>
   Object.fromEntries(BUCKETS.map((bucket) => [bucket, make(bucket)])) as Record<Bucket, T>
 
-/** An outage hits every request; the log hears of it once a second. */
+/** Logs an outage once a second: every request meets it. */
 function oncePerSecond(log: FastifyBaseLogger): (error: unknown) => void {
   let last = Number.NEGATIVE_INFINITY
   return (error) => {

@@ -2,20 +2,20 @@ import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import manifest from '../package.json' with { type: 'json' }
 import type { AppConfig } from '../src/config.ts'
-import { explainListen } from '../src/lifecycle/start-error.ts'
-import { createMetrics, type Metrics } from '../src/telemetry/metrics.ts'
+import { explainListen } from '../src/start-error.ts'
+import { createMetrics, type Metrics, type RequestLabels } from '../src/telemetry/metrics.ts'
 import { type MetricsServer, serveMetrics } from '../src/telemetry/metrics-server.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** Undefined without METRICS_PORT. */
     metrics: Metrics | undefined
-    /** Where they are served, once the service is ready. */
+    /** The port on which metrics are served, once the service is ready. */
     metricsPort: number | undefined
   }
 }
 
-/** Counts requests, and serves all metrics on a port of their own. Without METRICS_PORT it does nothing. */
+/** Counts requests, and serves all metrics on a port of their own. Without METRICS_PORT the plugin does nothing. */
 const metrics: FastifyPluginAsync<{ config: Pick<AppConfig, 'host' | 'metricsPort' | 'database'> }> = async (
   app,
   { config },
@@ -29,10 +29,13 @@ const metrics: FastifyPluginAsync<{ config: Pick<AppConfig, 'host' | 'metricsPor
   app.addHook('onRequest', async (request, reply) => {
     const since = performance.now()
     counted.requestStarted()
-    // Comes once for every answer, complete or not; Fastify's own hooks miss streams that break off.
+    // `close` comes once for every answer, complete or not; Fastify's own hooks miss streams that break off.
     reply.raw.once('close', () => {
       const status = reply.raw.writableFinished ? String(reply.statusCode) : 'aborted'
-      counted.requestEnded({ ...labels(request), status }, (performance.now() - since) / 1000)
+      counted.requestEnded(
+        { ...labels(request, reply.statusCode), status },
+        (performance.now() - since) / 1000,
+      )
     })
   })
 
@@ -54,15 +57,21 @@ const metrics: FastifyPluginAsync<{ config: Pick<AppConfig, 'host' | 'metricsPor
   })
 }
 
-/** No label comes from a caller: addresses that do not exist and odd methods are one each. */
-function labels(request: FastifyRequest) {
-  const { method, query, headers, routeOptions } = request
-  const route = request.is404 ? 'none' : (routeOptions.url ?? 'none')
-  const waits = Object.hasOwn(query ?? {}, 'wait') || /wait=/.test(String(headers.prefer))
-  const held = waits || /\/(stream|sync)$/.test(route)
-  return { method: KNOWN_METHODS.has(method) ? method : 'other', route, held: held ? 'yes' : 'no' }
+/** What a request counts as when no route took it. Callers without a token cannot grow the series beyond that. */
+const REFUSED = { method: 'other', route: 'other', held: 'no' } as const
+
+/** No label comes from a caller: a route and its method are named for those whom the route let in. */
+function labels(request: FastifyRequest, status: number): Omit<RequestLabels, 'status'> {
+  const { method, query, routeOptions, caller, is404 } = request
+  const { url = 'other', config } = routeOptions
+  // The routes that answer for wrong methods and preflights are public too; they alone declare `allow`.
+  const isLetIn = caller !== undefined || (config.access === 'public' && config.allow === undefined)
+  if (is404 || !isLetIn) return REFUSED
+  const isLong = /\/(stream|sync)$/.test(url) || waitOf(query) > 0
+  return { method, route: url, held: isLong && status < 400 ? 'yes' : 'no' }
 }
 
-const KNOWN_METHODS = new Set(['GET', 'POST', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS', 'PUT'])
+/** The seconds of `?wait=`: read before and after its validation, which makes a number of it. */
+const waitOf = (query: unknown): number => Number((query as { wait?: unknown } | null)?.wait ?? 0)
 
 export default fp(metrics, { name: 'metrics', fastify: '5.x', dependencies: ['health'] })

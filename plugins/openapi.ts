@@ -9,7 +9,7 @@ import { shareResponses } from '../src/http/share-responses.ts'
 import { withSharedHeaders } from '../src/http/shared-headers.ts'
 
 /** Makes the API description out of the routes' schemas. Has to be registered before the routes. */
-const openapi: FastifyPluginAsync = async (app) => {
+const openapi: FastifyPluginAsync<{ publicUrl?: string | undefined }> = async (app, { publicUrl }) => {
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -21,7 +21,7 @@ const openapi: FastifyPluginAsync = async (app) => {
         license: { name: 'MIT', identifier: 'MIT' } as { name: string },
       },
       security: [{ bearer: [] }],
-      servers: [{ url: '/', description: 'This instance' }],
+      servers: [{ url: publicUrl ?? '/', description: 'This instance' }],
       tags: [
         { name: 'chat', description: 'Start turns of the agent, follow their runs, cancel them' },
         { name: 'conversations', description: 'Threads of messages: what was said, in order' },

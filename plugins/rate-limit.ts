@@ -32,7 +32,6 @@ const rateLimit: FastifyPluginAsync = async (app) => {
     throw problem('internal', { cause: 'charged before the caller was known' })
   })
   app.addHook('onRequest', async (request, reply) => {
-    if (request.is404) return
     const { bucket } = request.routeOptions.config
     if (bucket === undefined) return
     request.uncharged = bucket === 'handler'

@@ -3,19 +3,20 @@ import type { FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import { v7 as uuid } from 'uuid'
 import type { AppConfig } from '../src/config.ts'
-import { adoption } from '../src/services/adoption.ts'
-import { canceller } from '../src/services/canceller.ts'
 import type { ServiceContext } from '../src/services/context.ts'
-import { type ConversationService, conversationService } from '../src/services/conversations.ts'
-import { dispatcher } from '../src/services/dispatcher.ts'
-import { type Finalizer, finalizer } from '../src/services/finalizer.ts'
-import { observer } from '../src/services/observer.ts'
-import { type RunService, runService } from '../src/services/runs.ts'
-import { sweeper } from '../src/services/sweeper.ts'
-import { type TurnService, turnService } from '../src/services/turns.ts'
-import { unstoredRuns } from '../src/services/unstored-runs.ts'
-import { type Lag, upkeep } from '../src/services/upkeep.ts'
-import { type Waiters, waiters } from '../src/services/waiters.ts'
+import { canceller } from '../src/services/end/canceller.ts'
+import { type Finalizer, finalizer } from '../src/services/end/finalizer.ts'
+import { type ConversationService, conversationService } from '../src/services/read/conversations.ts'
+import { type RunService, runService } from '../src/services/read/runs.ts'
+import { type Waiters, waiters } from '../src/services/read/waiters.ts'
+import { dispatcher } from '../src/services/start/dispatcher.ts'
+import { dispatches } from '../src/services/start/dispatches.ts'
+import { resolver } from '../src/services/start/resolver.ts'
+import { type TurnService, turnService } from '../src/services/start/turns.ts'
+import { observer } from '../src/services/upkeep/observer.ts'
+import { sweeper } from '../src/services/upkeep/sweeper.ts'
+import { unstoredRuns } from '../src/services/upkeep/unstored-runs.ts'
+import { type Lag, upkeep } from '../src/services/upkeep/upkeep.ts'
 import { meteredStores, meteredTurns } from '../src/telemetry/metered.ts'
 
 declare module 'fastify' {
@@ -45,27 +46,35 @@ const services: FastifyPluginAsync<{ config: AppConfig }> = async (app, { config
     settings: {
       ...config.run,
       retentionDays: config.retentionDays,
+      conversationRetentionDays: config.conversationRetentionDays,
       largePayloads: config.trigger.largePayloads,
     },
   }
-  const ended = finalizer(context)
+  const ends = finalizer(context)
   const waiting = waiters(app.stores.runs)
-  const cancels = canceller(context, ended)
+  const cancels = canceller(context, ends)
+  const waitingStarts = dispatches(app.stores.turns)
+  const dispatching = dispatcher(context, waitingStarts)
+  const resolving = resolver(context, waitingStarts)
   const unstored = unstoredRuns(context)
-  const dispatches = dispatcher(context, unstored)
-  const adopts = adoption(context, unstored)
-  const observes = observer(context, ended, adopts)
-  const keeper = upkeep(context, sweeper(context, dispatches, ended), adopts)
-  app.database.onRecovery(adopts.missed)
-  ended.onSettled(waiting.nudge)
-  observes.onRunning(waiting.nudge)
-  const turns = turnService(context, dispatches, cancels, adopts, unstored)
+  const observing = observer(context, ends, unstored)
+  const keeper = upkeep(context, sweeper(context, resolving, ends), unstored)
+  app.database.onRecovery(unstored.missed)
+  ends.onSettled(waiting.wake)
+  observing.onRunning(waiting.wake)
+  const turns = turnService(context, {
+    dispatcher: dispatching,
+    dispatches: waitingStarts,
+    resolver: resolving,
+    canceller: cancels,
+    mayLackRow: unstored.mayLackRow,
+  })
   app.decorate('services', {
     turns: app.metrics === undefined ? turns : meteredTurns(turns, app.metrics),
     runs: runService(context, waiting, cancels),
     conversations: conversationService(context, cancels),
     waiters: waiting,
-    settle: ended.settle,
+    settle: ends.settle,
   })
 
   app.decorate('sweeperLag', keeper.lag)
@@ -77,27 +86,23 @@ const services: FastifyPluginAsync<{ config: AppConfig }> = async (app, { config
   let background: Promise<unknown> = Promise.resolve()
   app.addHook('onListen', async () => {
     background = Promise.all([
-      observes.watch(stop.signal),
+      observing.watch(stop.signal),
       unstored.watch(stop.signal),
       keeper.run(stop.signal),
     ])
-    // Whatever was unfinished when the last process ended is looked at now.
-    await app.stores.sweeps.checkAllNow().catch(() => {})
   })
   app.addHook('preClose', async () => waiting.release())
   app.addHook('onClose', async () => {
     stop.abort()
     // A round with the engine away takes longer than a drain may; every step of it is safe to be cut off.
     await Promise.race([background, sleep(BACKGROUND_MS, undefined, { ref: false })])
-    // Nobody hears any more how this instance's runs end: another one looks at once.
-    await app.stores.sweeps.checkAllNow().catch(() => {})
   })
 }
 
 /** The tag of the runs of this database; a Trigger.dev environment may serve several. */
 function serviceTag(stores: ServiceContext['stores']): () => Promise<string> {
   let known: string | undefined
-  return async () => (known ??= `service_${await stores.sweeps.identity(uuid())}`)
+  return async () => (known ??= `service_${await stores.housekeeping.identity(uuid())}`)
 }
 
 export default fp(services, { name: 'services', fastify: '5.x', dependencies: ['persistence', 'engine'] })

@@ -9,7 +9,7 @@ declare module 'fastify' {
   }
 }
 
-/** The streams of this instance. Draining destroys their connections before the server waits for them. */
+/** The streams of this instance. A drain resets their connections before the server waits for them. */
 const plugin: FastifyPluginAsync = async (app) => {
   const shown = streams({
     engine: app.engine,

@@ -1,9 +1,10 @@
-import { SpanKind, SpanStatusCode } from '@opentelemetry/api'
-import type { FastifyPluginAsync } from 'fastify'
+import { type Span, SpanKind, SpanStatusCode } from '@opentelemetry/api'
+import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import manifest from '../package.json' with { type: 'json' }
 import type { AppConfig } from '../src/config.ts'
 import { isProbe } from '../src/http/probes.ts'
+import { type CurrentSpan, currentSpan } from '../src/telemetry/current-span.ts'
 import { contextOf, traceparentOf } from '../src/telemetry/traceparent.ts'
 import type { Tracing } from '../src/telemetry/tracing.ts'
 
@@ -11,6 +12,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** Undefined without OTEL_EXPORTER_OTLP_ENDPOINT. */
     tracing: Tracing | undefined
+    /** The span of the request in progress; undefined without OTEL_EXPORTER_OTLP_ENDPOINT. */
+    currentSpan: CurrentSpan | undefined
   }
   interface FastifyRequest {
     /** The trace that work for this request belongs to: its own span's, or its caller's. */
@@ -19,12 +22,14 @@ declare module 'fastify' {
 }
 
 const TELL_MS = 60_000
+const PATH_MAX = 1024
 
 /** Makes a span of every request, within its caller's trace. Without an endpoint nothing is loaded. */
 const tracing: FastifyPluginAsync<{ config: Pick<AppConfig, 'otlp'> }> = async (app, { config }) => {
   app.decorateRequest('traceparent', undefined)
   if (config.otlp === undefined) {
     app.decorate('tracing', undefined)
+    app.decorate('currentSpan', undefined)
     app.addHook('onRequest', async (request) => {
       const { traceparent } = request.headers
       request.traceparent = typeof traceparent === 'string' ? traceparent : undefined
@@ -46,16 +51,21 @@ const tracing: FastifyPluginAsync<{ config: Pick<AppConfig, 'otlp'> }> = async (
   })
   app.decorate('tracing', traces)
   app.addHook('onClose', () => traces.end())
-  app.addHook('onRequest', async (request, reply) => {
-    const { method, headers, is404 } = request
+  const current = currentSpan(traces.tracer)
+  app.decorate('currentSpan', current)
+  const spans = new WeakMap<FastifyRequest, Span>()
+  app.addHook('onRequest', (request, reply, done) => {
+    const { method, headers, is404, protocol } = request
     const route = is404 ? undefined : request.routeOptions.url
-    if (isProbe(route)) return
+    if (isProbe(route)) return done()
     const span = traces.tracer.startSpan(
       route === undefined ? method : `${method} ${route}`,
       {
         kind: SpanKind.SERVER,
         attributes: {
           'http.request.method': method,
+          'url.path': pathOf(request.url),
+          'url.scheme': protocol,
           ...(route === undefined ? {} : { 'http.route': route }),
           'agent_chat.request_id': request.id,
         },
@@ -71,7 +81,18 @@ const tracing: FastifyPluginAsync<{ config: Pick<AppConfig, 'otlp'> }> = async (
       if (!reply.raw.writableFinished) span.setAttribute('agent_chat.aborted', true)
       span.end()
     })
+    spans.set(request, span)
+    current.within(span, done)
+  })
+  // The body arrives in events of the connection, which know nothing of the request's span.
+  app.addHook('preValidation', (request, _reply, done) => {
+    const span = spans.get(request)
+    if (span === undefined) done()
+    else current.within(span, done)
   })
 }
+
+/** The path alone: a query may hold what is nobody's business, and an address of 100 KB belongs into no span. */
+const pathOf = (url: string): string => (url.split('?', 1)[0] ?? '').slice(0, PATH_MAX)
 
 export default fp(tracing, { name: 'tracing', fastify: '5.x', dependencies: ['request-id'] })

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
-import { problems } from '../src/schemas/problem.ts'
+import { NO_HTTP, problems } from '../src/schemas/problem.ts'
 import { oneOf } from '../src/schemas/shared.ts'
 
 const Readiness = Type.Object(
@@ -11,9 +11,6 @@ const Readiness = Type.Object(
   },
   { 'x-name': 'Readiness', description: 'Whether this instance should get traffic' },
 )
-
-/** All that a probe can do wrong: its request is not HTTP. */
-const NO_HTTP = ['malformed_http', 'headers_too_large'] as const
 
 const health: FastifyPluginAsyncTypebox = async (app) => {
   app.get('/livez', {

@@ -8,14 +8,14 @@ import {
   type RawServerDefault,
 } from 'fastify'
 import access from '../plugins/access.ts'
+import addresses from '../plugins/addresses.ts'
 import auth from '../plugins/auth.ts'
 import connections from '../plugins/connections.ts'
 import cors from '../plugins/cors.ts'
 import defaultHeaders from '../plugins/default-headers.ts'
 import docs from '../plugins/docs.ts'
-import emptyIds from '../plugins/empty-ids.ts'
 import engine from '../plugins/engine.ts'
-import errors, { refuse } from '../plugins/errors.ts'
+import errors from '../plugins/errors.ts'
 import health from '../plugins/health.ts'
 import limits from '../plugins/limits.ts'
 import logging from '../plugins/logging.ts'
@@ -33,12 +33,14 @@ import tracing from '../plugins/tracing.ts'
 import chatRoutes from '../routes/api/agent/chat/index.ts'
 import conversationRoutes from '../routes/api/agent/conversations/index.ts'
 import healthRoutes from '../routes/health.ts'
+import homeRoutes from '../routes/index.ts'
 import problemRoutes from '../routes/problems/index.ts'
 import type { AppConfig } from './config.ts'
 import { acceptOnlyJson } from './http/json-body.ts'
 import { parseQuery } from './http/query.ts'
 import { refuseConnection } from './http/refuse-connection.ts'
 import { RequestLog } from './http/request-log.ts'
+import { routedTarget } from './http/target.ts'
 import { validatorBuilder } from './http/validation.ts'
 import { logOptions } from './telemetry/log-options.ts'
 
@@ -50,22 +52,31 @@ export type App = FastifyInstance<
   TypeBoxTypeProvider
 >
 
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Path of PUBLIC_URL without a slash at its end: what every address that leaves the service begins with. */
+    publicPath: string
+  }
+}
+
 export interface AppOptions {
   /** Where log lines go and how they look (pino's options); level and contents are the service's own. */
   logger?: Exclude<FastifyServerOptions['logger'], boolean | undefined>
 }
 
-/** 2 MiB: the longest history that the schema allows does not fit, a hundred long messages do. */
+/** Bytes of a body. A history of a hundred long messages fits; the longest one that the schema allows does not. */
 const BODY_LIMIT = 2 * 1024 * 1024
 
 /**
- * Of address and headers together: whoever sends a long id shall hear about the id. What is longer is 431. Ids
- * are checked by their routes; a smaller limit in the router would answer 414 instead of 404.
+ * Limit of request line and headers together. It is large on purpose: an id that is too long then gets the 400 or 404
+ * of its route, where a smaller limit of the router would answer 414. Beyond it the answer is 431.
  */
 const HEADERS_LIMIT = 128 * 1024
 
 /** Builds the service, ready to `listen` or `inject`. Nothing is connected before `ready`. */
 export function buildApp(config: AppConfig, options: AppOptions = {}): App {
+  const publicPath =
+    config.publicUrl === undefined ? '' : new URL(config.publicUrl).pathname.replace(/\/$/, '')
   const app = fastify({
     logger: { ...logOptions(config.logLevel), ...options.logger },
     logController: new RequestLog(),
@@ -73,14 +84,16 @@ export function buildApp(config: AppConfig, options: AppOptions = {}): App {
     trustProxy: trusted(config.trustProxy),
     bodyLimit: BODY_LIMIT,
     requestTimeout: 30_000,
+    keepAliveTimeout: config.keepAliveSeconds * 1000,
+    rewriteUrl: ({ url = '' }) => routedTarget(url, publicPath),
     http: { maxHeaderSize: HEADERS_LIMIT, requireHostHeader: false },
     routerOptions: { maxParamLength: HEADERS_LIMIT, querystringParser: parseQuery },
-    frameworkErrors: refuse,
     clientErrorHandler: refuseConnection,
     return503OnClosing: false,
     // `never`: Fastify's types only know compilers made by its own pool.
     schemaController: { compilersFactory: { buildValidator: validatorBuilder() as never } },
   }).withTypeProvider<TypeBoxTypeProvider>()
+  app.decorate('publicPath', publicPath)
   acceptOnlyJson(app)
 
   // What every answer has, whatever becomes of the request.
@@ -94,12 +107,12 @@ export function buildApp(config: AppConfig, options: AppOptions = {}): App {
   app.register(connections, { config })
   app.register(metrics, { config })
   app.register(protocol)
-  app.register(emptyIds)
+  app.register(addresses)
 
   // These look at every route and so come before all of them.
   app.register(access)
   app.register(strictQuery)
-  app.register(openapi)
+  app.register(openapi, { publicUrl: config.publicUrl })
 
   // Who calls, and how often: the hooks run in this order.
   app.register(limits, { config })
@@ -116,6 +129,7 @@ export function buildApp(config: AppConfig, options: AppOptions = {}): App {
   app.register(chatRoutes)
   app.register(conversationRoutes)
   app.register(healthRoutes)
+  app.register(homeRoutes)
   app.register(problemRoutes)
   app.register(docs, { config })
   app.register(methods) // last: answers for the methods that the others left out
@@ -123,7 +137,7 @@ export function buildApp(config: AppConfig, options: AppOptions = {}): App {
   return app
 }
 
-/** Fastify takes a number of hops for "nobody"; the operator who counts them means it. */
+/** Fastify reads a number of hops as "trust no proxy"; a function that counts them does what the operator means. */
 function trusted(proxies: AppConfig['trustProxy']) {
   return typeof proxies === 'number' ? (_address: string, hop: number) => hop < proxies : proxies
 }

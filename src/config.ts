@@ -1,6 +1,9 @@
 import { isIP } from 'node:net'
 import type { TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
+import { addressFaults, isOrigin } from './address-faults.ts'
+import { plainHttpSettings } from './plain-http.ts'
+import { readSecretFiles } from './secret-files.ts'
 import { Settings } from './settings.ts'
 
 /** HS256 with rotating secrets, or a key set; exactly one. */
@@ -12,6 +15,8 @@ export interface AuthConfig {
   audience?: string
   /** Bad tokens per address and minute before 429. */
   failureMax: number
+  /** The claims that hold scopes. */
+  scopeClaims: string[]
 }
 
 export interface RateLimitConfig {
@@ -42,10 +47,16 @@ export interface AppConfig {
   rateLimit: RateLimitConfig
   trustProxy: boolean | number | string[]
   corsOrigins: string[]
+  /** The address that callers use, without a slash at its end. Unset: they reach the service without a path of a proxy's. */
+  publicUrl?: string
+  /** How long an idle connection is kept for the next request. */
+  keepAliveSeconds: number
   metricsPort?: number
   /** Where traces go; unset: there are none. */
   otlp?: { endpoint: string; headers?: string }
   retentionDays: number
+  /** Undefined: conversations are kept until they are deleted. */
+  conversationRetentionDays: number | undefined
   run: { ttlSeconds: number; maxDurationSeconds: number }
   shutdownTimeoutSeconds: number
   /** Readiness says no this long before anything else ends: balancers need time to notice. */
@@ -65,6 +76,8 @@ export interface Config extends Omit<AppConfig, 'database' | 'trigger' | 'auth' 
     listLagMs: number
   }
   auth: Omit<AuthConfig, 'keys'> & { keys?: KeySource }
+  /** Settings in production whose address is plain `http:` beyond this machine; the start warns of them. */
+  plainHttp: string[]
   localDataDir: string
   /** What the local engine's workers get of the environment. */
   agentEnvironment: Record<string, string>
@@ -81,20 +94,25 @@ export class ConfigError extends Error {
 }
 
 const SECRET_BYTES = 32
-const ORIGIN = /^(\*|[a-z][a-z\d+.-]*:\/\/[^/\s?#]+)$/
 
 /**
  * Parses the environment into one frozen object. An empty variable counts as unset.
  * @throws ConfigError that lists every fault with the variable's name
  */
-export function loadConfig(environment: Record<string, string | undefined>): Config {
+export function loadConfig(variables: Record<string, string | undefined>): Config {
+  const { environment, faults: fileFaults } = readSecretFiles(variables)
   const given = Object.fromEntries(
     Object.entries(Settings.properties)
       .map(([name, schema]) => [name, read(environment[name]?.trim(), schema)] as const)
       .filter(([, value]) => value !== undefined && value !== ''),
   )
   const converted = Value.Default(Settings, given) as Settings
-  const faults = [...schemaFaults(converted), ...addressFaults(converted), ...relationFaults(converted)]
+  const faults = [
+    ...fileFaults,
+    ...schemaFaults(converted),
+    ...addressFaults(converted),
+    ...relationFaults(converted),
+  ]
   if (faults.length > 0) throw new ConfigError(faults)
   return deepFreeze(toConfig(converted))
 }
@@ -119,25 +137,14 @@ function schemaFaults(settings: Settings): string[] {
   return [...seen.values()]
 }
 
-/** A value is an address of one of the setting's schemes, and one that can be dialled: ports end at 65535. */
-function addressFaults(settings: Settings): string[] {
-  return Object.entries<TSchema & { schemes?: string[] }>(Settings.properties).flatMap(
-    ([name, { schemes }]) => {
-      const value = settings[name as keyof Settings]
-      if (schemes === undefined || typeof value !== 'string') return []
-      const isAddress = schemes.some((scheme) => value.startsWith(`${scheme}://`))
-      if (isAddress && !/\s/.test(value) && URL.canParse(value)) return []
-      const beginnings = schemes.map((scheme) => `${scheme}://`).join(' or ')
-      return [`${name}: must be a well-formed address that begins with ${beginnings}`]
-    },
-  )
-}
-
 /** Rules between variables: contract §1 (keys) and §9 (production). */
 function relationFaults(settings: Settings): string[] {
   const faults: string[] = []
+  // A file that could not be read is a fault of its own.
+  const isMissing = (name: keyof Settings) =>
+    settings[name] === undefined && settings[`${name}_FILE` as keyof Settings] === undefined
   const need = (name: keyof Settings, why: string) => {
-    if (settings[name] === undefined) faults.push(`${name}: ${why}`)
+    if (isMissing(name)) faults.push(`${name}: ${why}`)
   }
   if (settings.AUTH_JWT_SECRET !== undefined && settings.AUTH_JWKS_URL !== undefined) {
     faults.push('AUTH_JWT_SECRET, AUTH_JWKS_URL: set one of them, not both')
@@ -158,8 +165,19 @@ function relationFaults(settings: Settings): string[] {
   if (!isTrustProxy(settings.TRUST_PROXY)) {
     faults.push('TRUST_PROXY: must be true, false, a number of hops, or a list of addresses and networks')
   }
-  if (!list(settings.CORS_ORIGINS).every((origin) => ORIGIN.test(origin))) {
-    faults.push('CORS_ORIGINS: must be a list like https://app.example (no path, no slash at the end), or *')
+  const strange = list(settings.CORS_ORIGINS).flatMap((origin, index) =>
+    isOrigin(origin) ? [] : [index + 1],
+  )
+  if (strange.length > 0) {
+    faults.push(
+      `CORS_ORIGINS: no browser sends entry ${strange.join(', ')} as its origin; write * or origins like https://app.example and http://localhost:5173, in lower case, without a wildcard, a path, a slash at the end, or the port of the scheme`,
+    )
+  }
+  if (settings.PUBLIC_URL !== undefined && /[?#]/.test(settings.PUBLIC_URL)) {
+    faults.push('PUBLIC_URL: must not hold a query or a fragment')
+  }
+  if (list(settings.AUTH_SCOPE_CLAIMS).length === 0) {
+    faults.push('AUTH_SCOPE_CLAIMS: holds no name of a claim')
   }
   if (settings.AGENT_MODEL !== undefined && settings.AGENT_MODEL_BASE_URL === undefined) {
     need('AGENT_MODEL_API_KEY', 'is required with AGENT_MODEL, unless AGENT_MODEL_BASE_URL needs none')
@@ -170,7 +188,7 @@ function relationFaults(settings: Settings): string[] {
   if (settings.NODE_ENV === 'production') {
     need('DATABASE_URL', 'is required with NODE_ENV=production')
     need('TRIGGER_SECRET_KEY', 'is required with NODE_ENV=production')
-    if (settings.AUTH_JWT_SECRET === undefined && settings.AUTH_JWKS_URL === undefined) {
+    if (isMissing('AUTH_JWT_SECRET') && isMissing('AUTH_JWKS_URL')) {
       faults.push('AUTH_JWT_SECRET or AUTH_JWKS_URL: one is required with NODE_ENV=production')
     }
   }
@@ -197,6 +215,7 @@ function toConfig(settings: Settings): Config {
       ...given('issuer', settings.AUTH_ISSUER),
       ...given('audience', settings.AUTH_AUDIENCE),
       failureMax: settings.AUTH_FAILURE_MAX,
+      scopeClaims: list(settings.AUTH_SCOPE_CLAIMS),
     },
     rateLimit: {
       startMax: settings.RATE_LIMIT_START_MAX,
@@ -207,13 +226,17 @@ function toConfig(settings: Settings): Config {
     },
     trustProxy: trustProxy(settings.TRUST_PROXY),
     corsOrigins: list(settings.CORS_ORIGINS),
+    ...given('publicUrl', settings.PUBLIC_URL?.replace(/\/+$/, '')),
+    keepAliveSeconds: settings.KEEP_ALIVE_SECONDS,
     ...given('metricsPort', settings.METRICS_PORT),
     ...given('otlp', collector(settings)),
     retentionDays: settings.RETENTION_DAYS,
+    conversationRetentionDays: settings.CONVERSATION_RETENTION_DAYS,
     run: { ttlSeconds: settings.RUN_TTL_SECONDS, maxDurationSeconds: settings.RUN_MAX_DURATION_SECONDS },
     shutdownTimeoutSeconds: settings.SHUTDOWN_TIMEOUT_SECONDS,
     shutdownDelaySeconds: shutdownDelay(settings),
     localDataDir: settings.LOCAL_DATA_DIR,
+    plainHttp: settings.NODE_ENV === 'production' ? plainHttpSettings(settings) : [],
     agentEnvironment: {
       ...given('AGENT_MODEL', settings.AGENT_MODEL),
       ...given('AGENT_MODEL_API_KEY', settings.AGENT_MODEL_API_KEY),

@@ -51,8 +51,16 @@ export const PROBLEMS = {
     status: 400,
     title: 'Regenerating is not supported',
     retryable: false,
-    what: 'The body asks for `trigger: "regenerate-message"`; conversations here only grow.',
-    action: 'Send the question again as a new message.',
+    what: 'The body asks for another answer to a question of the conversation (`trigger: "regenerate-message"`); conversations here only grow.',
+    action: 'Send the question again as a new message. A page leaves out its button for it.',
+  },
+  edit_unsupported: {
+    status: 400,
+    title: 'Editing is not supported',
+    retryable: false,
+    what: 'The body changes a message that the conversation holds already (`messageId`); conversations here only grow.',
+    action:
+      'Send the text as a new message, after the page has loaded the messages of the conversation again.',
   },
   unauthorized: {
     status: 401,
@@ -116,6 +124,13 @@ export const PROBLEMS = {
     retryable: true,
     what: 'Ten runs of the conversation are unfinished.',
     action: 'Wait for one of them to end.',
+  },
+  conversation_changed: {
+    status: 409,
+    title: 'Conversation has changed',
+    retryable: false,
+    what: 'The conversation holds messages that are missing from `messages`: another page has sent them, or this page has removed them. `headMessageId` is the newest message of the conversation.',
+    action: 'Load the messages of the conversation again, then send the message once more.',
   },
   idempotency_in_progress: {
     status: 409,
@@ -188,11 +203,18 @@ export const PROBLEMS = {
     what: 'The service failed in a way that it does not know. The cause is in its log.',
     action: 'Tell the operator the `requestId`.',
   },
+  engine_refused: {
+    status: 502,
+    title: 'Run engine refused the request',
+    retryable: false,
+    what: 'Trigger.dev refuses what this service asks of it, and will until its operator acts. Nothing half-made remains.',
+    action: 'Tell the operator the `detail` and the `requestId`; the log has the words of Trigger.dev.',
+  },
   engine_unavailable: {
     status: 503,
     title: 'Run engine unavailable',
     retryable: true,
-    what: 'Trigger.dev is away, refused or did not answer in time. Nothing half-made remains.',
+    what: 'Trigger.dev is away, limits the calls of this service or did not answer in time. Nothing half-made remains.',
     action: 'Retry after `retryAfter` seconds, with the same Idempotency-Key if you sent one.',
   },
   database_unavailable: {
@@ -234,7 +256,7 @@ export interface ProblemDetails {
   retryAfter?: number
   headers?: Record<string, string>
   /** Further members of the body that the code defines. */
-  members?: { errors?: Fault[]; activeRunId?: string | null }
+  members?: { errors?: Fault[]; activeRunId?: string | null; headMessageId?: string | null }
   /** What really happened; logged, never sent. */
   cause?: unknown
 }
@@ -254,8 +276,14 @@ export class Problem extends Error {
   }
 }
 
-/** `throw problem('conversation_not_found')`. 503 and 409 "busy" and "in progress" always say when to retry. */
+/** `throw problem('conversation_not_found')`. 503 and 409 that can be retried always say when. */
 export function problem(code: ProblemCode, details: ProblemDetails = {}): Problem {
-  const waits = PROBLEMS[code].status === 503 || PROBLEMS[code].status === 409
+  const { status, retryable } = PROBLEMS[code]
+  const waits = retryable && (status === 503 || status === 409)
   return new Problem(code, waits ? { retryAfter: 1, ...details } : details)
+}
+
+/** The `code` of an error of Node, of Postgres or of this register; empty when it has none. */
+export function codeOf(error: unknown): string {
+  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : ''
 }

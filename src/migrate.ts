@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util'
 import { ConfigError, loadConfig } from './config.ts'
+import { readSecretFiles } from './secret-files.ts'
 import { migrate, migrateDown } from './stores/migrations.ts'
 
 const usage = `Brings the database at DATABASE_URL to the newest schema.
@@ -12,7 +13,7 @@ const usage = `Brings the database at DATABASE_URL to the newest schema.
 async function main(): Promise<number> {
   const down = readArguments(process.argv.slice(2))
   if (typeof down === 'string') return complain(`${down}\n\n${usage}`, 2)
-  const url = process.env.DATABASE_URL?.trim() ?? ''
+  const url = readSecretFiles(process.env).environment.DATABASE_URL?.trim() ?? ''
   const fault = addressFault(url)
   if (fault !== undefined) return complain(fault, 1)
   try {
@@ -44,7 +45,7 @@ function addressFault(url: string): string | undefined {
     return 'npm run migrate needs DATABASE_URL. The embedded database is migrated by npm start itself.'
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
-    const isAddress = url !== '' && !error.faults.some((fault) => fault.startsWith('DATABASE_URL:'))
+    const isAddress = url !== '' && !error.faults.some((fault) => /^DATABASE_URL\b/.test(fault))
     return isAddress ? undefined : error.message
   }
 }

@@ -1,5 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox'
 
+const optional = Type.Optional
 const integer = (description: string, minimum: number, maximum: number, fallback?: number) =>
   Type.Integer({ description, minimum, maximum, ...(fallback === undefined ? {} : { default: fallback }) })
 const text = (description: string, fallback?: string) =>
@@ -7,8 +8,8 @@ const text = (description: string, fallback?: string) =>
 const flag = (description: string) => Type.Boolean({ description, default: false })
 const url = (description: string, schemes: string[], fallback?: string) =>
   Type.String({ description, schemes, ...(fallback === undefined ? {} : { default: fallback }) })
+const secretFile = (name: string) => optional(text(`File that holds ${name}, instead of the variable`))
 const HTTP = ['https', 'http']
-const optional = Type.Optional
 
 export const DEFAULT_DATA_DIR = '.data'
 
@@ -27,8 +28,10 @@ export const Settings = Type.Object({
   ),
   LOG_CONTENT: flag('Log the texts of messages too'),
   DATABASE_URL: optional(url('Postgres 14 or newer; embedded when unset', ['postgres', 'postgresql'])),
+  DATABASE_URL_FILE: secretFile('DATABASE_URL'),
   DATABASE_POOL_MAX: integer('Connections of one instance', 2, 200, 10),
   TRIGGER_SECRET_KEY: optional(text('Secret key of the Trigger.dev environment; local engine when unset')),
+  TRIGGER_SECRET_KEY_FILE: secretFile('TRIGGER_SECRET_KEY'),
   TRIGGER_API_URL: url('Address of Trigger.dev', HTTP, 'https://api.trigger.dev'),
   TRIGGER_LARGE_PAYLOADS: flag(
     'The Trigger.dev server has an object store: messages over 120 KiB are accepted',
@@ -46,11 +49,17 @@ export const Settings = Type.Object({
     3_000,
   ),
   AUTH_JWT_SECRET: optional(text('HS256 secrets of at least 32 bytes, comma-separated to rotate')),
+  AUTH_JWT_SECRET_FILE: secretFile('AUTH_JWT_SECRET'),
   AUTH_JWKS_URL: optional(url('Key set for RS256, ES256 and EdDSA tokens', HTTP)),
   AUTH_ISSUER: optional(text('Required `iss` of every token')),
   AUTH_AUDIENCE: optional(text('Required `aud` of every token')),
+  AUTH_SCOPE_CLAIMS: text(
+    'Claims that hold the scopes of a token, comma-separated; each is words with spaces between them, or an array',
+    'scope,scopes,scp,permissions',
+  ),
   AUTH_FAILURE_MAX: integer('Bad tokens per address and minute before 429', 1, 1_000_000, 100),
   REDIS_URL: optional(url('Shares the rate limits between instances', ['redis', 'rediss'])),
+  REDIS_URL_FILE: secretFile('REDIS_URL'),
   RATE_LIMIT_START_MAX: integer('Starts per user and window', 1, 1_000_000, 30),
   RATE_LIMIT_READ_MAX: integer('Reads per user and window', 1, 1_000_000, 600),
   RATE_LIMIT_ACTOR_MAX: optional(
@@ -58,13 +67,37 @@ export const Settings = Type.Object({
   ),
   RATE_LIMIT_WINDOW_SECONDS: integer('Length of the window in seconds', 1, 86_400, 60),
   TRUST_PROXY: optional(text('`true`, a number of hops, or addresses whose X-Forwarded-For is believed')),
-  CORS_ORIGINS: optional(text('Origins that browsers may call from, comma-separated; off when unset')),
+  CORS_ORIGINS: optional(
+    text(
+      'Origins that browsers may call from, comma-separated, as browsers write them: `https://app.example`; `*` for all; off when unset',
+    ),
+  ),
+  PUBLIC_URL: optional(
+    url(
+      'Address that callers use, with the path under which a proxy shows the service: `https://example.com/agents`. The proxy may take the path off or keep it',
+      HTTP,
+    ),
+  ),
+  KEEP_ALIVE_SECONDS: integer(
+    'Seconds that an idle connection is kept; has to be longer than the idle time of the balancer in front',
+    1,
+    86_400,
+    72,
+  ),
   METRICS_PORT: optional(integer('Port of the Prometheus metrics; off when unset', 0, 65535)),
   OTEL_EXPORTER_OTLP_ENDPOINT: optional(url('Where traces go by OTLP over HTTP; off when unset', HTTP)),
   OTEL_EXPORTER_OTLP_HEADERS: optional(
     text('Headers for the collector of traces, `name=value` pairs, comma-separated'),
   ),
+  OTEL_EXPORTER_OTLP_HEADERS_FILE: secretFile('OTEL_EXPORTER_OTLP_HEADERS'),
   RETENTION_DAYS: integer('Days that finished runs and their idempotency keys are kept', 1, 36_500, 30),
+  CONVERSATION_RETENTION_DAYS: optional(
+    integer(
+      'Days that a conversation is kept after its last activity; kept until it is deleted when unset',
+      1,
+      36_500,
+    ),
+  ),
   RUN_TTL_SECONDS: integer('Seconds that a run may wait for its execution', 10, 1_209_600, 3600),
   RUN_MAX_DURATION_SECONDS: integer('Seconds that a run may execute', 5, 86_400, 300),
   SHUTDOWN_TIMEOUT_SECONDS: integer('Seconds between SIGTERM and a forced end', 1, 3600, 25),
@@ -78,6 +111,7 @@ export const Settings = Type.Object({
   LOCAL_DATA_DIR: text('Folder of the embedded database and secrets', DEFAULT_DATA_DIR),
   AGENT_MODEL: optional(text("Model of the agent; the offline model when unset (worker's setting)")),
   AGENT_MODEL_API_KEY: optional(text("Key of the model's provider (worker's setting)")),
+  AGENT_MODEL_API_KEY_FILE: secretFile('AGENT_MODEL_API_KEY'),
   AGENT_MODEL_BASE_URL: optional(url('OpenAI-compatible endpoint of the provider (worker)', HTTP)),
   AGENT_OFFLINE_WORD_MS: integer('Milliseconds per word of the offline model (worker)', 0, 10_000, 15),
 })

@@ -6,6 +6,7 @@ import { Type } from '@sinclair/typebox'
 import fc from 'fast-check'
 import root, { type Test, test } from 'tap'
 import { PROBLEMS, problem } from '../src/errors.ts'
+import { matches } from '../src/http/run-answer.ts'
 import { logSink, testApp } from './support/app.ts'
 import { bearer } from './support/tokens.ts'
 
@@ -606,6 +607,96 @@ test('browsers of configured origins may call, others may not', async (t) => {
   t.equal(foreign.headers.vary, 'Origin')
   const page = await app.inject({ url: '/problems/internal', headers: { origin: 'https://app.example' } })
   t.equal(page.headers.vary, 'Accept, Origin')
+})
+
+test('a page of an allowed origin may send every header that it asks for', async (t) => {
+  const app = testApp(t, { config: { corsOrigins: ['https://app.example'] } })
+  const allowed = async (wanted?: string, origin = 'https://app.example') => {
+    const asked = wanted === undefined ? {} : { 'access-control-request-headers': wanted }
+    const headers = { origin, 'access-control-request-method': 'POST', ...asked }
+    const answer = await app.inject({ method: 'OPTIONS', url: '/api/agent/chat', headers })
+    return String(answer.headers['access-control-allow-headers']).split(', ')
+  }
+  for (const name of ['traceparent', 'tracestate', 'baggage', 'sentry-trace', 'x-effective-user', 'prefer'])
+    t.ok((await allowed()).includes(name), name)
+  const wanted = await allowed('user-agent,x-datadog-trace-id, b3')
+  for (const name of ['user-agent', 'x-datadog-trace-id', 'b3', 'authorization'])
+    t.ok(wanted.includes(name), name)
+  t.notMatch((await allowed('x y,<b>')).join(), /<b>/, 'what is no name of a header is not repeated')
+  t.notMatch((await allowed('x'.repeat(5000))).join(), /xxx/, 'nor what is too long')
+  t.same(await allowed('b3', 'https://evil.example'), ['undefined'])
+})
+
+test('under the path of PUBLIC_URL every address that leaves the service has that path', async (t) => {
+  const app = testApp(t, { config: { publicUrl: 'https://app.example/svc' } })
+  for (const prefix of ['', '/svc']) {
+    const refusal = await app.inject(`${prefix}/api/agent/chat`)
+    t.equal(refusal.statusCode, 401, prefix)
+    t.match(refusal.json(), { type: '/svc/problems/unauthorized', instance: '/svc/api/agent/chat' })
+    t.equal((await app.inject(`${prefix}/problems/internal`)).json().type, '/svc/problems/internal')
+    t.match((await app.inject(`${prefix}/docs`)).body, /src="\/svc\/docs\/static\/swagger-initializer\.js"/)
+    const redirect = await app.inject(`${prefix}/docs/static/index.html`)
+    t.equal(redirect.headers.location, '/svc/docs/')
+    t.same((await app.inject(`${prefix}/openapi.json`)).json().servers[0].url, 'https://app.example/svc')
+  }
+  t.equal((await app.inject('/svcx/livez')).statusCode, 404)
+  const plain = await testApp(t).inject('/docs')
+  t.match(plain.body, /src="\/docs\/static\//)
+  t.equal(plain.headers['content-security-policy'], "frame-ancestors 'none'")
+})
+
+test('null counts as absent where a body field is optional', async (t) => {
+  const app = testApp(t)
+  const ask = async (url: string, payload: object, method: 'POST' | 'PATCH' = 'POST') =>
+    (await app.inject({ method, url, headers: bearer(), payload })).json()
+  const absent = { conversationId: null, ifBusy: null, metadata: null }
+  const messages = [
+    {
+      role: 'user',
+      parts: [
+        { type: 'text', text: 'hi' },
+        { type: 'data-x', text: null },
+      ],
+    },
+  ]
+  // The database of this test is away: everything before it has accepted the body.
+  for (const [url, payload] of [
+    ['/api/agent/chat', { message: 'hi', history: null, ...absent }],
+    ['/api/agent/chat/stream', { messages, trigger: null, ...absent }],
+    ['/api/agent/conversations', { title: null, metadata: null }],
+  ] as const)
+    t.not((await ask(url, payload)).code, 'invalid_request', url)
+  t.match(
+    await ask('/api/agent/chat', { message: null }),
+    { errors: [{ path: '/message' }] },
+    'not a required one',
+  )
+  const role = { message: 'hi', history: [{ role: 'user', content: null }] }
+  t.match(await ask('/api/agent/chat', role), { errors: [{ path: '/history/0/content' }] })
+  const id = '0198c5a2-7d3e-7b1a-9f00-3f2a1c4d5e6f'
+  const patch = await ask(`/api/agent/conversations/${id}`, { title: null }, 'PATCH')
+  t.match(patch, { errors: [{ path: '/title' }] }, 'in a merge patch null would remove the title')
+})
+
+test('a tag is known again after a proxy has changed it', async (t) => {
+  const tag = '"-_abcdefghijklmnopqrstuvwx-"'
+  const asks = (header: string) => matches({ headers: { 'if-none-match': header } } as never, tag)
+  const inner = tag.slice(1, -1)
+  for (const header of [
+    tag,
+    `W/${tag}`,
+    `"${inner}-gzip"`,
+    `W/"${inner}-br"`,
+    `"${inner};gzip"`,
+    `"${inner}--zstd"`,
+    `${tag};gzip`,
+    `"other", W/"${inner}-gzip", "third"`,
+    inner,
+    ' * ',
+  ])
+    t.ok(asks(header), header)
+  for (const header of ['', '"*"', '"other"', `"${inner.slice(1)}"`, '"-gzip"', 'W/""'])
+    t.notOk(asks(header), header)
 })
 
 test('hops of proxies are counted from this end', async (t) => {

@@ -68,6 +68,12 @@ const forbidden: { from: RegExp; to: RegExp; why: string; only?: Arrow['kind'][]
     why: 'a server that has everything it needs does not load the embedded defaults',
     only: ['value'],
   },
+  {
+    from: /^(?!src\/(lifecycle|local)\/|src\/server\.ts$)/,
+    to: /^src\/lifecycle\//,
+    why: 'start and end of a process belong to what is started',
+    only: ['value', 'dynamic'],
+  },
   { from: /^src\/token\.ts$/, to: /^src\/local\/(?!secret\.ts$)/, why: 'a token needs the secret alone' },
 ]
 

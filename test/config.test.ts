@@ -1,6 +1,11 @@
 import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'tap'
 import { ConfigError, loadConfig } from '../src/config.ts'
+import { SECRETS } from '../src/secret-files.ts'
+import { startProcess } from './support/process.ts'
 
 const SECRET = 'x'.repeat(32)
 const PRODUCTION = {
@@ -144,6 +149,88 @@ test('an address that nobody could dial is a fault in plain words', async (t) =>
   t.same(faultsOf({ REDIS_URL: 'rediss://:secret@cache:6380/1' }), [])
 })
 
+test('an address that what dials it would refuse is a fault too', async (t) => {
+  for (const [name, values, why] of [
+    [
+      'REDIS_URL',
+      ['redis://:p%@cache:6379', 'redis://u%zz:p@cache'],
+      /^REDIS_URL: holds a % that begins no escape/,
+    ],
+    ['DATABASE_URL', ['postgres://u:100%@db/agent', 'postgres://u:p@db/a%zz'], /^DATABASE_URL: holds a %/],
+    [
+      'REDIS_URL',
+      ['redis://cache:6379/main', 'redis://cache/0/1'],
+      /^REDIS_URL: must end with the number of a database/,
+    ],
+    [
+      'TRIGGER_API_URL',
+      ['https://u:p@api.trigger.dev'],
+      /^TRIGGER_API_URL: must not hold a user or a password/,
+    ],
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', ['http://u@collector:4318'], /must not hold a user/],
+    ['AGENT_MODEL_BASE_URL', ['https://:key@models.example/v1'], /must not hold a user/],
+    ['PUBLIC_URL', ['https://u:p@app.example'], /must not hold a user/],
+    [
+      'PUBLIC_URL',
+      ['https://app.example/?x', 'https://app.example/#x'],
+      /must not hold a query or a fragment/,
+    ],
+    ['PUBLIC_URL', ['app.example/agents', '/agents'], /must be a well-formed address/],
+  ] as const) {
+    for (const value of values) t.match(faultsOf({ [name]: value }), [why], value)
+  }
+  for (const REDIS_URL of ['redis://:p%25@cache:6379/2', 'rediss://cache', 'redis://[::1]:6379/'])
+    t.same(faultsOf({ REDIS_URL }), [], REDIS_URL)
+  t.equal(loadConfig({ PUBLIC_URL: 'https://app.example/agents/' }).publicUrl, 'https://app.example/agents')
+})
+
+test('an origin that no browser sends is a fault, and the entry is named', async (t) => {
+  for (const origin of [
+    'https://*.example.com',
+    'https://App.example',
+    'HTTPS://app.example',
+    'https://app.example/',
+    'https://app.example/path',
+    'https://app.example:443',
+    'http://app.example:80',
+    'https://u@app.example',
+    'https://app.example?x',
+    'https://bücher.example',
+    'https://127.1',
+    'app.example',
+    'app.example:3000',
+    '//app.example',
+    'null',
+    'capacitor://',
+    'capacitor://Localhost',
+  ]) {
+    t.match(
+      faultsOf({ CORS_ORIGINS: `https://fine.example, ${origin}` }),
+      [/^CORS_ORIGINS: .* entry 2 /],
+      origin,
+    )
+  }
+  const fine = [
+    '*',
+    'https://app.example',
+    'http://localhost:5173',
+    'http://[::1]:3000',
+    'https://xn--bcher-kva.example',
+    'capacitor://localhost',
+    'chrome-extension://abcdefghijklmnop',
+  ]
+  t.same(loadConfig({ CORS_ORIGINS: fine.join(',') }).corsOrigins, fine)
+})
+
+test('the claims that hold scopes are a setting', async (t) => {
+  t.same(loadConfig({}).auth.scopeClaims, ['scope', 'scopes', 'scp', 'permissions'])
+  t.same(loadConfig({ AUTH_SCOPE_CLAIMS: 'scp, https://a.example/s' }).auth.scopeClaims, [
+    'scp',
+    'https://a.example/s',
+  ])
+  t.match(faultsOf({ AUTH_SCOPE_CLAIMS: ' , ' }), [/^AUTH_SCOPE_CLAIMS: holds no name/])
+})
+
 test('numbers have sensible bounds', async (t) => {
   for (const [name, values] of Object.entries({
     PORT: ['-1', '65536', '80.5', 'http', '0x50', 'Infinity'],
@@ -186,6 +273,90 @@ test("a model needs a key, unless a server of one's own is named", async (t) => 
   t.match(faultsOf({ AGENT_MODEL: 'm' }), [/^AGENT_MODEL_API_KEY: is required with AGENT_MODEL/])
   t.same(faultsOf({ AGENT_MODEL: 'm', AGENT_MODEL_API_KEY: 'k' }), [])
   t.same(faultsOf({ AGENT_MODEL: 'm', AGENT_MODEL_BASE_URL: 'http://localhost:8000/v1' }), [])
+})
+
+test('every secret may come from a file, which is a fault when it cannot be read or names the secret twice', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'secrets-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const file = (name: string, content: string) => {
+    writeFileSync(join(folder, name), content)
+    return join(folder, name)
+  }
+  const values: Record<string, string> = {
+    DATABASE_URL: 'postgres://db/agent',
+    TRIGGER_SECRET_KEY: 'tr_prod_1',
+    AUTH_JWT_SECRET: SECRET,
+    REDIS_URL: 'redis://cache:6379',
+    OTEL_EXPORTER_OTLP_HEADERS: 'x-key=1',
+    AGENT_MODEL_API_KEY: 'sk-1',
+  }
+  t.strictSame(SECRETS.toSorted(), Object.keys(values).toSorted())
+  const shared = {
+    NODE_ENV: 'production',
+    AGENT_MODEL: 'some-model',
+    OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:4318',
+  }
+  const files = Object.entries(values).map(([name, value]) => [`${name}_FILE`, file(name, `${value}\n`)])
+  t.same(loadConfig({ ...shared, ...Object.fromEntries(files) }), loadConfig({ ...shared, ...values }))
+
+  for (const [name, value] of Object.entries(values)) {
+    const rest = { ...shared, ...values, [name]: '' }
+    const both = { ...shared, ...values, [`${name}_FILE`]: join(folder, name) }
+    t.same(faultsOf(both), [`${name}, ${name}_FILE: set one of them, not both`])
+    for (const [path, why] of [
+      [join(folder, 'none'), 'the file cannot be read (ENOENT)'],
+      [folder, 'the file cannot be read (EISDIR)'],
+      [file('blank', ' \n'), 'the file is empty'],
+    ] as const)
+      t.same(faultsOf({ ...rest, [`${name}_FILE`]: path }), [`${name}_FILE: ${why}`], value)
+  }
+  const short = faultsOf({
+    ...PRODUCTION,
+    AUTH_JWT_SECRET: '',
+    AUTH_JWT_SECRET_FILE: file('short', 'hunter2'),
+  })
+  t.same(
+    short,
+    ['AUTH_JWT_SECRET: every secret needs at least 32 bytes'],
+    'a value is judged wherever it comes from',
+  )
+})
+
+test('in production the start warns of plain http addresses beyond this machine', async (t) => {
+  const warned = (environment: Record<string, string>) =>
+    loadConfig({ ...PRODUCTION, ...environment }).plainHttp
+  t.same(warned({}), [])
+  for (const host of ['trigger:3030', '10.0.0.1', 'localhost.example', '127.0.0.1.example', '[fd00::1]'])
+    t.same(warned({ TRIGGER_API_URL: `http://${host}` }), ['TRIGGER_API_URL'], host)
+  for (const host of ['localhost:3040', '127.0.0.1:3040', '127.1.2.3', '[::1]:3040', 'engine.localhost'])
+    t.same(warned({ TRIGGER_API_URL: `http://${host}` }), [], host)
+  t.same(warned({ TRIGGER_API_URL: 'https://trigger.example' }), [])
+  const keys = { AUTH_JWT_SECRET: '', AUTH_ISSUER: 'i', AUTH_AUDIENCE: 'a' }
+  t.same(
+    warned({
+      ...keys,
+      AUTH_JWKS_URL: 'http://login.example/jwks',
+      OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318',
+      AGENT_MODEL_BASE_URL: 'http://models.example/v1',
+    }),
+    ['AUTH_JWKS_URL', 'OTEL_EXPORTER_OTLP_ENDPOINT', 'AGENT_MODEL_BASE_URL'],
+  )
+  t.same(loadConfig({ TRIGGER_API_URL: 'http://trigger:3030' }).plainHttp, [], 'development is left in peace')
+})
+
+test('the warning is a line of the log', async (t) => {
+  const { ended, output } = startProcess(t, [process.execPath, 'src/server.ts'], {
+    environment: {
+      ...PRODUCTION,
+      PORT: '0',
+      METRICS_PORT: '65535',
+      HOST: 'an address that no machine has',
+      TRIGGER_API_URL: 'http://trigger:3030',
+      SHUTDOWN_TIMEOUT_SECONDS: '5',
+    },
+  })
+  t.equal((await ended).code, 1)
+  t.match(output(), /"level":40.*"setting":"TRIGGER_API_URL".*plain http/)
 })
 
 test('a faulty environment ends the process with code 1 and says why', async (t) => {

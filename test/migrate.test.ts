@@ -1,11 +1,14 @@
-import { readdirSync } from 'node:fs'
+import { readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import pg from 'pg'
 import { type Test, test } from 'tap'
 import { migrate, schemaState } from '../src/stores/migrations.ts'
 import { createDatabase, createEmptyDatabase } from './support/postgres.ts'
 import { startProcess } from './support/process.ts'
+import { temporaryFolder } from './support/temporary.ts'
 
 const NAMES = readdirSync('migrations')
+  .filter((file) => file.endsWith('.ts'))
   .map((file) => file.replace(/\.ts$/, ''))
   .sort()
 const NEWEST = String(NAMES.at(-1))
@@ -30,6 +33,16 @@ test('migrations are applied once, taken back one by one, and applied again', as
   t.strictSame(await schemaState(DATABASE_URL), { state: 'behind', migrations: [NEWEST] })
   await migrate(DATABASE_URL)
   t.strictSame(await schemaState(DATABASE_URL), { state: 'current' })
+})
+
+test('the address may come from a file, and a file that cannot be read is the fault that is named', async (t) => {
+  const file = join(await temporaryFolder(t), 'address')
+  writeFileSync(file, `${await createDatabase(t)}\n`)
+  const environment = { NODE_ENV: 'production', DATABASE_URL_FILE: file }
+  t.strictSame(await run(t, [], environment), { code: 0, output: 'Nothing to do.' })
+  const { code, output } = await run(t, [], { ...environment, DATABASE_URL_FILE: `${file}-none` })
+  t.equal(code, 1)
+  t.match(output, 'DATABASE_URL_FILE: the file cannot be read (ENOENT)')
 })
 
 test('every migration can be taken back, and what is left is an empty database', async (t) => {

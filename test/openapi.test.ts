@@ -273,7 +273,8 @@ test('the documentation opens authorised on this machine only', async (t) => {
     const script = await app.inject({ url: '/docs/static/swagger-initializer.js', headers })
     t.equal(script.statusCode, 200)
     t.notMatch(page.body + script.body, /eyJ/, 'a token is never part of a page')
-    return { app, answer: await app.inject({ url: '/docs/token', headers }) }
+    const asked = { connection: 'keep-alive', ...headers }
+    return { app, answer: await app.inject({ url: '/docs/token', headers: asked }) }
   }
 
   for (const host of ['localhost:3000', '127.0.0.1:3000', '[::1]:3000', 'localhost', 'LOCALHOST:80']) {
@@ -297,18 +298,35 @@ test('the documentation opens authorised on this machine only', async (t) => {
     [{ ...embedded, host: '0.0.0.0' }, { host: 'localhost:3000' }],
     [{ ...embedded, host: '192.168.1.5' }, { host: 'localhost:3000' }],
     [{}, { host: 'localhost:3000' }],
+    [embedded, { host: 'localhost:3000', referer: 'https://docs.example/docs' }],
+    [embedded, { host: 'localhost:3000', referer: 'http://localhost:5173/docs' }],
+    [embedded, { host: 'localhost:3000', connection: 'close' }],
+    [embedded, { host: 'localhost:3000', connection: '' }],
+    ...['X-Forwarded-For', 'X-Forwarded-Proto', 'Forwarded', 'Via', 'X-Real-IP', 'CF-Connecting-IP'].map(
+      (name): [object, Record<string, string>] => [embedded, { host: 'localhost:3000', [name]: '127.0.0.1' }],
+    ),
   ]
   for (const [config, headers] of refused) {
     const { answer } = await tokenFrom(config, headers)
     t.equal(answer.statusCode, 404, JSON.stringify([config, headers]))
     t.notMatch(answer.body, /eyJ/)
   }
-  t.notOk(isLocal('127.0.0.1', undefined), 'no Host header at all')
+  const asked = { httpVersion: '1.1', target: '/docs/token', remoteAddress: '127.0.0.1' }
+  const headers = { host: 'localhost:3000', connection: 'keep-alive' }
+  t.ok(isLocal('127.0.0.1', { ...asked, headers }))
+  for (const [what, own] of Object.entries({
+    'no Host header at all': { headers: { connection: 'keep-alive' } },
+    'another machine': { remoteAddress: '192.168.1.7' },
+    'HTTP/1.0': { httpVersion: '1.0' },
+    'an absolute target': { target: 'http://localhost:3000/docs/token' },
+  })) {
+    t.notOk(isLocal('127.0.0.1', { ...asked, headers, ...own }), what)
+  }
 })
 
 t.test('a page asks for the token itself', async (t) => {
   const app = testApp(t)
   const script = await app.inject('/docs/static/swagger-initializer.js')
-  t.match(script.body, /fetch\('\/docs\/token'\)/)
+  t.match(script.body, /fetch\(`\$\{base\}\/token`\)/)
   t.doesNotThrow(() => new Function(script.body), 'it is a script that browsers understand')
 })

@@ -41,7 +41,7 @@ const problems: FastifyPluginAsyncTypebox = async (app) => {
     },
     handler: async ({ params: { code }, headers }, reply) => {
       if (!isCode(code)) throw problem('not_found')
-      const explanation = { type: `/problems/${code}`, code, ...PROBLEMS[code] }
+      const explanation = { type: `${app.publicPath}/problems/${code}`, code, ...PROBLEMS[code] }
       reply.headers({ 'cache-control': 'public, max-age=3600', vary: 'Accept' })
       if (!headers.accept?.includes('text/html')) return reply.send(explanation)
       return reply

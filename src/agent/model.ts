@@ -16,6 +16,9 @@ export function selectModel(settings: AgentSettings): LanguageModelV4 {
   })(model)
 }
 
+/** The name of the model that answers, for usage reports. */
+export const modelName = ({ provider }: AgentSettings): string => provider?.model ?? 'offline'
+
 /** The AI SDK's own deadlines begin with the response: one that never comes would be waited for without end. */
 function fetchWithin(ms: number): typeof fetch {
   return async (input, init) => {

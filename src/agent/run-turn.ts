@@ -4,6 +4,7 @@ import { cleanJson } from './clean.ts'
 import { createChunkCleaner } from './clean-chunks.ts'
 import { FAILURES, type FailureCode } from './failure.ts'
 import { toModelMessages, windowHistory } from './history.ts'
+import { modelName } from './model.ts'
 import { fitOutput } from './output.ts'
 import type { AgentSettings } from './settings.ts'
 import { ToolError } from './tools/tool-error.ts'
@@ -40,7 +41,7 @@ export async function runTurn(turn: AgentTurn, context: TurnContext): Promise<Tu
     for (const piece of clean(chunk)) await context.write(piece)
   }
   const verdict = createVerdict(context.signal)
-  const usage = createUsageMeter()
+  const usage = createUsageMeter(modelName(context.settings))
   let message = emptyAnswer(turn)
 
   await write({ type: 'start', messageId: turn.assistantMessageId, messageMetadata: context.metadata })

@@ -55,6 +55,8 @@ export interface TurnUsage {
   outputTokens: number
   totalTokens: number
   estimated?: boolean
+  /** The model that was asked. For the operator's metrics; callers are not told. */
+  model?: string
 }
 
 /** What a turn of the agent comes to. `uiMessage.id` is the turn's `assistantMessageId`. */

@@ -8,7 +8,7 @@ export type UsageMeter = ReturnType<typeof createUsageMeter>
  * Adds up the tokens of a turn over its steps. A step that broke off, or whose provider counted nothing, is
  * estimated from its texts, so that stopped and failed turns have a usage too.
  */
-export function createUsageMeter() {
+export function createUsageMeter(model: string) {
   const settled = { inputTokens: 0, outputTokens: 0 }
   let estimated = false
   let said = 0
@@ -39,7 +39,7 @@ export function createUsageMeter() {
     total(): TurnUsage {
       if (open) settle()
       const totalTokens = settled.inputTokens + settled.outputTokens
-      return { ...settled, totalTokens, ...(estimated ? { estimated } : {}) }
+      return { ...settled, totalTokens, model, ...(estimated ? { estimated } : {}) }
     },
   }
 }

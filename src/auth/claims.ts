@@ -6,7 +6,7 @@ export type Scope = (typeof SCOPES)[number]
 /** What a verified token says. */
 export interface Identity {
   subject: string
-  /** The chain of `act` claims (RFC 8693), nearest first; empty when the subject calls itself. */
+  /** The chain of `act` claims (RFC 8693), nearest first; empty when the subject calls for itself. */
   actors: string[]
   scopes: ReadonlySet<string>
   expiresAt: Date
@@ -17,20 +17,22 @@ export const isPrintable = (value: unknown): value is string =>
   typeof value === 'string' && /^[^\p{C}\p{Zl}\p{Zp}]{1,255}$/u.test(value)
 
 const MAX_ACTORS = 10
-/** What `Date` can hold, in seconds. */
+/** The latest time that `Date` can hold, in seconds. */
 const LAST_SECOND = 8_640_000_000_000
 
 /**
  * Reads the claims of a token whose signature, times, issuer and audience have been verified.
+ *
+ * @param scopeClaims the claims that hold scopes (AUTH_SCOPE_CLAIMS); the token has the scopes of all of them
  * @throws Error that says what is wrong, for the log only
  */
-export function readClaims(claims: Record<string, unknown>): Identity {
+export function readClaims(claims: Record<string, unknown>, scopeClaims: readonly string[]): Identity {
   if (!isPrintable(claims.sub)) throw new Error('sub is not a string of 1 to 255 printable characters')
   if (typeof claims.exp !== 'number') throw new Error('exp is not a number')
   return {
     subject: claims.sub,
     actors: readActors(claims.act),
-    scopes: new Set([...words(claims.scope), ...words(claims.scopes)]),
+    scopes: new Set(scopeClaims.flatMap((name) => words(claims[name]))),
     expiresAt: new Date(Math.min(claims.exp, LAST_SECOND) * 1000),
   }
 }
@@ -45,13 +47,13 @@ function readActors(act: unknown): string[] {
   return actors
 }
 
-/** `scope` is words separated by spaces (RFC 8693), `scopes` an array; either form is read in both. */
+/** The scopes in one claim: words separated by spaces (RFC 8693 §4.2), or an array of words. */
 function words(value: unknown): string[] {
   if (typeof value === 'string') return value.split(' ').filter((word) => word !== '')
   return Array.isArray(value) ? value.filter((word) => typeof word === 'string') : []
 }
 
-/** The caller of a request: the effective user, and who really calls when that is somebody else. */
+/** The caller of a request: the effective user, and the actors when someone else calls for that user. */
 export function toCaller({ subject, actors }: Identity, onBehalfOf?: string): Caller {
   const chain = onBehalfOf === undefined ? actors : [subject, ...actors]
   return { userId: onBehalfOf ?? subject, ...(chain.length === 0 ? {} : { actor: chain.join(', ') }) }

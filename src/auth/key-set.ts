@@ -1,11 +1,19 @@
-import { type CryptoKey, createRemoteJWKSet, errors, exportSPKI, type JWSHeaderParameters } from 'jose'
+import {
+  type CryptoKey,
+  createRemoteJWKSet,
+  customFetch,
+  errors,
+  exportSPKI,
+  type JWSHeaderParameters,
+} from 'jose'
 import { problem } from '../errors.ts'
+import { fetchKeySet } from './fetch-key-set.ts'
 
 export interface KeySet {
   /**
    * The public key (PEM) that the header of a token names.
    * @throws Problem `key_set_unavailable` while the set has never been reachable
-   * @throws an error of jose when the set has no such key
+   * @throws an error when the set has no such key, or only one that is too short
    */
   find(header: JWSHeaderParameters): Promise<string>
   /** Fetches the set, at most once per cooldown; rejects when the last fetch failed. */
@@ -15,13 +23,15 @@ export interface KeySet {
 }
 
 const FETCH_TIMEOUT_MS = 3000
-/** Between two fetches, whatever tokens ask for: with keys at hand, and before there have been any. */
+/** The least that RS256 demands (RFC 7518 §3.3). */
+const MIN_RSA_BITS = 2048
+/** Least time between two fetches, whatever tokens ask for: with keys at hand, and before there have been any. */
 const COOLDOWN_MS = 10_000
 const FIRST_COOLDOWN_MS = 1000
 
 /**
- * A remote key set (RFC 7517). Keys once fetched stay valid while the endpoint is away; a key that is not
- * among them causes one fetch per cooldown, shared by all who wait for it.
+ * A remote key set (RFC 7517). Keys that were fetched stay valid while the endpoint is away. A key that is not among
+ * them causes one fetch per cooldown, which all requests that wait for it share.
  */
 export function createKeySet(url: string, now = () => performance.now()): KeySet {
   // When to fetch is decided here: jose would fetch for every unknown key while the endpoint is away.
@@ -29,13 +39,15 @@ export function createKeySet(url: string, now = () => performance.now()): KeySet
     timeoutDuration: FETCH_TIMEOUT_MS,
     cooldownDuration: Number.POSITIVE_INFINITY,
     cacheMaxAge: Number.POSITIVE_INFINITY,
+    [customFetch]: fetchKeySet,
   })
   const pems = new WeakMap<CryptoKey, Promise<string>>()
   let last = { at: Number.NEGATIVE_INFINITY, done: Promise.resolve() }
   let reachable = false
+  let hasKeys = false
 
   function refresh(): Promise<void> {
-    const cooldown = remote.jwks() === undefined ? FIRST_COOLDOWN_MS : COOLDOWN_MS
+    const cooldown = hasKeys ? COOLDOWN_MS : FIRST_COOLDOWN_MS
     if (now() - last.at >= cooldown) last = { at: now(), done: reload() }
     return last.done
   }
@@ -44,10 +56,11 @@ export function createKeySet(url: string, now = () => performance.now()): KeySet
     reachable = false
     await remote.reload()
     reachable = true
+    hasKeys = true
   }
 
   async function load(): Promise<void> {
-    if (remote.jwks() !== undefined) return
+    if (hasKeys) return
     try {
       await refresh()
     } catch (cause) {
@@ -71,6 +84,8 @@ export function createKeySet(url: string, now = () => performance.now()): KeySet
     async find(header) {
       await load()
       const key = await lookUp(header)
+      const { modulusLength: bits = MIN_RSA_BITS } = key.algorithm as { modulusLength?: number }
+      if (bits < MIN_RSA_BITS) throw new Error(`the RSA key has ${bits} bits, fewer than ${MIN_RSA_BITS}`)
       const pem = pems.get(key) ?? exportSPKI(key)
       pems.set(key, pem)
       return pem

@@ -3,13 +3,40 @@ import type { Scope } from './claims.ts'
 
 const REALM = 'Bearer realm="agent-chat-service"'
 
-/** 401 as RFC 6750 wants it: no reason while there was no token, and never more than "invalid". */
-export const unauthorized = (cause?: unknown): Problem =>
-  problem('unauthorized', {
-    headers: { 'www-authenticate': cause === undefined ? REALM : `${REALM}, error="invalid_token"` },
+/**
+ * What a caller hears about a token that this service trusted at another time, by the verifier's code. Only a
+ * token with a valid signature gets one of these, so the answer tells a forger nothing. Every other reason stays
+ * in the log.
+ */
+const DESCRIPTIONS: Record<string, string> = {
+  FAST_JWT_EXPIRED: 'The token has expired.',
+  FAST_JWT_INACTIVE: 'The token is not valid yet.',
+}
+
+/** 401 without an error code, which RFC 6750 §3.1 demands for a request that carries no token. */
+export const noToken = (): Problem => problem('unauthorized', { headers: { 'www-authenticate': REALM } })
+
+/**
+ * 401 for a token that was refused: `invalid_token` (RFC 6750 §3.1), and in words only that it is too old or too
+ * young.
+ *
+ * @param cause what the verifier said, for the log
+ */
+export function badToken(cause: unknown): Problem {
+  const description = DESCRIPTIONS[String((cause as { code?: unknown } | undefined)?.code)]
+  return problem('unauthorized', {
+    ...(description === undefined ? {} : { detail: description }),
+    headers: {
+      'www-authenticate': [
+        `${REALM}, error="invalid_token"`,
+        ...(description === undefined ? [] : [`error_description="${description}"`]),
+      ].join(', '),
+    },
     cause,
   })
+}
 
+/** 403 that names the scope which the token lacks. */
 export const insufficientScope = (scope: Scope): Problem =>
   problem('insufficient_scope', {
     detail: `The token lacks the scope ${scope}.`,

@@ -1,84 +1,145 @@
+import { EngineBusy, RETRY_SECONDS } from './engine-error.ts'
+
 /**
  * Who asks the engine: `act` (starts and cancels) goes before `look` (retrieve, streams), and the `sweep` gets
- * at most a fifth of the budget, so that certainty never starves callers. `settle` reads what a run that the
- * sweep has found ended had said: at once, but the sweep's next questions wait for it.
+ * at most a fifth of the budget, so that the sweeper never starves callers. `settle` reads what a run that the
+ * sweeper has found ended had said: at once, but the sweeper's next questions wait for it.
  */
 export type CallKind = 'act' | 'look' | 'settle' | 'sweep'
 
+export interface Patience {
+  /** The caller leaves: `take` rejects with the signal's reason. */
+  signal?: AbortSignal
+  /** Milliseconds after which `take` rejects with `EngineBusy`; for ever when absent. */
+  patienceMs?: number
+}
+
 export interface CallBudget {
-  /** Resolves when the call may be made; rejects when `signal` aborts first. */
-  take(kind: CallKind, signal: AbortSignal): Promise<void>
+  /** Resolves when the call may be made. Rejects with `EngineBusy` as soon as it cannot be made in time. */
+  take(kind: CallKind, patience?: Patience): Promise<void>
+  /** Resolves when the budget is not closed, and costs nothing: for long polls, which no limiter counts. */
+  opened(signal: AbortSignal): Promise<void>
+  /** The engine wants to hear nothing for so many milliseconds (at most ten minutes): no call of any kind is made. */
+  close(ms: number): void
 }
 
 interface Waiter {
-  kind: CallKind
-  admit: () => void
+  kind: CallKind | 'free'
+  /** By `performance.now()`. */
+  leavesAt: number
+  admit(): void
+  refuse(reason: unknown): void
 }
 
 const SWEEP_SHARE = 0.2
-const ORDER: CallKind[] = ['act', 'look', 'settle', 'sweep']
+const ORDER: Waiter['kind'][] = ['free', 'act', 'look', 'settle', 'sweep']
 /** Seconds of budget that may be spent at once after a quiet time. */
 const BURST_SECONDS = 10
+/** No answer of the engine silences an instance for longer. */
+const LONGEST_CLOSE_MS = 10 * 60_000
 
 /**
  * One token bucket for all engine calls of an instance: Trigger.dev allows 1,500 calls a minute.
  * @param callsPerMinute 0: no limit (the local engine)
  */
 export function callBudget(callsPerMinute: number): CallBudget {
-  if (callsPerMinute === 0) return { take: async () => {} }
-  const bucket = tokens(callsPerMinute / 60)
-  const sweepBucket = tokens((callsPerMinute / 60) * SWEEP_SHARE)
+  const isLimited = callsPerMinute > 0
+  const bucket = isLimited ? tokens(callsPerMinute / 60) : UNLIMITED
+  const sweepBucket = isLimited ? tokens((callsPerMinute / 60) * SWEEP_SHARE) : UNLIMITED
   const waiting: Waiter[] = []
+  let closedUntil = 0
   let timer: NodeJS.Timeout | undefined
 
-  const affordable = ({ kind }: Waiter) => bucket.ready() && (kind !== 'sweep' || sweepBucket.ready())
+  const affordable = ({ kind }: Waiter) =>
+    kind === 'free' || (bucket.ready() && (kind !== 'sweep' || sweepBucket.ready()))
+
+  function spend(kind: Waiter['kind']): void {
+    if (kind === 'free') return
+    bucket.spend()
+    if (kind === 'sweep' || kind === 'settle') sweepBucket.spend()
+  }
 
   function admitNext(): void {
-    for (const kind of ORDER) {
+    const closedMs = closedUntil - performance.now()
+    for (const kind of closedMs > 0 ? [] : ORDER) {
       for (;;) {
         const index = waiting.findIndex((waiter) => waiter.kind === kind)
         const waiter = waiting[index]
         if (waiter === undefined || !affordable(waiter)) break
         waiting.splice(index, 1)
-        bucket.spend()
-        if (kind === 'sweep' || kind === 'settle') sweepBucket.spend()
+        spend(kind)
         waiter.admit()
       }
     }
     clearTimeout(timer)
-    timer = waiting.length > 0 ? setTimeout(admitNext, 60_000 / callsPerMinute) : undefined
-    timer?.unref()
+    if (waiting.length === 0) return
+    timer = setTimeout(admitNext, closedMs > 0 ? Math.ceil(closedMs) : 60_000 / callsPerMinute)
+    timer.unref()
+  }
+
+  function refuseTheHasty(): void {
+    for (const waiter of waiting.filter(({ leavesAt }) => leavesAt < closedUntil)) waiter.refuse(busy())
+  }
+
+  const busy = () => {
+    const closedMs = closedUntil - performance.now()
+    return new EngineBusy(closedMs > 0 ? Math.ceil(closedMs / 1000) : RETRY_SECONDS)
+  }
+
+  function wait(kind: Waiter['kind'], { signal, patienceMs = Number.POSITIVE_INFINITY }: Patience) {
+    return new Promise<void>((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason)
+      const end = () => {
+        clearTimeout(patience)
+        signal?.removeEventListener('abort', leave)
+      }
+      const waiter: Waiter = {
+        kind,
+        leavesAt: performance.now() + patienceMs,
+        admit: () => {
+          end()
+          resolve()
+        },
+        refuse: (reason) => {
+          end()
+          waiting.splice(waiting.indexOf(waiter), 1)
+          reject(reason)
+        },
+      }
+      const leave = () => waiter.refuse(signal?.reason)
+      const patience = Number.isFinite(patienceMs)
+        ? setTimeout(() => waiter.refuse(busy()), Math.max(0, patienceMs)).unref()
+        : undefined
+      signal?.addEventListener('abort', leave, { once: true })
+      waiting.push(waiter)
+      admitNext()
+      refuseTheHasty()
+    })
   }
 
   return {
-    take(kind, signal) {
-      return new Promise((resolve, reject) => {
-        if (signal.aborted) return reject(signal.reason)
-        const waiter: Waiter = {
-          kind,
-          admit: () => {
-            signal.removeEventListener('abort', leave)
-            resolve()
-          },
-        }
-        const leave = () => {
-          waiting.splice(waiting.indexOf(waiter), 1)
-          reject(signal.reason)
-        }
-        signal.addEventListener('abort', leave, { once: true })
-        waiting.push(waiter)
-        admitNext()
-      })
+    take: (kind, patience = {}) => wait(kind, patience),
+    opened: (signal) => wait('free', { signal }),
+    close(ms) {
+      const until = performance.now() + Math.min(ms, LONGEST_CLOSE_MS)
+      if (until <= closedUntil) return
+      closedUntil = until
+      // What was saved is not spent at once on an engine that has just been too busy.
+      bucket.empty(until)
+      refuseTheHasty()
+      admitNext()
     },
   }
 }
 
-function tokens(perSecond: number) {
+const UNLIMITED = { ready: () => true, spend() {}, empty(_until: number) {} }
+
+function tokens(perSecond: number): typeof UNLIMITED {
   const capacity = Math.max(1, perSecond * BURST_SECONDS)
   let level = capacity
   let at = performance.now()
   const refill = () => {
-    const now = performance.now()
+    const now = Math.max(at, performance.now())
     level = Math.min(capacity, level + ((now - at) / 1000) * perSecond)
     at = now
   }
@@ -89,6 +150,10 @@ function tokens(perSecond: number) {
     },
     spend() {
       level -= 1
+    },
+    empty(until) {
+      level = 0
+      at = until
     },
   }
 }

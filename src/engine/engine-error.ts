@@ -1,4 +1,7 @@
-import { Problem, type ProblemDetails } from '../errors.ts'
+import { codeOf, Problem, type ProblemDetails } from '../errors.ts'
+
+/** Seconds after which a caller may try again when the engine has not named a time. */
+export const RETRY_SECONDS = 2
 
 /**
  * Why a run could not be started. `refused`: no run exists for certain, the turn's rows can go. `unknown`: the
@@ -7,22 +10,54 @@ import { Problem, type ProblemDetails } from '../errors.ts'
 export class DispatchError extends Problem {
   readonly outcome: 'refused' | 'unknown'
   constructor(
-    code: 'engine_unavailable' | 'engine_payload_too_large',
+    code: 'engine_unavailable' | 'engine_refused' | 'engine_payload_too_large',
     outcome: 'refused' | 'unknown',
     details: ProblemDetails = {},
   ) {
-    super(code, code === 'engine_unavailable' ? { retryAfter: 2, ...details } : details)
+    super(code, code === 'engine_unavailable' ? { retryAfter: RETRY_SECONDS, ...details } : details)
     this.name = 'DispatchError'
     this.outcome = outcome
   }
 }
 
-/** What the SDK's errors tell; `status` undefined is a broken or refused connection. */
+/**
+ * The instance may make no further call for now: its own budget is spent, or the engine has named a time to wait
+ * (429). Nothing was asked, so this says nothing about whether the engine is there.
+ */
+export class EngineBusy extends Problem {
+  constructor(retryAfter = RETRY_SECONDS) {
+    super('engine_unavailable', {
+      detail: 'This service may make no further call to Trigger.dev for now.',
+      retryAfter,
+    })
+    this.name = 'EngineBusy'
+  }
+}
+
+/** Whether an error of any call, a `DispatchError` included, stands for a call that was never made. */
+export const isEngineBusy = (error: unknown): boolean =>
+  causesOf(error).some((cause) => cause instanceof EngineBusy)
+
+/** Whether the engine was asked in vain: it is away, stays silent, or refuses this service. */
+export function isEngineAway(error: unknown): boolean {
+  const isOfEngine =
+    error instanceof Problem && (error.code === 'engine_unavailable' || error.code === 'engine_refused')
+  return isOfEngine && !isEngineBusy(error)
+}
+
+/** Whether the engine has answered that there is no such stream. */
+export function isGone(error: unknown): boolean {
+  return causesOf(error).some((cause) => GONE.has(readFailure(cause).status ?? 0))
+}
+
+/** What the SDK's errors tell. */
 export interface CallFailure {
+  /** Undefined: the connection broke or was refused, or the deadline has passed. 200: an unreadable answer. */
   status: number | undefined
   headers: Record<string, string | null | undefined>
   /** Nothing was listening: the request certainly did not arrive. */
   connectionRefused: boolean
+  /** The deadline of the attempt has passed. */
   deadline: boolean
 }
 
@@ -36,35 +71,37 @@ export function readFailure(error: unknown): CallFailure {
   return {
     status: typeof fields.status === 'number' ? fields.status : undefined,
     headers: (fields.headers ?? {}) as CallFailure['headers'],
-    connectionRefused: causes(error).some((cause) => REFUSED.has(codeOf(cause))),
+    connectionRefused: causesOf(error).some((cause) => REFUSED.has(codeOf(cause))),
     deadline: fields.name === 'TimeoutError',
   }
 }
 
-/** Worth another attempt: the server said so, or the connection broke. 404 says `x-should-retry` for lag. */
+/** Whether the same call may succeed when it is repeated: the server said so, or the connection broke. */
 export function isRetryable({ status }: CallFailure): boolean {
-  return status === undefined || status === 408 || status === 409 || status === 429 || status >= 500
+  return status === undefined || PASSING.has(status) || status >= 500
 }
 
-/** The engine has answered that there is no such stream. */
-export function isGone(error: unknown): boolean {
-  const cause = error instanceof Error ? (error.cause as { status?: unknown } | undefined) : undefined
-  return [error, cause].some((one) =>
-    [400, 404, 410].includes(Number((one as { status?: unknown } | undefined)?.status)),
-  )
+/** Whether the engine has refused the call for good: the same call fails until the operator acts. */
+export function isRefusal({ status }: CallFailure): boolean {
+  return status !== undefined && status >= 400 && status < 500 && !PASSING.has(status)
 }
 
+/** Whether the engine has certainly done nothing: it has refused the call, or has never received it. */
+export function isUndone(failure: CallFailure): boolean {
+  return failure.connectionRefused || failure.status === 429 || isRefusal(failure)
+}
+
+const GONE = new Set([400, 404, 410])
+/** Statuses below 500 that another attempt may not see: timeout, lock, limit. */
+const PASSING = new Set([408, 409, 429])
 const REFUSED = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'])
 
-function codeOf(error: unknown): string {
-  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : ''
-}
-
-function causes(error: unknown): unknown[] {
-  const chain: unknown[] = []
+/** The error and what caused it, outermost first. */
+function causesOf(error: unknown): unknown[] {
+  const chain: unknown[] = [error]
   for (let at = error; at instanceof Error && chain.length < 8; at = at.cause) {
-    chain.push(at)
     if (at instanceof AggregateError) chain.push(...at.errors)
+    if (at.cause !== undefined) chain.push(at.cause)
   }
   return chain
 }

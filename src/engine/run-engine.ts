@@ -33,7 +33,11 @@ export interface RunSummary {
   finishedAt?: Date
 }
 
-/** One run as the engine sees it. `output` only when completed, `failureCode` only when failed. */
+/**
+ * One run as the engine sees it. `output` only when completed, and then all of it can be read: a completed run whose
+ * output cannot be read is `failed` with `output_unreadable`. `failureCode` only when failed. `payload` only when it is
+ * one of this release.
+ */
 export interface RunSnapshot extends RunSummary {
   payload?: AgentTurn
   output?: AgentOutput
@@ -41,15 +45,17 @@ export interface RunSnapshot extends RunSummary {
 }
 
 export interface ReadOptions {
-  /** The engine has begun to answer; what it has comes next. */
+  /** Called when the engine has begun to answer; what it has comes next. */
   onOpen?: () => void
   /** On whose account; `look` when absent. */
   kind?: 'look' | 'settle'
 }
 
 /**
- * What the services need of Trigger.dev. Every call has a deadline of its own and rejects with an error of the
- * register (`src/errors.ts`): `engine_unavailable` when Trigger.dev is away, refuses or stays silent.
+ * What the services need of Trigger.dev. Every call has a deadline of its own and rejects with an error of the register
+ * (`src/errors.ts`): `engine_unavailable` when Trigger.dev is away or stays silent, `engine_refused` when it refuses the
+ * call until the operator acts. `EngineBusy` (an `engine_unavailable`, see `isEngineBusy`) says that no call was made,
+ * because the budget of calls is spent or Trigger.dev has named a time to wait (429).
  */
 export interface RunEngine {
   /** A run may be missing from `list` for so many milliseconds after its start. */
@@ -61,17 +67,20 @@ export interface RunEngine {
   ping(deadlineMs?: number): Promise<void>
   /** Idempotent on `options.engineKey`. A rejection is a `DispatchError` that says whether a run may exist. */
   start(turn: AgentTurn, options: StartOptions): Promise<string>
-  /** Runs with the tag, newest first, 100 a page. Lags behind by `listLagMs`. */
+  /** Runs with the tag, newest first, 100 a page. Lags behind by `listLagMs`; runs that cannot be read are left out. */
   list(filter: { tag: string; createdFrom?: Date }, kind?: 'look' | 'sweep'): AsyncIterable<RunSummary>
   /** `undefined`: unknown to the engine, which may be lag; a run that is certainly lost is a failed snapshot. */
   get(runId: string, kind?: 'look' | 'sweep'): Promise<RunSnapshot | undefined>
-  /** Idempotent; a finished run is left as it is. */
+  /** Idempotent; a finished run is left as it is, and an unknown one is no error. */
   cancel(runId: string, kind?: 'act' | 'sweep'): Promise<void>
   /**
    * The run's chunks, always from the start of the stream; ends by silence, not by the end of the run. Throws when
-   * the connection cannot be made or breaks.
+   * the connection cannot be made or breaks; `isGone` tells whether the engine has no such stream.
    */
   chunks(runId: string, signal: AbortSignal, options?: ReadOptions): AsyncIterable<IndexedChunk>
-  /** Every change of the runs with the tag, until `signal` aborts or the subscription breaks (then it throws). */
+  /**
+   * Every change of the runs with the tag, beginning with the runs of the last 20 minutes, until `signal` aborts or the
+   * subscription breaks (then it throws).
+   */
   changes(tag: string, signal: AbortSignal): AsyncIterable<RunSummary>
 }

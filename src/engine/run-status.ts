@@ -1,5 +1,7 @@
 import type { RunStatus as EngineStatus } from '@trigger.dev/core/v3'
 
+export type { EngineStatus }
+
 /** What callers see of a run (contract §4). */
 export type PublicStatus = 'queued' | 'running' | 'completed' | 'failed' | 'cancelled'
 
@@ -23,6 +25,18 @@ const PUBLIC: Record<EngineStatus, PublicStatus> = {
   CANCELED: 'cancelled',
 }
 
+/** What Trigger.dev's realtime feed calls a status, where its name differs from that of the API. */
+const FEED_NAMES: Record<string, EngineStatus> = {
+  WAITING_FOR_DEPLOY: 'PENDING_VERSION',
+  PENDING: 'QUEUED',
+  PAUSED: 'WAITING',
+  WAITING_TO_RESUME: 'WAITING',
+  RETRYING_AFTER_FAILURE: 'EXECUTING',
+  COMPLETED_SUCCESSFULLY: 'COMPLETED',
+  COMPLETED_WITH_ERRORS: 'FAILED',
+  INTERRUPTED: 'FAILED',
+}
+
 /** The code of a failure that the engine itself reports, when the worker gave no better one. */
 const FAILURE_CODES: Partial<Record<EngineStatus, string>> = {
   FAILED: 'task_failed',
@@ -32,9 +46,29 @@ const FAILURE_CODES: Partial<Record<EngineStatus, string>> = {
   EXPIRED: 'expired',
 }
 
+/** What Trigger.dev says of a run whose worker it has lost; the status is FAILED, or CANCELED in development. */
+const WORKER_LOST =
+  /^trigger\.dev internal error \((TASK_RUN_STALLED_\w+|TASK_RUN_HEARTBEAT_TIMEOUT|POD_\w+)\)|^Dev session ended/
+/** What Trigger.dev says of a run whose process has ended by itself. */
+const CRASHED = /^trigger\.dev internal error \((TASK_PROCESS_\w+|TASK_RUN_CRASHED)\)/
+
+export const isEngineStatus = (status: unknown): status is EngineStatus =>
+  typeof status === 'string' && Object.hasOwn(PUBLIC, status)
+
+/** The API's name of a status of the realtime feed; an unknown one is passed through. */
+export const ofFeed = (status: unknown): unknown =>
+  typeof status === 'string' && Object.hasOwn(FEED_NAMES, status) ? FEED_NAMES[status] : status
+
 export const toPublicStatus = (status: EngineStatus): PublicStatus => PUBLIC[status]
 
-export const toFailureCode = (status: EngineStatus): string => FAILURE_CODES[status] ?? 'internal'
+/** The code of a failed run by its status and by what the engine says about it. */
+export function toFailureCode(status: EngineStatus, message: string): string {
+  if (isWorkerLost(message)) return 'worker_lost'
+  return CRASHED.test(message) ? 'crashed' : (FAILURE_CODES[status] ?? 'internal')
+}
+
+/** Whether the engine says that it has lost the worker of a run. */
+export const isWorkerLost = (message: string): boolean => WORKER_LOST.test(message)
 
 export const isFinished = (status: PublicStatus): boolean =>
   status === 'completed' || status === 'failed' || status === 'cancelled'

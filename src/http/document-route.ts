@@ -2,6 +2,7 @@ import type { FastifySchema, RouteOptions } from 'fastify'
 import { PROBLEMS, type ProblemCode } from '../errors.ts'
 import { isRefusal, type Refusal } from '../schemas/problem.ts'
 import { documentRefusal } from './document-refusal.ts'
+import { canBeSentence } from './sentence.ts'
 
 type Response = { content?: object; [field: string]: unknown }
 
@@ -18,7 +19,10 @@ export function documentRoute(schema: FastifySchema, route: RouteOptions): Fasti
   )
   for (const [status, grouped] of Map.groupBy(codes, (code) => PROBLEMS[code].status)) {
     const declared = responses.find(([key]) => key === String(status))?.[1]
-    const refusal = documentRefusal(status, grouped, isRefusal(declared) ? declared.headers : {})
+    const refusal = documentRefusal(status, grouped, {
+      headers: isRefusal(declared) ? declared.headers : {},
+      sentence: canBeSentence(route.url),
+    })
     // A probe that says "not ready" has a body of its own with the same status.
     documented[status] = { ...refusal, ...documented[status] }
     documented[status].content = { ...documented[status].content, ...refusal.content }

@@ -22,7 +22,11 @@ const WORDS: Record<string, Words> = {
   maxProperties: ({ limit }) => `must have at most ${plural(limit, 'field')}`,
   minimum: ({ limit }) => `must be at least ${limit}`,
   maximum: ({ limit }) => `must be at most ${limit}`,
-  enum: ({ allowedValues }) => `must be one of ${[allowedValues].flat().join(', ')}`,
+  enum: ({ allowedValues }) =>
+    `must be one of ${[allowedValues]
+      .flat()
+      .filter((value) => value !== null)
+      .join(', ')}`,
   const: ({ allowedValue }) => `must be ${JSON.stringify(allowedValue)}`,
   format: ({ format }) => `must be a valid ${format}`,
   pattern: ({ pattern }) => (pattern === '\\S' ? 'must not be blank' : `must match ${pattern}`),

@@ -13,6 +13,7 @@ const VALUES = new Set(['example', 'examples', 'default', 'enum'])
 /**
  * Turns what the schemas say for the document into plain OpenAPI:
  * `x-fault`: the wording of a refusal, which is not for the document;
+ * `x-null-is-absent`: an order to the validator, which is not for the document either;
  * `x-document`: what the document shows instead of a schema that validates or serialises;
  * `x-name`: the document has the schema once, in its components, under this name;
  * `style`, `explode` and `default` of a query parameter, which belong to the parameter;
@@ -41,7 +42,7 @@ function visit(node: unknown, named: Record<string, Node>): unknown {
   if (Array.isArray(node)) return node.map((item) => visit(item, named))
   if (typeof node !== 'object' || node === null) return node
   if ('x-document' in node) return visit(node['x-document'], named)
-  const { 'x-fault': _wording, 'x-name': name, ...own } = node as Node
+  const { 'x-fault': _wording, 'x-null-is-absent': _marked, 'x-name': name, ...own } = node as Node
   const polished = Object.fromEntries(
     Object.entries(parameter(own)).map(([key, value]) => [
       key,

@@ -1,20 +1,54 @@
-import { PROBLEMS, type Problem } from '../errors.ts'
+import { type Fault, PROBLEMS, type Problem } from '../errors.ts'
+import { shortened } from './shortened.ts'
+import { asReference, targetPath } from './target.ts'
 
-/** The body of a refusal, in the one shape that every client can rely on (RFC 9457). */
-export function problemBody(problem: Problem, request: { id: string; url: string }) {
+/** What a refusal says of its request. */
+export interface RefusedRequest {
+  id: string
+  /** The target as it came. */
+  originalUrl: string
+}
+
+/** No caller can make a refusal longer than 16 KiB, so that a client which does not read it pins little memory. */
+const MAX_FAULTS_BYTES = 12 * 1024
+const MAX_FAULTS = 100
+
+/**
+ * The body of a refusal, in the one shape that every client can rely on (RFC 9457).
+ *
+ * @param base path of PUBLIC_URL, without a slash at its end
+ */
+export function problemBody(problem: Problem, { id, originalUrl }: RefusedRequest, base = '') {
   const { title, status, what, retryable } = PROBLEMS[problem.code]
-  const { detail, retryAfter, members } = problem.details
+  const { detail, retryAfter, members: { errors, ...members } = {} } = problem.details
+  const path = targetPath(originalUrl)
   return {
-    type: `/problems/${problem.code}`,
+    type: `${base}/problems/${problem.code}`,
     title,
     status,
-    detail: detail ?? what,
-    instance: request.url.split('?', 1)[0],
+    detail: shortened(detail ?? what),
+    instance: shortened(path === '' ? '' : asReference(base + path)),
     code: problem.code,
     error: title,
     retryable,
     ...(retryAfter === undefined ? {} : { retryAfter }),
-    requestId: request.id,
+    requestId: id,
     ...members,
+    ...(errors === undefined ? {} : { errors: capped(errors) }),
   }
+}
+
+/** As many faults as fit into the bounds; one more at the end counts the others. */
+function capped(faults: Fault[]): Fault[] {
+  const listed: Fault[] = []
+  let bytes = 0
+  for (const fault of faults) {
+    const short = { ...fault, path: shortened(fault.path), message: shortened(fault.message) }
+    bytes += Buffer.byteLength(JSON.stringify(short))
+    if (listed.length === MAX_FAULTS - 1 || bytes > MAX_FAULTS_BYTES) break
+    listed.push(short)
+  }
+  const left = faults.length - listed.length
+  if (left > 0) listed.push({ path: '', message: `and ${left} more` })
+  return listed
 }

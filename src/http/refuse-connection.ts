@@ -4,6 +4,8 @@ import type { FastifyInstance } from 'fastify'
 import { v7 as uuid } from 'uuid'
 import { type ProblemCode, problem } from '../errors.ts'
 import { problemBody } from './problem-body.ts'
+import { resetConnection } from './reset-connection.ts'
+import { isDroppingBody } from './rest-of-body.ts'
 
 /** What Node reports about bytes that are no request (yet); everything else is malformed. */
 const CODES: Record<string, ProblemCode> = {
@@ -11,27 +13,37 @@ const CODES: Record<string, ProblemCode> = {
   ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
 }
 
-/** For the answer to arrive before the connection breaks under a client that still sends. */
+/** Time for the answer to arrive before the connection breaks under a client that still sends. */
 const LINGER_MS = 1_000
 
 /**
- * Answers what never became a request, in the one shape of all refusals (contract §2), and ends the connection:
- * where the next request would begin is unknown. Address and request id are unknown too: `instance` is empty,
- * which is "this one" (RFC 3986 §4.4), and the id is new.
+ * Answers bytes that never became a request, in the one shape of all refusals (contract §2), and ends the
+ * connection: where the next request would begin is unknown. Address and request id are unknown too: `instance` is
+ * empty, which is a reference to the request itself (RFC 3986 §4.4), and the id is new.
  */
 export function refuseConnection(
   this: FastifyInstance,
   error: Error & { code: string },
   socket: Socket,
 ): void {
-  // Beyond half an answer, or after ours, there is nothing left to say.
-  if (!socket.writable || isAnswering(socket)) {
+  if (isDroppingBody(socket)) {
+    socket.destroySoon()
+    return
+  }
+  if (isAnswering(socket)) {
+    resetConnection(socket)
+    return
+  }
+  // The answer below is out already, and more of the same has arrived: it is dropped until the answer has arrived too.
+  if (socket.writableEnded) return
+  // The client has gone.
+  if (!socket.writable) {
     socket.destroy()
     return
   }
   const refusal = problem(CODES[error.code] ?? 'malformed_http')
   const id = uuid()
-  const body = JSON.stringify(problemBody(refusal, { id, url: '' }))
+  const body = JSON.stringify(problemBody(refusal, { id, originalUrl: '' }, this.publicPath))
   this.log.debug({ requestId: id, code: refusal.code, reason: error.message }, refusal.message)
   socket.end(
     [

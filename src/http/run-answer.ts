@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { RunView } from '../services/run-view.ts'
+import type { RunView } from '../services/read/run-view.ts'
 
 /** Seconds after which polling again makes sense: 1 at first, 5 from two minutes on. */
 export function pollAgainAfter(run: RunView): number {
@@ -13,11 +13,13 @@ export function tagOf(run: RunView): string {
   return `"${createHash('sha256').update(JSON.stringify(run)).digest('base64url').slice(0, 27)}"`
 }
 
-/** Whether `If-None-Match` names the tag (RFC 9110 §13.1.2, weak comparison). */
+/**
+ * Whether `If-None-Match` is `*` or names the tag (RFC 9110 §13.1.2, weak comparison). Proxies that compress an answer
+ * change its tag: `W/"…"`, `"…-gzip"`, `"…;br"`. No other tag contains this one, which is a hash.
+ */
 export function matches(request: FastifyRequest, tag: string): boolean {
   const header = request.headers['if-none-match']
-  if (header === undefined) return false
-  return header.split(',').some((item) => item.trim() === '*' || item.trim().replace(/^W\//, '') === tag)
+  return header !== undefined && (header.trim() === '*' || header.includes(tag.slice(1, -1)))
 }
 
 /** Headers of every answer that holds a run. */

@@ -63,6 +63,6 @@ export function withSharedHeaders<Given extends object>(given: Given): Given {
   return document
 }
 
-/** A request is charged as soon as it is known who calls: whatever is answered after that says what is left. */
-const carriedWith = (status: number) =>
+/** A request is charged once its token is known to be good enough: every answer after that says what is left. */
+const carriedWith = (status: number): string[] =>
   status === 401 || status === 403 ? ['WWW-Authenticate'] : ['RateLimit', 'RateLimit-Policy']

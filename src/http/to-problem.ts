@@ -1,7 +1,7 @@
 import { Problem, type ProblemCode, problem } from '../errors.ts'
 import { BROKEN_OFF } from './json-body.ts'
 
-/** Fastify's own errors; what is missing here and not a 4xx is a fault of this service. */
+/** Fastify's own errors. One that is not listed and not a 4xx is a fault of this service. */
 const FASTIFY_ERRORS: Record<string, ProblemCode> = {
   FST_ERR_NOT_FOUND: 'not_found',
   FST_ERR_CTP_BODY_TOO_LARGE: 'payload_too_large',
@@ -11,20 +11,13 @@ const FASTIFY_ERRORS: Record<string, ProblemCode> = {
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'malformed_json',
 }
 
-/** Whatever was thrown, as a problem of the register. Only a Problem's own words ever reach the caller. */
+/** Turns anything that was thrown into a problem of the register. Only a Problem's own words reach the caller. */
 export function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error
   const { code, statusCode } = (error ?? {}) as { code?: unknown; statusCode?: unknown }
   const known = typeof code === 'string' ? FASTIFY_ERRORS[code] : undefined
   if (known !== undefined) return problem(known, { cause: error })
-  if (code === 'FST_ERR_BAD_URL') {
-    return problem('invalid_request', {
-      detail: 'The address is not well-formed.',
-      members: { errors: [{ in: 'path', path: '', message: 'must be a well-formed, percent-encoded path' }] },
-      cause: error,
-    })
-  }
-  // Fastify's mark on what ended a body too early; an ECONNRESET of anything else has no status.
+  // Fastify marks a body that broke off with a status; an ECONNRESET of anything else has none.
   if (code === 'ECONNRESET' && statusCode === 400)
     return problem('malformed_http', { detail: BROKEN_OFF, cause: error })
   const ofFastify = typeof code === 'string' && code.startsWith('FST_')

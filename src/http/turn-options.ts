@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import { problem } from '../errors.ts'
 import type { RunStarted } from '../schemas/run.ts'
-import type { StartedRun, TurnOptions } from '../services/turns.ts'
+import type { StartedRun, TurnOptions } from '../services/start/turns.ts'
 import { headerValues } from './header-values.ts'
 
 /**
@@ -19,7 +19,6 @@ export function turnOptions(request: FastifyRequest): TurnOptions {
     })
   }
   return {
-    charge: (bucket) => request.charge(bucket),
     ...(typeof key === 'string' ? { idempotencyKey: unquoted(key) } : {}),
     ...(traceparent !== undefined && TRACEPARENT.test(traceparent) ? { traceparent } : {}),
   }
@@ -31,9 +30,12 @@ const TRACEPARENT = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
 const unquoted = (key: string): string => (key.startsWith('"') ? key.slice(1, -1) : key)
 
 /** Headers of every answer that tells of a started run. */
-export function startedHeaders({ runId, replayed }: StartedRun): Record<string, string> {
+export function startedHeaders(
+  { server }: FastifyRequest,
+  { runId, replayed }: StartedRun,
+): Record<string, string> {
   return {
-    location: `/api/agent/chat/${runId}`,
+    location: `${server.publicPath}/api/agent/chat/${runId}`,
     ...(replayed ? { 'idempotency-replayed': 'true' } : {}),
   }
 }

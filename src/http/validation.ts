@@ -1,8 +1,9 @@
-import { Ajv, type Options } from 'ajv'
+import { Ajv, type KeywordDefinition, type Options } from 'ajv'
 import addFormats from 'ajv-formats'
 import type { FastifySchemaCompiler } from 'fastify'
 import { type Fault, problem } from '../errors.ts'
 import { toFaults } from './faults.ts'
+import { shortened } from './shortened.ts'
 import { inspectText } from './text-faults.ts'
 
 const STRICT: Options = { verbose: true, strictTypes: false, strictRequired: false }
@@ -13,7 +14,7 @@ const PARTS: Record<string, NonNullable<Fault['in']>> = {
   headers: 'header',
 }
 
-/** Beyond this many values only the first fault is sought: every one of them could be a fault. */
+/** In a body of more values than this only the first fault is searched for: each value could be one. */
 const MANY_VALUES = 10_000
 
 /**
@@ -50,31 +51,41 @@ function createCompiler(shared: object[]): FastifySchemaCompiler<object> {
         ...faults.map((fault) => (part ? { in: part, ...fault } : fault)),
         ...(valid ? [] : toFaults(validate.errors ?? [], part)),
       ]
+      // The errors hold what they are about: the validator would keep the last refused body for good.
+      validate.errors = null
       return found.length === 0 ? { value: data } : refusal(found)
     }
   }
 }
 
-const MAX_FAULTS = 100
-
 const refusal = (faults: Fault[]) => ({
-  error: problem('invalid_request', {
-    detail: sentence(faults),
-    members: { errors: faults.slice(0, MAX_FAULTS) },
-  }),
+  error: problem('invalid_request', { detail: sentence(faults), members: { errors: faults } }),
 })
 
 function sentence([first, ...others]: Fault[]): string {
   if (first === undefined) return 'The request is not valid.'
-  const subject = first.path === '' ? 'The request' : `\`${first.path.slice(1)}\``
+  const subject = `\`${shortened(first.path.slice(1))}\``
   const more = others.length === 0 ? '' : ` (and ${others.length} more: see \`errors\`)`
   return first.path === '' ? `${capital(first.message)}${more}.` : `${subject} ${first.message}${more}.`
+}
+
+/** Takes fields that are `null` out of a body where the schema counts that as absent. */
+const NULL_IS_ABSENT: KeywordDefinition = {
+  keyword: 'x-null-is-absent',
+  type: 'null',
+  modifying: true,
+  errors: false,
+  compile: () => (_data, place) => {
+    if (place !== undefined) Reflect.deleteProperty(place.parentData, place.parentDataProperty)
+    return true
+  },
 }
 
 const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1)
 
 function ajv(options: Options, shared: object[]): Ajv {
-  const instance = new Ajv({ ...options, keywords: ['x-fault', 'x-name', 'x-document', 'style', 'explode'] })
+  const keywords = ['x-fault', 'x-name', 'x-document', 'style', 'explode', NULL_IS_ABSENT]
+  const instance = new Ajv({ ...options, keywords })
   addFormats.default(instance)
   for (const schema of shared) instance.addSchema(schema)
   return instance

@@ -1,12 +1,12 @@
-import { StartError } from './start-error.ts'
+import { StartError } from '../start-error.ts'
 
-/** Ends one part of the process; `signal` is what asked for it, undefined when the start failed. */
+/** Ends one part of the process; `signal` is the one that was received, undefined after a failure. */
 export type End = (signal: NodeJS.Signals | undefined) => Promise<unknown>
 
 export interface Parts {
   /** Registers how a part ends that has just been started. */
   onEnd(end: End): void
-  /** Ends everything: something that runs beside the start found that the process cannot go on. */
+  /** Ends all parts and exits with 1: for work beside the start that finds that the process cannot go on. */
   fail(error: unknown): void
 }
 
@@ -20,13 +20,13 @@ export interface ProcessOptions {
   timeoutSeconds: number
 }
 
-/** npm passes a terminal's Ctrl-C on to a process that the terminal has already told. */
+/** A terminal sends Ctrl-C to all processes of the group, and npm passes its own on: the second is no wish. */
 const ECHO_MS = 300
 
 /**
  * Runs a process from its start to its end. The first SIGTERM or SIGINT ends the parts, latest first, and exits
- * with 0; a start that fails ends what had started and exits with 1. A second signal, the timeout, and whatever
- * nobody caught exit at once with 1: what was started then ends by `exit` listeners of its own.
+ * with 0; a start that fails ends the parts that had started and exits with 1. A second signal, the timeout, and an
+ * uncaught error exit at once with 1: the parts then end by `exit` listeners of their own.
  */
 export async function runProcess(
   start: (parts: Parts) => Promise<void>,
@@ -35,16 +35,20 @@ export async function runProcess(
   const ends: End[] = []
   let endingSince: number | undefined
 
-  function die(error: unknown): never {
+  function report(error: unknown): void {
     const message = error instanceof Error ? error.message : 'the process cannot go on'
     log.fatal(error instanceof StartError ? {} : { err: error }, message)
+  }
+
+  function die(error: unknown): never {
+    report(error)
     process.exit(1)
   }
 
   async function end(signal?: NodeJS.Signals): Promise<void> {
     endingSince = performance.now()
     setTimeout(() => {
-      log.error('not ended in time')
+      log.error(`not ended within ${timeoutSeconds} s: exiting with what is left`)
       process.exit(1)
     }, timeoutSeconds * 1000).unref()
     // What a start in progress has begun can only be ended once it is there.
@@ -52,17 +56,25 @@ export async function runProcess(
     for (const one of ends.splice(0).reverse()) await one(signal)
   }
 
+  function leave(signal: NodeJS.Signals): never {
+    log.info({ signal }, 'ended: everything that was started has stopped')
+    process.exit(0)
+  }
+
   function fail(error: unknown): void {
-    if (endingSince === undefined) void end().then(() => die(error), die)
+    if (endingSince !== undefined) return
+    // Before the end, which may take a while and produce lines of its own.
+    report(error)
+    void end().then(() => process.exit(1), die)
   }
 
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
       if (endingSince === undefined) {
-        log.info({ signal }, 'ending')
-        void end(signal).then(() => process.exit(0), die)
+        log.info({ signal }, `received ${signal}: ending`)
+        void end(signal).then(() => leave(signal), die)
       } else if (performance.now() - endingSince > ECHO_MS) {
-        log.error('told twice: ending at once')
+        log.error(`received ${signal} again: exiting without draining`)
         process.exit(1)
       }
     })

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { StartError } from '../start-error.ts'
 import { type SchemaState, schemaState } from '../stores/migrations.ts'
-import { StartError } from './start-error.ts'
 
 export interface SchemaCheck {
   /** Looks once. @returns whether the database could be asked @throws StartError when its schema is another */
@@ -23,7 +23,7 @@ export function schemaCheck(
   async function look(): Promise<boolean> {
     if (known) return true
     const schema = await schemaState(databaseUrl).catch((error: unknown) => {
-      log.warn({ err: error }, 'the database cannot be reached yet')
+      log.warn({ err: error }, 'the schema cannot be compared yet: the database does not answer')
       return undefined
     })
     if (schema === undefined) return false

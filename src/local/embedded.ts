@@ -4,31 +4,37 @@ import { schemaError } from '../lifecycle/schema-check.ts'
 import { migrate, schemaState } from '../stores/migrations.ts'
 import type { EngineLog } from './engine/log.ts'
 import type { Log } from './postgres/log.ts'
+import type { Part } from './start-lines.ts'
 
 export interface Embedded {
   /** The configuration with everything filled in that the environment does not name. */
   config: AppConfig
-  /** What runs embedded and where, for the start-up lines. */
-  parts: Array<{ name: string; where: string }>
+  /** What runs embedded and where, for the start-up lines: database, run engine, model. */
+  parts: Part[]
   /** Ends what was started here; call it once the service has drained. */
   stop(): Promise<void>
 }
 
 const AGENT_TASK = path.resolve(import.meta.dirname, '../trigger/agent-chat.ts')
 
+export interface EmbeddedOptions {
+  /** Loads the agent's code anew when it changes, for development. */
+  watchAgent?: boolean
+  /** Called when the data folder has been deleted: nothing works any more, and only a new start helps. */
+  onLost?: (error: Error) => void
+}
+
 /**
  * Starts a database, a run engine and a signing secret of this machine's own where the environment names none.
- * Whatever fails to start takes what has started with it.
- *
- * @param options.watchAgent loads the agent's code anew when it changes, for development
+ * When one of them cannot be started, those that have started are ended before the error is thrown.
  */
 export async function startEmbedded(
   config: Config,
   log: EngineLog & Log,
-  { watchAgent = false } = {},
+  { watchAgent = false, onLost }: EmbeddedOptions = {},
 ): Promise<Embedded> {
   const stops: Array<() => Promise<void>> = []
-  const parts: Embedded['parts'] = []
+  const parts: Record<'database' | 'engine', Part[]> = { database: [], engine: [] }
   const stop = async () => {
     for (const end of stops.splice(0).reverse()) await end()
   }
@@ -41,7 +47,7 @@ export async function startEmbedded(
       config.auth.keys === undefined ? secret() : undefined,
     ])
     return {
-      parts,
+      parts: [...parts.database, ...parts.engine],
       stop,
       config: {
         ...config,
@@ -64,12 +70,12 @@ export async function startEmbedded(
 
   async function database(): Promise<string> {
     const { startPostgres } = await import('./postgres.ts')
-    const postgres = await startPostgres({ dataDir: config.localDataDir, log })
+    const postgres = await startPostgres({ dataDir: config.localDataDir, log, ...(onLost ? { onLost } : {}) })
     stops.push(() => postgres.stop())
     const schema = await schemaState(postgres.url)
     if (schema.state === 'ahead') throw schemaError(schema)
     if (schema.state === 'behind') await migrate(postgres.url)
-    parts.push({ name: 'embedded Postgres', where: `data in ${path.resolve(config.localDataDir)}` })
+    parts.database.push({ name: 'embedded Postgres', where: `data in ${path.resolve(config.localDataDir)}` })
     return postgres.url
   }
 
@@ -84,7 +90,10 @@ export async function startEmbedded(
       log,
     })
     stops.push(() => running.stop())
-    parts.push({ name: 'local run engine', where: `${running.url} (speaks Trigger.dev's API)` })
+    parts.engine.push(
+      { name: 'local run engine', where: `${running.url} (speaks Trigger.dev's API)` },
+      { name: 'model', where: modelOf(config) },
+    )
     return {
       ...config.trigger,
       apiUrl: running.url,
@@ -98,6 +107,14 @@ export async function startEmbedded(
     const { localSigningSecret } = await import('./secret.ts')
     return localSigningSecret(config.localDataDir)
   }
+}
+
+/** Which model answers, and how to get a real one. */
+function modelOf({ agentEnvironment: { AGENT_MODEL, AGENT_MODEL_BASE_URL } }: Config): string {
+  if (AGENT_MODEL === undefined) {
+    return 'offline, answers without a network; for a real one set AGENT_MODEL and AGENT_MODEL_API_KEY'
+  }
+  return `${AGENT_MODEL} at ${AGENT_MODEL_BASE_URL ?? "OpenAI's API"}`
 }
 
 /** Like `Promise.all`, but waits for all before it rejects: what still starts must be stopped too. */

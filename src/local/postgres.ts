@@ -13,7 +13,7 @@ import { localSecret } from './secret.ts'
 export type LocalPostgres = {
   /** Superuser of a database of its own, on 127.0.0.1, with password. */
   url: string
-  /** Disconnects everybody, waits until the server is gone and gives the data folder free. Repeatable. */
+  /** Ends all connections, waits until the server has ended and releases the data folder. Repeatable. */
   stop(): Promise<void>
 }
 
@@ -21,6 +21,8 @@ type Options = {
   /** Created when missing; the database in it is kept from start to start. */
   dataDir: string
   log: Log
+  /** Called once when the database's folder has been deleted while the server runs. */
+  onLost?: (error: Error) => void
   /** For tests: fast, careless about power cuts, and deleted by stop(). */
   ephemeral?: boolean
 }
@@ -30,7 +32,12 @@ type Options = {
  *
  * @throws StartError whose message says what to do: folder in use or not writable, no Postgres to be found
  */
-export async function startPostgres({ dataDir, log, ephemeral = false }: Options): Promise<LocalPostgres> {
+export async function startPostgres({
+  dataDir,
+  log,
+  onLost,
+  ephemeral = false,
+}: Options): Promise<LocalPostgres> {
   const home = await findHome(dataDir)
   const cluster = join(home.folder, 'postgres')
   const unlock = await lockFolder(home.folder)
@@ -44,8 +51,7 @@ export async function startPostgres({ dataDir, log, ephemeral = false }: Options
       log.info(`Creating a database in ${cluster}.`)
       await createCluster(launch)
     }
-    const server = await keepServer(launch, log)
-    log.info(`Embedded Postgres ${binaries.major} is running; its data is in ${cluster}.`)
+    const server = await keepServer(launch, log, onLost)
     let stopped: Promise<void> | undefined
     const stop = async () => {
       await server.stop()

@@ -2,6 +2,7 @@ import { Type } from '@sinclair/typebox'
 import type { TurnMessage } from '../agent/turn.ts'
 import { ConversationId } from './ids.ts'
 import { Metadata } from './metadata.ts'
+import { RunErrorCode } from './run-fields.ts'
 import { oneOf } from './shared.ts'
 
 export const Title = Type.String({ minLength: 1, maxLength: 200, pattern: '\\S' })
@@ -62,6 +63,21 @@ const MessagePart = Type.Object(
   },
 )
 
+const MessageMetadata = Type.Object(
+  {
+    conversationId: ConversationId,
+    runId: Type.Optional(Type.String()),
+    status: Type.Optional(oneOf(['failed'])),
+    error: Type.Optional(Type.String()),
+    errorCode: Type.Optional(RunErrorCode),
+  },
+  {
+    'x-name': 'MessageMetadata',
+    description:
+      'For chat pages: the metadata that the message has in a stream, and the failure of a failed one. `{id, role, parts, metadata}` is a `UIMessage` of the AI SDK',
+  },
+)
+
 export const Message = Type.Object(
   {
     id: Type.String(),
@@ -74,13 +90,17 @@ export const Message = Type.Object(
     }),
     status: oneOf(['complete', 'cancelled', 'failed'], {
       'x-name': 'MessageStatus',
-      description: 'Whether the message is whole or partial',
+      description:
+        'Whether the message is whole or partial. A failed run has a message also when it said nothing',
     }),
+    error: Type.Optional(Type.String({ description: 'Failed: what happened, in a sentence fit for a user' })),
+    errorCode: Type.Optional(RunErrorCode),
     runId: Type.Optional(
       Type.String({
         description: 'The run that the message belongs to; absent for the history that a start brought along',
       }),
     ),
+    metadata: MessageMetadata,
     createdAt: Type.String({ format: 'date-time' }),
   },
   {
@@ -94,6 +114,10 @@ export const Message = Type.Object(
         parts: [{ type: 'text', text: '17 * 23 = 391.', state: 'done' }],
         status: 'complete',
         runId: 'run_cmwrkineh0003z47dikyv7w07',
+        metadata: {
+          conversationId: '0198c5a2-7d3e-7b1a-9f00-3f2a1c4d5e6f',
+          runId: 'run_cmwrkineh0003z47dikyv7w07',
+        },
         createdAt: '2026-11-23T09:16:02.108Z',
       },
     ],

@@ -1,4 +1,4 @@
-import type { RunView } from '../services/run-view.ts'
+import type { RunView } from '../services/read/run-view.ts'
 
 const runId = 'run_cmwrkineh0003z47dikyv7w07'
 const conversationId = '0198c5a2-7d3e-7b1a-9f00-3f2a1c4d5e6f'

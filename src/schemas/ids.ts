@@ -6,6 +6,10 @@ const UUID =
 
 const conversationId = { pattern: UUID, 'x-fault': 'must be a UUID' }
 const runId = { pattern: '^run_', 'x-fault': 'must begin with "run_"' }
+const uuid = new RegExp(UUID)
+
+/** Whether the value has the form of a conversation's or a message's id. */
+export const isUuid = (value: unknown): value is string => typeof value === 'string' && uuid.test(value)
 
 export const ConversationId = Type.String({ ...conversationId, description: 'Id of a conversation' })
 export const RunId = Type.String({ ...runId, description: 'Id of a run, as Trigger.dev gave it' })
@@ -22,12 +26,27 @@ export const ConversationParams = Type.Object({
   }),
 })
 
+const STREAM_ID = `^run_|${UUID}`
+const streamId = new RegExp(STREAM_ID)
+
+/** Whether a text has the form of a run's or a conversation's id. */
+export const isStreamId = (text: string): boolean => streamId.test(text)
+
 /** A stream is asked for by its run or by its conversation. */
 export const StreamParams = Type.Object({
   id: Type.String({
-    pattern: `^run_|${UUID}`,
+    pattern: STREAM_ID,
     'x-fault': 'must be the id of a run or of a conversation',
     description:
       'The `runId` that a start answered with; or a `conversationId`, which stands for the newest unfinished run of the conversation',
+  }),
+})
+
+/** The AI SDK asks with the id of its chat, which may be any text. */
+export const ChatParams = Type.Object({
+  id: Type.String({
+    minLength: 1,
+    description:
+      'Id of the chat. The id of a run or of a conversation finds its stream; any other text stands for a chat that has none',
   }),
 })

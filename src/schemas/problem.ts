@@ -41,6 +41,12 @@ export const ProblemSchema = Type.Object(
           'Oldest unfinished run of the conversation, null while it has no id; `conversation_busy` and `conversation_queue_full` only',
       }),
     ),
+    headMessageId: Type.Optional(
+      Type.Unsafe<string | null>({
+        type: ['string', 'null'],
+        description: 'Newest message of the conversation; `conversation_changed` only',
+      }),
+    ),
   },
   { $id: 'Problem', description: 'A refusal (RFC 9457)' },
 )
@@ -62,6 +68,9 @@ export function problems(...codes: ProblemCode[]): Record<never, never> {
   const byStatus = Map.groupBy(codes, (code) => PROBLEMS[code].status)
   return Object.fromEntries([...byStatus].map(([status, grouped]) => [status, { 'x-codes': grouped }]))
 }
+
+/** All that the request of a public address without parameters can do wrong: it is not HTTP. */
+export const NO_HTTP = ['malformed_http', 'headers_too_large'] as const satisfies ProblemCode[]
 
 /** The same refusals, each with these headers: the handler had set them before it refused. */
 export function withHeaders(headers: Headers, refusals: Record<never, never>): Record<never, never> {

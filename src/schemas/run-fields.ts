@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import type { ModelMessage } from 'ai'
-import { RUN_ERROR_CODES } from '../services/run-failures.ts'
+import { RUN_ERROR_CODES } from '../services/end/run-failures.ts'
 import { ConversationId } from './ids.ts'
 import { Metadata } from './metadata.ts'
 import { oneOf, ref } from './shared.ts'
@@ -10,6 +10,11 @@ export const RUN_STATUSES = ['queued', 'running', 'completed', 'failed', 'cancel
 export const RunStatus = oneOf(RUN_STATUSES, {
   'x-name': 'RunStatus',
   description: '`queued` and `running` are unfinished; the others are final',
+})
+
+export const RunErrorCode = oneOf(RUN_ERROR_CODES, {
+  'x-name': 'RunErrorCode',
+  description: 'Why a run failed',
 })
 
 const timestamp = (description: string) => Type.String({ format: 'date-time', description })
@@ -91,7 +96,7 @@ export const finishedAt = timestamp('When the run ended')
 export const usage = { usage: Type.Optional(Usage) }
 export const failure = {
   error: Type.String({ description: 'What happened, in a sentence fit for a user' }),
-  errorCode: oneOf(RUN_ERROR_CODES, { 'x-name': 'RunErrorCode', description: 'Why a run failed' }),
+  errorCode: RunErrorCode,
   retryable: Type.Boolean({ description: 'Whether the same turn may succeed later' }),
 }
 export const said = {

@@ -2,15 +2,16 @@ import { type Static, Type } from '@sinclair/typebox'
 import { UI_VERSIONS } from '../streams/vocabulary.ts'
 import { ConversationId } from './ids.ts'
 import { Metadata } from './metadata.ts'
-import { oneOf } from './shared.ts'
+import { leftOutOrNull, oneOf } from './shared.ts'
 import { IfBusy, MAX_TEXT } from './turn.ts'
 
 const UiMessage = Type.Object(
   {
+    id: Type.Optional(Type.String({ description: "The page's id of a message, or the service's" })),
     role: oneOf(['system', 'user', 'assistant']),
     parts: Type.Array(
       Type.Object(
-        { type: Type.String(), text: Type.Optional(Type.String({ maxLength: MAX_TEXT })) },
+        { type: Type.String(), text: leftOutOrNull(Type.String({ maxLength: MAX_TEXT })) },
         { additionalProperties: true },
       ),
     ),
@@ -24,13 +25,27 @@ export const StreamBody = Type.Object(
     messages: Type.Array(UiMessage, {
       minItems: 1,
       description:
-        'The last one is the message for the agent. With a `conversationId` the stored history counts; without one, the earlier texts of user and assistant begin the new conversation.',
+        'The last one is the message for the agent. In a conversation the stored history counts, and of the earlier messages only their ids and `metadata.conversationId` are read. Without a conversation, the earlier texts of user and assistant begin a new one. Earlier messages are never a reason to refuse a body.',
     }),
-    conversationId: Type.Optional(ConversationId),
-    ifBusy: Type.Optional(IfBusy),
-    metadata: Type.Optional(Metadata),
+    conversationId: leftOutOrNull({
+      ...ConversationId,
+      description:
+        'Id of the conversation. When it is absent, the newest `metadata.conversationId` of `messages` counts, then `id` where it is that of a conversation of yours',
+    }),
+    id: Type.Optional(Type.Unknown({ description: 'Id of the chat, which may be that of its conversation' })),
+    ifBusy: leftOutOrNull(IfBusy),
+    metadata: leftOutOrNull(Metadata),
     trigger: Type.Optional(
-      Type.String({ description: '`regenerate-message` is refused: conversations only grow' }),
+      Type.Unknown({
+        description:
+          '`regenerate-message` asks for another answer, which is refused: conversations only grow. It is accepted where the conversation does not hold the question yet',
+      }),
+    ),
+    messageId: Type.Optional(
+      Type.Unknown({
+        description:
+          'Id of the message that the page has changed, which is refused like `regenerate-message` and accepted like it',
+      }),
     ),
   },
   {
@@ -53,7 +68,7 @@ const Ui = Type.Optional(
     enum: UI_VERSIONS.map(String),
     'x-name': 'UiVersion',
     description:
-      'Major version of the AI SDK that reads the stream, 6 when left out: parts that it does not know are left out or mapped',
+      'Major version of the AI SDK that reads the stream, 6 when left out: parts that it does not know are left out or mapped. 7 reads all. With it, a refusal is a plain sentence for people (`text/plain`), unless `Accept` names JSON',
   }),
 )
 

@@ -2,7 +2,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import type { ProblemCode } from '../errors.ts'
 import { ConversationId } from './ids.ts'
 import { Metadata } from './metadata.ts'
-import { oneOf } from './shared.ts'
+import { leftOutOrNull, oneOf } from './shared.ts'
 
 export const MAX_TEXT = 100_000
 
@@ -22,7 +22,7 @@ export const TurnBody = Type.Object(
       pattern: '\\S',
       description: "The user's message, stored as sent",
     }),
-    history: Type.Optional(
+    history: leftOutOrNull(
       Type.Array(
         Type.Object(
           { role: oneOf(['user', 'assistant']), content: Type.String({ maxLength: MAX_TEXT }) },
@@ -34,14 +34,14 @@ export const TurnBody = Type.Object(
         },
       ),
     ),
-    conversationId: Type.Optional(
+    conversationId: leftOutOrNull(
       Type.String({
         ...ConversationId,
         description: 'The conversation to go on with; a new one when left out',
       }),
     ),
-    ifBusy: Type.Optional(IfBusy),
-    metadata: Type.Optional(Metadata),
+    ifBusy: leftOutOrNull(IfBusy),
+    metadata: leftOutOrNull(Metadata),
   },
   {
     $id: 'TurnBody',
@@ -85,6 +85,7 @@ export const TURN_PROBLEMS = [
   'idempotency_in_progress',
   'engine_payload_too_large',
   'idempotency_key_mismatch',
+  'engine_refused',
   'engine_unavailable',
   'database_unavailable',
 ] as const satisfies ProblemCode[]

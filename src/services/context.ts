@@ -1,6 +1,7 @@
-import { createHash } from 'node:crypto'
-import type { RunEngine, RunSummary } from '../engine/run-engine.ts'
+import type { RunEngine } from '../engine/run-engine.ts'
 import type { ConversationStore } from '../stores/conversations.ts'
+import type { HousekeepingStore } from '../stores/housekeeping.ts'
+import type { RunEndStore } from '../stores/run-ends.ts'
 import type { RunStore } from '../stores/runs.ts'
 import type { SweepStore } from '../stores/sweeps.ts'
 import type { TurnStore } from '../stores/turns.ts'
@@ -8,8 +9,10 @@ import type { TurnStore } from '../stores/turns.ts'
 export interface Stores {
   turns: TurnStore
   runs: RunStore
+  ends: RunEndStore
   conversations: ConversationStore
   sweeps: SweepStore
+  housekeeping: HousekeepingStore
 }
 
 export interface ServiceLog {
@@ -28,45 +31,10 @@ export interface ServiceContext {
   settings: {
     ttlSeconds: number
     maxDurationSeconds: number
+    /** Days that finished runs and their keys are kept. */
     retentionDays: number
+    /** Days that a conversation is kept after its last activity; undefined: until it is deleted. */
+    conversationRetentionDays?: number | undefined
     largePayloads: boolean
   }
-}
-
-/** The tag of this database's runs that have been started without it. */
-export const unstoredTag = async (tags: ServiceContext['tags']): Promise<string> =>
-  (await tags.service()).replace(/^service/, 'unstored')
-
-export const turnTag = (turnId: string): string => `turn_${turnId}`
-
-/** The turn that a run belongs to, by its tags. */
-export const turnOf = (tags: string[]): string | undefined =>
-  tags.find((tag) => tag.startsWith('turn_'))?.slice('turn_'.length)
-
-/** Whose start a run is, whatever became of its row: with a key, a retry may have made another turn of it. */
-export interface StartOrigin {
-  turnId: string
-  userId: string
-  idempotencyKey: string | null
-}
-
-/** The tag that all runs of a start share. */
-export function startTag({ turnId, userId, idempotencyKey }: StartOrigin): string {
-  if (idempotencyKey === null) return turnTag(turnId)
-  return `key_${createHash('sha256')
-    .update(JSON.stringify([userId, idempotencyKey]))
-    .digest('hex')}`
-}
-
-/** The runs that the engine has with the tag, newest first; its lists lag behind by seconds. */
-export async function runsTagged(
-  engine: RunEngine,
-  tag: string,
-  kind: 'look' | 'sweep',
-  createdFrom?: Date,
-): Promise<RunSummary[]> {
-  const runs: RunSummary[] = []
-  const filter = createdFrom === undefined ? { tag } : { tag, createdFrom }
-  for await (const run of engine.list(filter, kind)) if (run.tags.includes(tag)) runs.push(run)
-  return runs
 }

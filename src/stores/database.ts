@@ -1,6 +1,6 @@
 import { Kysely, PostgresDialect, type PostgresPool } from 'kysely'
 import pg from 'pg'
-import { Problem, problem } from '../errors.ts'
+import { codeOf, Problem, problem } from '../errors.ts'
 import type { Schema } from './schema.ts'
 
 /** The database as the stores see it. */
@@ -139,10 +139,6 @@ export function neverSent(error: unknown): boolean {
 /** Whether the database refused the content of a statement (SQLSTATE classes 22 and 23). */
 export function isContentError(error: unknown): boolean {
   return /^(22|23|54)/.test(codeOf(error))
-}
-
-function codeOf(error: unknown): string {
-  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : ''
 }
 
 async function repeated<T>(work: () => Promise<T>): Promise<T> {

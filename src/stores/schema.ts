@@ -9,51 +9,69 @@ export const MAX_METADATA_PAIRS = 16
 type Timestamp = ColumnType<Date, Date | string | undefined, Date | string>
 type Json<T> = JSONColumnType<T & object, string, string>
 
-/** `dispatching` and `abandoned` are never shown; see the first migration. */
-export type StoredStatus = PublicStatus | 'dispatching' | 'abandoned'
+/** How far the dispatch of a turn is; see migration 0006. */
+export type TurnState = 'dispatching' | 'abandoned' | 'started'
 
 export interface ConversationsTable {
   id: string
   user_id: string
-  title: string
+  /** Null until the first message gives it one. */
+  title: string | null
   metadata: Json<Metadata>
   next_position: Generated<number>
+  /** Opened by a turn whose start had no answer of the engine: nothing shows it. */
+  hidden: Generated<boolean>
   created_at: Timestamp
   updated_at: Timestamp
   last_activity_at: Timestamp
 }
 
-/** What a turn was started with: enough to dispatch it again from another process. */
+/** What a turn was started with. */
 export interface TurnInput {
   message: TurnMessage & { text: string }
-  conversationId: string | null
+  /** The turn has opened its conversation. */
   newConversation: boolean
   assistantMessageId: string
 }
 
-export interface RunsTable {
+export interface TurnsTable {
   id: string
-  run_id: string | null
   conversation_id: string | null
   user_id: string
   actor: string | null
-  status: StoredStatus
+  state: TurnState
+  /** The engine's id of the newest run. */
+  run_id: string | null
   position: number | null
   input: Json<TurnInput> | null
+  metadata: Json<Metadata>
+  idempotency_key: string | null
+  request_hash: string | null
+  /** A wish that came before the run. */
+  cancel_requested_at: Timestamp | null
+  /** When the lease ends, or when the sweeper looks for the run of an abandoned turn again. */
+  check_at: Timestamp | null
+  deleted_at: Timestamp | null
+  dispatched_at: Timestamp
+  created_at: Timestamp
+}
+
+export interface RunsTable {
+  id: string
+  turn_id: string
+  run_id: string
+  conversation_id: string | null
+  user_id: string
+  status: PublicStatus
+  position: number | null
   output: Json<TurnMessage> | null
   error_code: string | null
   error: string | null
   usage: Json<TurnUsage> | null
   metadata: Json<Metadata>
-  idempotency_key: string | null
-  request_hash: string | null
-  dispatch_attempt: Generated<number>
-  /** The engine's runs that were cancelled while the turn was abandoned. */
-  given_up_runs: Generated<string[]>
   cancel_requested_at: Timestamp | null
   /** When the engine first said that it does not know the run. */
   missed_at: Timestamp | null
-  open_approvals: Generated<number>
   frame_count: number | null
   truncated: Generated<boolean>
   check_at: Timestamp | null
@@ -67,18 +85,19 @@ export interface RunsTable {
 export interface MessagesTable {
   id: string
   conversation_id: string
-  run_id: string | null
+  turn_id: string | null
   position: number
   seq: number
   role: 'user' | 'assistant'
   text: string
   parts: Json<TurnMessage['parts']>
-  status: Generated<'complete' | 'cancelled' | 'failed'>
+  status: Generated<'complete' | 'cancelled' | 'failed' | 'abandoned'>
   created_at: Timestamp
 }
 
 export interface Schema {
   conversations: ConversationsTable
+  turns: TurnsTable
   runs: RunsTable
   messages: MessagesTable
   service_identity: { singleton: Generated<boolean>; id: string }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { RunEngine } from '../engine/run-engine.ts'
 import { isFinished } from '../engine/run-status.ts'
-import { versionOf, type Waiters } from '../services/waiters.ts'
+import { versionOf, type Waiters } from '../services/read/waiters.ts'
 import type { RunProgress } from '../stores/runs.ts'
 import { DONE, ownFrame } from './frame.ts'
 import type { FrameLog } from './frame-log.ts'
@@ -10,25 +10,27 @@ import { isLast, readUpstream } from './upstream.ts'
 export interface FollowContext {
   engine: Pick<RunEngine, 'chunks' | 'get'>
   waiters: Pick<Waiters, 'changed'>
-  /** Undefined: the run has no row (yet); rejects while the database is away. */
+  /** @returns undefined while the run has no row; rejects while the database is away */
   progress(runId: string): Promise<RunProgress | undefined>
-  /** Ends the turn if its run has ended. */
-  settle(turnId: string, runId: string): Promise<unknown>
+  /** Stores the end of the run if it has ended. */
+  settle(runId: string): Promise<unknown>
   onRead(): void
 }
 
+/** Pause between two reads of the row of an unfinished run that nothing has announced a change of. */
 const LOOK_MS = 60_000
+/** The same for a run without a row. */
 const UNSEEN_MS = 1_000
-/** A worker is done this soon after its last chunk, and the instance that started the run has seen it. */
+/** A run usually ends, and its end is usually stored, within this time after its last chunk. */
 const HURRY_MS = 1_000
-/** The engine may take this long to answer a read. */
+/** Time that the engine may take to answer a read. */
 const ANSWER_MS = 5_000
-/** A finished stream is all there: this long without another record means that none will come. */
+/** The stream of a finished run is complete on the engine: after this long without a record none will come. */
 const QUIET_MS = 2_000
 
 /**
- * Fills the log from the engine while the run executes, and ends it when the run has ended, with what tells every
- * client how. A log that lacks a frame of a finished run is lost instead: nobody is shown a gap.
+ * Fills the log from the engine while the run executes. When the run has ended, ends the log with parts that tell
+ * clients how the run ended. A log that lacks a frame of a finished run is lost instead, so no viewer sees a gap.
  */
 export async function followRun(
   runId: string,
@@ -50,7 +52,7 @@ export async function followRun(
     else log.enter('reading')
     const reader = read(runId, log, context, signal)
     try {
-      // A run without a row was started while the database was away: its stream alone says when it is over.
+      // A run without a row was started while the database was away: only its stream says when it has ended.
       while (run === undefined ? !isLast(log.lastType) : !isFinished(run.status)) {
         const known = run === undefined ? 'unseen' : versionOf(run)
         await context.waiters.changed(runId, known, run === undefined ? UNSEEN_MS : LOOK_MS, signal)
@@ -60,7 +62,7 @@ export async function followRun(
       if (run !== undefined) log.close(run.frameCount)
       if (!(await reader.complete(run))) {
         if (signal.aborted) return
-        // An engine that answers has lost the stream; one that does not may still have it.
+        // An engine that answers has lost the stream. An engine that does not answer may still have it.
         const loss = await context.engine.get(runId).then(
           () => 'expired' as const,
           () => 'away' as const,
@@ -74,11 +76,11 @@ export async function followRun(
   if (!signal.aborted) log.finish(endingOf(run, log.lastType))
 }
 
-/** Ended while it was queued: there is no stream, and nobody needs to ask for one. */
+/** A run that ended while it was queued has no stream. */
 const neverRan = (run: RunProgress) => isFinished(run.status) && run.frameCount === 0
 
 interface Reader {
-  /** Waits for the rest of a finished run. @returns whether the log holds all of it */
+  /** Waits for the remaining frames of a finished run. @returns whether the log holds all of them */
   complete(run: RunProgress | undefined): Promise<boolean>
   stop(): void
 }
@@ -99,7 +101,7 @@ function read(runId: string, log: FrameLog, context: FollowContext, signal: Abor
   return {
     async complete(run) {
       const isThere = () => holdsAll(log, run) || log.lost !== undefined
-      // Readers that make no room hold up the rest; they have their own time.
+      // While the log is full, the read waits for viewers; that silence is not the engine's.
       const isQuiet = async () => !(await log.until(isThere, QUIET_MS, signal)) && !log.full
       const rest = async () => {
         if (!(await log.until(() => isThere() || log.answered, ANSWER_MS, signal))) return
@@ -107,7 +109,7 @@ function read(runId: string, log: FrameLog, context: FollowContext, signal: Abor
       }
       await rest()
       if (!isThere() && mustHoldAll(log, run)) {
-        // The read may hang where a fresh one would not.
+        // The read may hang where a new read would not.
         stop.abort()
         open()
         await rest()
@@ -119,8 +121,8 @@ function read(runId: string, log: FrameLog, context: FollowContext, signal: Abor
 }
 
 /**
- * The instance that started the run may be gone, and nobody else looks at it for a minute: whoever has seen the
- * last chunk sees to it that the turn ends.
+ * Stores the end of the run, from the instance that has read its last chunk. The instance that started the run may
+ * have died, and the sweeper would look at the run up to a minute later.
  */
 async function hurry(runId: string, context: FollowContext, signal: AbortSignal): Promise<void> {
   for (let pause = HURRY_MS; ; pause *= 2) {
@@ -128,7 +130,7 @@ async function hurry(runId: string, context: FollowContext, signal: AbortSignal)
     if (signal.aborted) return
     const run = await context.progress(runId).catch(() => undefined)
     if (run !== undefined && isFinished(run.status)) return
-    if (run !== undefined) await context.settle(run.turnId, runId).catch(() => {})
+    if (run !== undefined) await context.settle(runId).catch(() => {})
   }
 }
 
@@ -136,12 +138,15 @@ function holdsAll(log: FrameLog, run: RunProgress | undefined): boolean {
   return log.complete || ((run?.frameCount ?? null) === null && isLast(log.lastType))
 }
 
-/** Where nobody could count the frames of a run that broke off, those that were seen are its answer. */
+/**
+ * Whether the log has to hold all frames of the run. A run that broke off and whose frames the service could not
+ * count is shown with the frames that were read.
+ */
 function mustHoldAll(log: FrameLog, run: RunProgress | undefined): boolean {
   return run?.status === 'completed' || (run?.frameCount ?? null) !== null || log.end === 0
 }
 
-/** The part that clients take for the run's end, unless the worker has written it, and `[DONE]`. */
+/** The part by which clients know how the run ended, unless the worker has written it, and `[DONE]`. */
 function endingOf(run: RunProgress | undefined, lastType: string | undefined): Buffer {
   if (run?.status === 'failed' && lastType !== 'error') {
     const errorText = run.error ?? 'The run failed.'

@@ -4,7 +4,7 @@ import type { Frame } from './frame.ts'
 /** Why a log can serve no frame any more: the engine does not keep the stream, or cannot be reached. */
 export type Loss = 'expired' | 'away'
 
-/** Whoever reads a log: `next` is the index that it needs, `pump` takes what there is, `cut` ends it. */
+/** A reader of a log: `next` is the index of the frame that it needs, `pump` takes the frames that are there, `cut` ends it. */
 export interface LogReader {
   readonly next: number
   pump(): void
@@ -14,25 +14,26 @@ export interface LogReader {
 const CAP_BYTES = 8 * 1024 * 1024
 
 /**
- * The frames of one run, in order and without a gap, for everybody who views it on this instance. Emits `change`
- * when there is more, when it has ended or is lost, when a reader has made room, and, with false, when the engine
- * has answered: that is no news of the stream itself.
+ * The frames of one run, in order and without a gap, for all its viewers on this instance.
+ *
+ * Events: `change` when the stream has news (a frame, a new phase, its end, its loss, room for more frames);
+ * `answered` when `answered` has been set, which says nothing about the stream itself.
  */
 export class FrameLog extends EventEmitter {
   readonly readers = new Set<LogReader>()
   /** Index of the first frame still kept. */
   first = 0
   bytes = 0
-  /** What is known of the run: nothing yet, that it waits, that there is something to read, or that it has ended. */
+  /** State of the run as far as this log knows: unknown yet, waiting in its queue, executing, or ended. */
   phase: 'opening' | 'queued' | 'reading' | 'over' = 'opening'
-  /** What follows the last frame once the run is over: parts of the service's own and `[DONE]`. */
+  /** Bytes that follow the last frame once the run has ended: parts that the service adds, and `[DONE]`. */
   ending: Buffer | undefined
   lost: Loss | undefined
-  /** Whether the engine has answered whoever reads of it: what it has is here or on its way. */
+  /** Whether the engine has answered the current read: the frames that it holds are here or on their way. */
   answered = false
   readonly #frames: Frame[] = []
   readonly #capBytes: number
-  /** Frames that the run has; what its worker writes after its end was settled is none of them. */
+  /** Number of frames of the run. Frames that its worker writes after the run's end was stored do not count. */
   #count = Number.POSITIVE_INFINITY
   #pumping: NodeJS.Immediate | undefined
 
@@ -59,7 +60,7 @@ export class FrameLog extends EventEmitter {
     return this.#frames[index - this.first]
   }
 
-  /** Whether the log has reached the end that the run's row names. */
+  /** Whether the log has as many frames as the run's row names. */
   get complete(): boolean {
     return this.end >= this.#count
   }
@@ -73,8 +74,8 @@ export class FrameLog extends EventEmitter {
   }
 
   /**
-   * Beyond the cap, drops what the fastest reader has read. Readers that still need it are cut: they come back
-   * to a log of their own, which begins where they are.
+   * Drops frames that the fastest reader has read while the log is over its cap. Readers that still need a dropped
+   * frame are cut; when they resume, they get a log of their own that begins at their position.
    */
   makeRoom(): void {
     const fastest = Math.max(this.first, ...[...this.readers].map((reader) => reader.next))
@@ -93,12 +94,16 @@ export class FrameLog extends EventEmitter {
     this.emit('change')
   }
 
+  /** Notes whether the engine has answered the current read. */
   answer(answered: boolean): void {
     this.answered = answered
-    this.emit('change', false)
+    this.emit('answered')
   }
 
-  /** The run has ended, with so many frames if they could be counted: those beyond are taken back. */
+  /**
+   * Notes that the run has ended. Frames beyond its number of frames are dropped.
+   * @param count number of frames of the run; null when the service could not count them
+   */
   close(count: number | null): void {
     this.phase = 'over'
     if (count !== null) {
@@ -108,40 +113,50 @@ export class FrameLog extends EventEmitter {
     this.emit('change')
   }
 
+  /** Ends the stream: viewers that have read all frames get these bytes and then a clean end. */
   finish(ending: Buffer): void {
     this.ending = ending
     this.#changed()
   }
 
+  /** Cuts all readers: the log will never hold the frames that they need. */
   lose(loss: Loss): void {
     this.lost = loss
     this.emit('change')
     for (const reader of this.readers) reader.cut()
   }
 
-  /** Resolves with true once `ready` holds, with false after `ms` without news of the stream or when `signal` aborts. */
+  /**
+   * Resolves with true once `ready` holds, with false after `ms` without a `change` or when `signal` aborts.
+   * `answered` only makes it ask `ready` again; the time goes on.
+   */
   until(ready: () => boolean, ms: number, signal: AbortSignal): Promise<boolean> {
     return new Promise((resolve) => {
       const settle = (result: boolean) => {
         clearTimeout(timer)
-        this.off('change', look)
+        this.off('change', onChange)
+        this.off('answered', check)
         signal.removeEventListener('abort', giveUp)
         resolve(result)
       }
       const giveUp = () => settle(false)
       const timer = setTimeout(giveUp, ms)
-      const look = (isNews = true) => {
+      const check = () => {
         if (ready()) settle(true)
-        else if (isNews) timer.refresh()
       }
-      this.on('change', look)
+      const onChange = () => {
+        if (ready()) settle(true)
+        else timer.refresh()
+      }
+      this.on('change', onChange)
+      this.on('answered', check)
       signal.addEventListener('abort', giveUp, { once: true })
       if (signal.aborted) giveUp()
-      else look()
+      else check()
     })
   }
 
-  /** What arrives in one turn of the event loop leaves in one write per reader. */
+  /** Frames that arrive in one turn of the event loop leave in one write per reader. */
   #changed(): void {
     this.emit('change')
     this.#pumping ??= setImmediate(() => {

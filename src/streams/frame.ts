@@ -1,12 +1,12 @@
 import type { IndexedChunk } from '../agent/turn.ts'
 import { type Chunk, translate, UI_VERSIONS, type UiVersion } from './vocabulary.ts'
 
-/** One record of a run's stream, serialized once for everybody who views it. */
+/** One record of a run's stream, serialized once for all its viewers. */
 export interface Frame {
   type: string
-  /** Bytes on the wire by client version; undefined where the part does not exist, its id stays unused. */
+  /** Bytes on the wire by client version; undefined for a version that does not know the part (its id stays unused). */
   wire: Record<UiVersion, Buffer | undefined>
-  /** What it takes in memory, about. */
+  /** About how many bytes of memory the frame takes. */
   size: number
 }
 
@@ -25,11 +25,11 @@ export function frameOf({ index, chunk }: IndexedChunk): Frame {
   return { type: chunk.type, wire, size }
 }
 
-/** A part that the service itself adds; it has no place in the stream and so no id. */
+/** A part that the service adds itself. It is no frame of the run's stream and has no id. */
 export const ownFrame = (chunk: Chunk): Buffer => serialize(chunk, '')
 
 export const DONE = Buffer.from('data: [DONE]\n\n')
-/** Comments: parsers pass over them, proxies see that the connection is alive. */
+/** Comments of server-sent events: parsers skip them, proxies see that the connection is alive. */
 export const HELLO = Buffer.from(': stream\n\n')
 export const HEARTBEAT = Buffer.from(': ping\n\n')
 

@@ -1,48 +1,53 @@
 import { problem } from '../errors.ts'
-import { beyondTheEnd } from './cursor.ts'
 import { type FollowContext, followRun } from './follow-run.ts'
 import { FrameLog } from './frame-log.ts'
+import { beyondTheEnd } from './stream-position.ts'
 import { Viewer, type ViewerOptions } from './viewer.ts'
 
 export interface Streams {
   /**
-   * Shows the run's stream from frame `from` on, to somebody who may read it. What is judged before anything is
-   * sent: a position beyond the end (400), a stream that is no longer kept (410).
-   * A run that has just been started (`fresh`) has nothing to judge, and its caller is never refused.
+   * Opens a view of the run's stream from frame `from` on. The route has checked that the caller may read the run.
+   * The position is checked before anything is sent; the caller of a run that has just been started (`fresh`) is
+   * never refused.
+   * @throws Problem `invalid_stream_position` (position beyond the end), `stream_expired` (the engine no longer has
+   *   the stream), `engine_unavailable`, `shutting_down`
    */
   view(runId: string, options: ViewerOptions, signal: AbortSignal): Promise<Viewer>
   /** @throws Problem `shutting_down` once the service drains */
   assertOpen(): void
-  /** Destroys all connections and refuses new ones: the clients resume elsewhere. */
+  /** Cuts all viewers and refuses new ones: their clients resume on another instance. */
   drain(): void
-  /** Resolves when nothing is left running. */
+  /** Drains, and resolves when no viewer and no read is left. */
   close(): Promise<void>
   stats(): StreamStats
 }
 
 export interface StreamStats {
   viewers: number
-  /** Runs that are followed. */
+  /** Number of runs that this instance follows. */
   logs: number
-  /** Reads of the engine's streams that were opened, ever. */
+  /** Number of reads of the engine's streams since the start of this instance. */
   reads: number
 }
 
 export interface StreamSettings {
+  /** Pause between two looks at all viewers. */
   tickMs: number
+  /** Pause between two heartbeats of a silent stream. */
   heartbeatMs: number
+  /** A viewer that has not read for this long is cut. */
   stallMs: number
 }
 
 const SETTINGS: StreamSettings = { tickMs: 1_000, heartbeatMs: 10_000, stallMs: 60_000 }
 
-/** A live stream that says nothing for this long has said what there is. */
+/** After this long without a frame, the log holds all frames that a live stream has. */
 const DRAINED_MS = 500
-/** The engine may take this long to begin a stream that exists. */
+/** Time that the engine may take to begin a stream that exists. */
 const BEGIN_MS = 5_000
-/** A running worker may not have written anything yet; its viewers wait with open headers. */
+/** Time to wait for the first frame of a running worker; after that the viewer gets its headers without one. */
 const UNWRITTEN_MS = 1_000
-/** What is left of the stream of a run that is over is known after this long without news. */
+/** After this long without news it is known what the engine still has of the stream of a finished run. */
 const OVER_MS = 20_000
 
 interface Followed {
@@ -51,7 +56,7 @@ interface Followed {
   done: Promise<void>
 }
 
-/** The streams that this instance shows: one log and one read of the engine for each run, however many look on. */
+/** The streams that this instance shows: one log and one read of the engine for each run, shared by its viewers. */
 export function streams(
   context: Omit<FollowContext, 'onRead'> & { log: { error(object: object, message: string): void } },
   settings: Partial<StreamSettings> = {},
@@ -78,7 +83,7 @@ export function streams(
     return run
   }
 
-  /** A log that is lost, or has dropped what this viewer needs, is left to those who still read it. */
+  /** A log that is lost, or that has dropped the frame at `from`, serves its present viewers only. */
   function logFor(runId: string, from: number): Followed {
     const run = followed.get(runId)
     return run === undefined || run.log.lost || from < run.log.first ? follow(runId) : run
@@ -106,7 +111,7 @@ export function streams(
     void run.done.then(() => ending.delete(run.done))
   }
 
-  /** One timer for everybody: heartbeats, tokens that have ended, clients that do not read. */
+  /** One timer for all viewers: sends heartbeats, cuts those with an expired token and those that do not read. */
   function tick(): void {
     const now = performance.now()
     const date = Date.now()
@@ -142,7 +147,7 @@ export function streams(
         return viewer
       } catch (error) {
         viewer.destroy()
-        // Whatever it would have come to, it was cut off.
+        // The drain has cut the viewer before its position could be checked.
         throw draining ? problem('shutting_down') : error
       }
     },
@@ -159,7 +164,7 @@ export function streams(
   }
 }
 
-/** Waits until it is known whether the stream has the frame that the viewer needs, or ends just before it. */
+/** Waits until it is known whether the stream has the frame that the viewer needs, or ends right before that frame. */
 async function judge(log: FrameLog, viewer: Viewer, signal: AbortSignal): Promise<void> {
   const from = viewer.next
   const gone = new AbortController()
@@ -167,7 +172,7 @@ async function judge(log: FrameLog, viewer: Viewer, signal: AbortSignal): Promis
   const either = AbortSignal.any([signal, gone.signal])
   const isJudged = () => log.lost !== undefined || log.ending !== undefined || log.end > from
   await log.until(() => isJudged() || log.phase !== 'opening', BEGIN_MS, either)
-  // Whoever has seen a frame knows of the begin before this instance does.
+  // A caller with a frame has it from another instance, which knew earlier than this one that the run executes.
   if (from > 0) await log.until(() => log.phase !== 'queued', DRAINED_MS, either)
   if (log.phase === 'over') await log.until(isJudged, OVER_MS, either)
   else if (from === 0) await log.until(() => isJudged() || log.phase === 'queued', UNWRITTEN_MS, either)
@@ -177,7 +182,7 @@ async function judge(log: FrameLog, viewer: Viewer, signal: AbortSignal): Promis
       await log.until(isJudged, DRAINED_MS, either)
     }
     await drained()
-    // What a read that broke has left out is read again.
+    // A read that broke is repeated: wait for the frames that it did not deliver.
     if (!log.answered) await drained()
   }
   if (log.lost === 'expired') throw problem('stream_expired')

@@ -6,7 +6,7 @@ import type { FrameLog } from './frame-log.ts'
 
 const FIRST_PAUSE_MS = 100
 const LONGEST_PAUSE_MS = 2_000
-/** How long a log that is full waits for its readers; stalled ones are cut before. */
+/** Time that a full log waits for its viewers. A viewer that does not read is cut earlier. */
 const ROOM_MS = 120_000
 
 /** A worker's stream ends with one of these, whatever happens to the turn. */
@@ -15,8 +15,8 @@ export const isLast = (type: string | undefined): boolean =>
 
 /**
  * Copies a run's stream into the log until its last chunk, or until the log has all frames of the run. Every record
- * has to be the next one: after a gap, a break or a silence the stream is read again from its start, whatever the
- * backend's own ids say.
+ * has to be the next one: after a gap, a broken read or a silence the stream is read again from its start. The ids
+ * of the engine's stream backend are not used.
  * @param onRead called for every read that is opened
  * @returns false when the engine no longer keeps what comes next; true at the end, or when `signal` aborts
  */
@@ -31,7 +31,7 @@ export async function readUpstream(
   for (let pause = FIRST_PAUSE_MS; !signal.aborted; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
     const before = log.end
     onRead()
-    // A read that breaks is repeated; whether it matters is for whoever knows how the run is doing.
+    // Errors are retried. Whether missing frames matter is decided in `followRun`, which knows the run's status.
     const outcome = await readOnce(engine, runId, log, signal).catch((error) =>
       isGone(error) ? 'gone' : 'silence',
     )

@@ -2,13 +2,13 @@
 export const UI_VERSIONS = [5, 6, 7] as const
 export type UiVersion = (typeof UI_VERSIONS)[number]
 
-/** 7 reads what is meant for 6. */
+/** The version that a query names; 6 when it names none, which clients of 7 read too. */
 export const uiVersion = (text = '6'): UiVersion =>
   UI_VERSIONS.find((version) => text === String(version)) ?? 6
 
 export type Chunk = Record<string, unknown> & { type: string }
 
-/** Parts by the version that first knew them. A client ends its stream with an error on any other. */
+/** Types of parts by the version that first knew them. A client ends its stream with an error on any other type. */
 const SINCE_5 = `start finish abort error message-metadata start-step finish-step
   text-start text-delta text-end reasoning-start reasoning-delta reasoning-end
   tool-input-start tool-input-delta tool-input-available tool-input-error
@@ -23,12 +23,12 @@ const KNOWN: Record<UiVersion, Set<string>> = {
   7: new Set(words(`${SINCE_5} ${SINCE_6} ${SINCE_7}`)),
 }
 
-/** What the worker tells the service alone. */
+/** Parts that the worker writes for the service only. */
 const PRIVATE = new Set(['data-usage'])
 
 /**
- * The part as clients of that version may read it; undefined when they must not see it. A denied tool call is an
- * error to version 5, and an interrupted answer a finished one to all before 7.
+ * The part as clients of that version can read it; undefined when they cannot. Version 5 gets a denied tool call as
+ * a tool error; versions before 7 get an interrupted answer as a finished one.
  */
 export function translate(chunk: Chunk, ui: UiVersion): Chunk | undefined {
   if (PRIVATE.has(chunk.type)) return undefined

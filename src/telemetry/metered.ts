@@ -1,8 +1,8 @@
 import type { RunEngine } from '../engine/run-engine.ts'
 import { Problem } from '../errors.ts'
 import type { Stores } from '../services/context.ts'
-import type { TurnService } from '../services/turns.ts'
-import type { FinalTurn } from '../stores/turns.ts'
+import type { TurnService } from '../services/start/turns.ts'
+import type { RunEnd } from '../stores/run-ends.ts'
 import type { Streams } from '../streams/streams.ts'
 import type { Metrics } from './metrics.ts'
 
@@ -10,11 +10,11 @@ import type { Metrics } from './metrics.ts'
 export function meteredStores(stores: Stores, metrics: Metrics): Stores {
   return {
     ...stores,
-    turns: {
-      ...stores.turns,
-      async finalize(turn) {
-        const done = await stores.turns.finalize(turn)
-        if (done) metrics.runFinished({ ...turn, ...durations(turn) })
+    ends: {
+      ...stores.ends,
+      async finalize(end) {
+        const done = await stores.ends.finalize(end)
+        if (done) metrics.runFinished({ ...end, ...durations(end) })
         return done
       },
     },
@@ -49,32 +49,35 @@ export function meteredStreams(streams: Streams, metrics: Metrics): Streams {
 
 /** Counts starts by what became of them. */
 export function meteredTurns(turns: TurnService, metrics: Metrics): TurnService {
+  async function counted<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work()
+    } catch (error) {
+      metrics.turnStarted(error instanceof Problem ? error.code : 'internal')
+      throw error
+    }
+  }
   return {
     ...turns,
-    async start(...args) {
+    async place(...args) {
       const since = performance.now()
-      try {
-        const run = await turns.start(...args)
-        metrics.turnStarted(
-          run.replayed ? 'replayed' : run.conversationId === undefined ? 'unstored' : 'stored',
-        )
-        if (!run.replayed) metrics.turnBegan(run.runId, since)
-        return run
-      } catch (error) {
-        metrics.turnStarted(error instanceof Problem ? error.code : 'internal')
-        throw error
+      const placed = await counted(() => turns.place(...args))
+      return {
+        async start() {
+          const run = await counted(() => placed.start())
+          metrics.turnStarted(
+            run.replayed ? 'replayed' : run.conversationId === undefined ? 'unstored' : 'stored',
+          )
+          if (!run.replayed) metrics.turnBegan(run.runId, since)
+          return run
+        },
       }
     },
   }
 }
 
-function durations({ turnId, startedAt, finishedAt }: FinalTurn) {
-  const seconds = (from: number, to: Date | null) => (to === null ? undefined : (to.getTime() - from) / 1000)
-  return {
-    queueSeconds: seconds(millisecondsOf(turnId), startedAt),
-    runSeconds: startedAt === null ? undefined : seconds(startedAt.getTime(), finishedAt),
-  }
+function durations({ createdAt, startedAt, finishedAt }: RunEnd) {
+  const seconds = (from: Date | null, to: Date | null) =>
+    from === null || to === null ? undefined : (to.getTime() - from.getTime()) / 1000
+  return { queueSeconds: seconds(createdAt, startedAt), runSeconds: seconds(startedAt, finishedAt) }
 }
-
-/** A uuid of version 7 begins with the time at which it was made. */
-const millisecondsOf = (uuid: string): number => Number.parseInt(uuid.replaceAll('-', '').slice(0, 12), 16)

@@ -29,4 +29,4 @@ export function tracedEngine(engine: RunEngine, tracer: Tracer): RunEngine {
   }
 }
 
-const conversation = (id: string | null) => (id === null ? {} : { 'agent_chat.conversation_id': id })
+const conversation = (id: string | null) => (id === null ? {} : { 'gen_ai.conversation.id': id })

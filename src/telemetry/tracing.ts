@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { Tracer } from '@opentelemetry/api'
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http'
 import { resourceFromAttributes } from '@opentelemetry/resources'
@@ -35,7 +36,11 @@ export function startTracing({ endpoint, headers, service, version, onProblem }:
     timeoutMillis: EXPORT_MS,
   })
   const provider = new NodeTracerProvider({
-    resource: resourceFromAttributes({ 'service.name': service, 'service.version': version }),
+    resource: resourceFromAttributes({
+      'service.name': service,
+      'service.version': version,
+      'service.instance.id': randomUUID(),
+    }),
     spanProcessors: [
       new BatchSpanProcessor(told(exporter, onProblem), {
         scheduledDelayMillis: GATHER_MS,

@@ -1,4 +1,11 @@
-import { type Context, SpanKind, SpanStatusCode, type Tracer, trace } from '@opentelemetry/api'
+import {
+  type Attributes,
+  type Context,
+  SpanKind,
+  SpanStatusCode,
+  type Tracer,
+  trace,
+} from '@opentelemetry/api'
 import type { Telemetry } from 'ai'
 import manifest from '../../package.json' with { type: 'json' }
 import { contextOf } from './traceparent.ts'
@@ -56,6 +63,8 @@ async function makeTracer(endpoint: string, headers: string | undefined): Promis
   })
   return {
     async run({ runId, turnId, conversationId, traceparent }, work, problem) {
+      const conversation: Attributes =
+        conversationId === null ? {} : { 'gen_ai.conversation.id': conversationId }
       const span = tracer.startSpan(
         'run agent-chat',
         {
@@ -63,14 +72,20 @@ async function makeTracer(endpoint: string, headers: string | undefined): Promis
           attributes: {
             'agent_chat.run_id': runId,
             'agent_chat.turn_id': turnId,
-            ...(conversationId === null ? {} : { 'agent_chat.conversation_id': conversationId }),
+            ...conversation,
           },
         },
         contextOf(traceparent),
       )
       const inside = trace.setSpan(contextOf(traceparent), span)
       try {
-        const result = await work(new OpenTelemetry({ tracer: childrenOf(tracer, inside) }))
+        const telemetry = new OpenTelemetry({
+          tracer: childrenOf(tracer, inside),
+          // `functionId` is the agent's name (`createAgent`); by default the span has the model's name.
+          agentSpanName: 'functionId',
+          enrichSpan: () => conversation,
+        })
+        const result = await work(telemetry)
         const message = problem(result)
         if (message !== undefined) span.setStatus({ code: SpanStatusCode.ERROR, message })
         return result

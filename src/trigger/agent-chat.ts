@@ -49,6 +49,9 @@ export const agentChat = task({
       : tracer.run({ ...turn, runId: ctx.run.id }, work, ({ result }) =>
           result.status === 'failed' ? result.errorCode : undefined,
         ))
+    // No abort: an engine does not use a process again after an error that was not meant.
+    if (result.status === 'failed' && result.errorCode === 'internal')
+      throw new Error(failureMessage('internal'))
     if (result.status === 'failed') throw new AbortTaskRunError(failureMessage(result.errorCode))
     if (result.status === 'cancelled') throw new AbortTaskRunError('The run was stopped.')
     return { ...result.output, chunkCount }

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
-import type { Browser } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { UI_VERSIONS, type UiVersion } from '../../src/streams/vocabulary.ts'
 import { REACT } from '../streams/clients.ts'
@@ -50,70 +50,98 @@ interface Stage {
   service: Service
 }
 
-/** A question, a reload in the middle of its answer, and another question. */
-async function play(t: Test, ui: UiVersion, { origin, browser, service }: Stage): Promise<void> {
-  const conversation = await service.call('POST', '/api/agent/conversations', { body: {} })
-  const conversationId: string = conversation.body.id
-  const query = ui === 6 ? '' : `?ui=${ui}`
-  const hash = new URLSearchParams({
-    service: service.url,
-    token: await token('alice'),
-    conversationId,
-    query,
-  })
+/** What a person does with the page, and sees. */
+function person(page: Page) {
+  const textsOf = (role: string) => page.locator(`.${role}`).allTextContents()
+  return {
+    textsOf,
+    statusIs: (status: string) => page.locator('#status', { hasText: status }).waitFor(),
+    error: () => page.locator('#error').textContent(),
+    async say(text: string) {
+      await page.locator('input').fill(text)
+      await page.locator('input').press('Enter')
+    },
+    /** Waits for the answer with that number, from 0 on, to be longer than so many characters. */
+    saysMoreThan: (length: number, answer: number) =>
+      page.waitForFunction(
+        `(document.querySelectorAll('.assistant')[${answer}]?.textContent.length ?? 0) > ${length}`,
+      ),
+    conversationId: () => new URL(page.url()).hash.match(/conversationId=([\da-f-]+)/)?.[1] ?? '',
+  }
+}
 
+/** Three questions, a reload in the middle of the third answer, a failure, a stop, and a token that has expired. */
+async function play(t: Test, ui: UiVersion, { origin, browser, service }: Stage): Promise<void> {
+  const user = `alice-${ui}`
+  const address = (bearer: string, conversationId?: string) =>
+    `${origin}/${ui}#${new URLSearchParams({
+      service: service.url,
+      token: bearer,
+      ui: String(ui),
+      ...(conversationId === undefined ? {} : { conversationId }),
+    })}`
   const page = await browser.newPage()
   const faults: string[] = []
   page.on('pageerror', (error) => faults.push(String(error)))
-  const asked: string[] = []
-  page.on('request', (request) => {
-    const [, address] = request.url().split('/api/agent/chat/stream')
-    if (address !== undefined && request.method() !== 'OPTIONS') asked.push(`${request.method()} ${address}`)
-  })
-  const statusIs = (status: string) => page.locator('#status', { hasText: status }).waitFor()
-  const textOf = async (role: string) => page.locator(`.${role}`).allTextContents()
-  const saysMoreThan = (length: number) =>
-    page.waitForFunction(`document.querySelector('.assistant')?.textContent.length > ${length}`)
+  const { statusIs, textsOf, say, saysMoreThan, error, conversationId } = person(page)
+  const stored = async () =>
+    (await service.call('GET', `/api/agent/conversations/${conversationId()}/messages`, { user })).body.data
 
-  await page.goto(`${origin}/${ui}#${hash}`)
+  await page.goto(address(await token(user)))
   await statusIs('ready')
-  await page.locator('input').fill('Tell me a story of 12 sentences')
-  await page.locator('input').press('Enter')
-  await saysMoreThan(60)
-  t.equal(await page.locator('#status').textContent(), 'streaming')
-  const { body: running } = await service.call('GET', `/api/agent/chat?conversationId=${conversationId}`)
-  const { runId } = running.data[0]
+  await say('My name is Ada')
+  await saysMoreThan(0, 0)
+  await statusIs('ready')
+  await say('What is my name?')
+  await saysMoreThan(0, 1)
+  await statusIs('ready')
+  t.match((await textsOf('assistant'))[1], /Ada/, 'the conversation goes on')
 
+  await say('Tell me a story of 12 sentences')
+  await saysMoreThan(60, 2)
+  t.equal(await page.locator('#status').textContent(), 'streaming')
   await page.reload()
   await statusIs('streaming')
-  await saysMoreThan(60)
-  const inTheMiddle = (await textOf('assistant'))[0] ?? ''
+  await saysMoreThan(60, 2)
+  const inTheMiddle = (await textsOf('assistant'))[2] ?? ''
   await statusIs('ready')
-  const { body } = await service.ended(runId)
-  t.equal(body.status, 'completed')
-  t.ok(inTheMiddle.length < body.text.length && body.text.startsWith(inTheMiddle), 'the rest came live')
-  t.same(await textOf('assistant'), [body.text])
-  t.same(await textOf('user'), ['Tell me a story of 12 sentences'])
+  const [, , , , , story] = await stored()
+  t.ok(inTheMiddle.length < story.text.length && story.text.startsWith(inTheMiddle), 'the rest came live')
+  t.equal((await textsOf('assistant'))[2], story.text)
+  t.same(await textsOf('user'), ['My name is Ada', 'What is my name?', 'Tell me a story of 12 sentences'])
 
-  await page.locator('input').fill('What was my first question?')
-  await page.locator('input').press('Enter')
-  await page.locator('.assistant').nth(1).waitFor()
+  await say('[[fail]] What now?')
+  await statusIs('error')
+  const failed = (await stored()).at(-1)
+  t.equal(await error(), failed.error, 'a failure is a sentence')
+  await page.reload()
   await statusIs('ready')
-  t.match((await textOf('assistant'))[1], /Tell me a story of 12 sentences/, 'the conversation goes on')
-  const { body: stored } = await service.call('GET', `/api/agent/conversations/${conversationId}/messages`)
-  t.same(
-    stored.data
-      .map(({ text }: { text: string }) => text)
-      .filter((_: string, place: number) => place % 2 === 1),
-    await textOf('assistant'),
-  )
-  const resume = `GET /${conversationId}/stream${query}`
-  t.same(asked, [resume, `POST ${query}`, resume, `POST ${query}`])
+  t.equal((await textsOf('assistant'))[3], failed.error, 'and is there after a reload')
+
+  await say('Tell me a story of 90 sentences')
+  await saysMoreThan(20, 4)
+  await page.locator('button').click()
+  await statusIs('ready')
+  await say('What is 2 + 3?')
+  await saysMoreThan(0, 5)
+  await statusIs('ready')
+  t.equal((await textsOf('assistant'))[5], '2 + 3 = 5.', 'nothing stands in the way of the next question')
+  const all = await stored()
+  t.equal(all.length, 12, 'one conversation')
+  t.match(all[9], { role: 'assistant', status: 'cancelled' })
+
+  const late = await browser.newPage()
+  const expired = person(late)
+  await late.goto(address(await token(user, {}, '-1h')))
+  await expired.statusIs('error')
+  await expired.say('Hello?')
+  await expired.statusIs('error')
+  t.equal(await expired.error(), 'Your session has ended. Sign in again.')
   t.same(faults, [])
 }
 
 t.test(
-  'pages with the stock useChat stream an answer, are reloaded in the middle, and go on',
+  'pages with the stock useChat and nothing but an address work',
   { skip: WITHOUT_BROWSER },
   async (t) => {
     const [origin, browser, engine] = await Promise.all([

@@ -18,6 +18,7 @@ export interface Evidence {
   engine: EngineRun[]
 }
 
+/** A turn with its run, as far as it has one. */
 interface Row {
   id: string
   run_id: string | null
@@ -32,7 +33,7 @@ export type Ended = Pick<Row, 'run_id' | 'status' | 'error_code'>
 
 interface Message {
   conversation_id: string
-  run_id: string | null
+  turn_id: string | null
   role: string
   text: string
 }
@@ -48,7 +49,11 @@ const TERMINAL = new Set(['completed', 'failed', 'cancelled'])
 export async function check(client: pg.Client, { log, kills, engine }: Evidence): Promise<Violation[]> {
   const violations: Violation[] = []
   const report: Report = (rule, what, conversationId) => violations.push({ rule, what, conversationId })
-  const { rows: runs } = await client.query<Row>('select * from runs')
+  const { rows: runs } = await client.query<Row>(
+    `select turns.id, runs.run_id, turns.conversation_id, coalesce(runs.status, turns.state) as status, runs.error_code,
+       turns.idempotency_key
+     from turns left join runs on runs.turn_id = turns.id`,
+  )
   const { rows: messages } = await client.query<Message>(
     'select * from messages order by conversation_id, position, seq',
   )
@@ -74,7 +79,7 @@ export async function check(client: pg.Client, { log, kills, engine }: Evidence)
     if (start.conversationId !== undefined && run.conversation_id !== start.conversationId)
       report('one conversation', `${name} is in ${run.conversation_id}`)
     if (run.conversation_id === null) continue
-    const said = (byConversation.get(run.conversation_id) ?? []).filter((one) => one.run_id === run.id)
+    const said = (byConversation.get(run.conversation_id) ?? []).filter((one) => one.turn_id === run.id)
     const users = said.filter(({ role, text }) => role === 'user' && text === start.message)
     const answers = said.filter(({ role }) => role === 'assistant')
     if (users.length !== 1) report('one message', `${name} has ${users.length} messages`)
@@ -89,8 +94,8 @@ export async function check(client: pg.Client, { log, kills, engine }: Evidence)
       report('nothing else', `nobody was told of ${run.run_id}`)
   }
   for (const message of messages)
-    if (message.run_id === null || !known.has(message.run_id))
-      report('nothing else', `a message of no run: ${message.text}`)
+    if (message.turn_id === null || !known.has(message.turn_id))
+      report('nothing else', `a message of no turn: ${message.text}`)
   for (const { id } of conversations)
     if (!byConversation.has(id)) report('nothing else', `conversation ${id} is empty`)
 
@@ -160,7 +165,8 @@ function checkOrder(
     const before = users.slice(0, Math.max(0, users.indexOf(start.message)))
     const asked = /my first message/.test(start.message) ? before[0] : before.at(-1)
     if (asked === undefined || run?.status !== 'completed') continue
-    const answer = messages.find(({ role, run_id }) => role === 'assistant' && run_id === run.id)?.text ?? ''
+    const answer =
+      messages.find(({ role, turn_id }) => role === 'assistant' && turn_id === run.id)?.text ?? ''
     const ahead = byRunId.get(byMessage.get(asked)?.runId ?? '')?.[0]
     if (ahead !== undefined && isForgotten(ahead, start, kills)) continue
     if (!answer.includes(nameOf(asked)))

@@ -94,8 +94,10 @@ async function restore({ cluster, victim }: Stage): Promise<void> {
 
 async function describeLeft({ client }: Stage, report: Report): Promise<void> {
   const { rows } = await client.query(
-    `select id, run_id, status, check_at - now() as due_in, cancel_requested_at, missed_at, error_code from runs
-     where status in ('dispatching', 'abandoned', 'queued', 'running')`,
+    `select turns.id, state, turns.check_at - now() as resolved_in, runs.run_id, status, runs.check_at - now() as due_in,
+       runs.cancel_requested_at, missed_at, error_code
+     from turns left join runs on runs.turn_id = turns.id
+     where state <> 'started' or status in ('queued', 'running')`,
   )
   for (const row of rows) report.note(`left: ${JSON.stringify(row)}`)
   const { rows: search } = await client.query(
@@ -110,7 +112,8 @@ async function checkRest(cluster: Cluster, report: Report): Promise<void> {
   try {
     const unfinished = async () => {
       const { rows } = await client.query(
-        `select from runs where status in ('dispatching', 'queued', 'running')`,
+        `select from turns left join runs on runs.turn_id = turns.id
+         where state = 'dispatching' or status in ('queued', 'running')`,
       )
       return rows.length
     }

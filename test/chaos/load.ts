@@ -102,8 +102,8 @@ async function settled(cluster: Cluster, log: CallerLog, hurry: boolean): Promis
   try {
     for (let waited = 0; waited < SETTLE_MS; waited = Date.now() - startedAt) {
       const { rows } = await client.query(
-        `select (select count(*)::int from runs where status in ('dispatching', 'queued', 'running')
-           or (status = 'abandoned' and check_at is not null)) as unfinished,
+        `select ((select count(*) from runs where status in ('queued', 'running') or check_at is not null)
+           + (select count(*) from turns where state <> 'started'))::int as unfinished,
          (select count(*)::int from unnest($1::text[]) as accepted (run_id)
            where not exists (select from runs where runs.run_id = accepted.run_id)) as missing`,
         [runIds],
@@ -130,12 +130,12 @@ async function describe(
   conversationId: string,
 ): Promise<string[]> {
   const { rows } = await client.query(
-    `select run_id, position, status, dispatch_attempt, created_at, started_at, finished_at from runs
+    `select run_id, position, status, created_at, started_at, finished_at from runs
      where conversation_id = $1 order by position`,
     [conversationId],
   )
   const lines = []
-  for (const { run_id, position, status, dispatch_attempt, created_at, started_at, finished_at } of rows) {
+  for (const { run_id, position, status, created_at, started_at, finished_at } of rows) {
     const start = log.accepted.find(({ runId }) => runId === run_id)
     const run = await callEngine(cluster.engine, 'GET', `/api/v3/runs/${run_id}`).catch(() => undefined)
     const { history = [], ahead = [] } = run?.payload?.json ?? run?.payload ?? {}
@@ -145,7 +145,7 @@ async function describe(
     )
     const told = history.map(({ parts }: { parts: Array<{ text?: string }> }) => parts[0]?.text?.slice(0, 24))
     lines.push(
-      `${position} ${start?.message.slice(0, 10)} ${run_id} ${status}, attempt ${dispatch_attempt}; ${clock.join(', ')}; engine ${run?.createdAt}; told ${JSON.stringify(told)} and ${JSON.stringify(ahead)}`,
+      `${position} ${start?.message.slice(0, 10)} ${run_id} ${status}; ${clock.join(', ')}; engine ${run?.createdAt}; told ${JSON.stringify(told)} and ${JSON.stringify(ahead)}`,
     )
   }
   return lines

@@ -9,13 +9,13 @@ const STORED: Array<{ name: string; rule: string; sql: string }> = [
   {
     name: 'a key that was dropped: the retry ran twice',
     rule: 'one run',
-    sql: `update runs set idempotency_key = null where id = (select id from runs where run_id is not null limit 1)`,
+    sql: `update turns set idempotency_key = null where id = (select turn_id from runs limit 1)`,
   },
   {
     name: 'a second run of the same turn',
     rule: 'nothing else',
-    sql: `insert into runs (id, run_id, user_id, status, finished_at, deadline_at)
-          select gen_random_uuid(), 'run_doubled', user_id, status, finished_at, deadline_at from runs limit 1`,
+    sql: `insert into runs (id, turn_id, run_id, user_id, status, finished_at, deadline_at)
+          select gen_random_uuid(), turn_id, 'run_doubled', user_id, status, finished_at, deadline_at from runs limit 1`,
   },
   {
     name: 'a run that was forgotten',
@@ -25,8 +25,8 @@ const STORED: Array<{ name: string; rule: string; sql: string }> = [
   {
     name: 'a message that was doubled',
     rule: 'order',
-    sql: `insert into messages (id, conversation_id, run_id, position, seq, role, text, parts)
-          select gen_random_uuid(), conversation_id, run_id, position, 2, role, text, parts from messages
+    sql: `insert into messages (id, conversation_id, turn_id, position, seq, role, text, parts)
+          select gen_random_uuid(), conversation_id, turn_id, position, 2, role, text, parts from messages
           where role = 'user' limit 1`,
   },
   {

@@ -48,7 +48,7 @@ export async function runQueue(cluster: Cluster, report: Report): Promise<void> 
       ends.every((status) => status === 'completed'),
     )
     const { rows } = await client.query<Message>(
-      `select role, text, runs.run_id from messages join runs on runs.id = messages.run_id
+      `select role, text, runs.run_id from messages join runs on runs.turn_id = messages.turn_id
        where messages.conversation_id = $1 order by messages.position, seq`,
       [conversationId],
     )

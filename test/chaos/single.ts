@@ -30,7 +30,7 @@ export async function runSingleStarts(cluster: Cluster, report: Report): Promise
     const [first] = answers
     const runId = first?.body.runId
     const end = await ended(cluster.instances.at(-1) as Instance, key, runId)
-    const { rows } = await client.query('select id, run_id from runs where idempotency_key = $1', [key])
+    const { rows } = await client.query('select id, run_id from turns where idempotency_key = $1', [key])
     const runs = (await engineRuns(cluster, { tag: `turn_${rows[0]?.id}` })).filter(
       (run) => run.status !== 'CANCELED',
     )

@@ -6,7 +6,7 @@ import type { Teardown } from '../support/service.ts'
 function runScript(t: Teardown, start: string, timeoutSeconds = 10): Running {
   const script = `
     import { runProcess } from './src/lifecycle/run-process.ts'
-    import { StartError } from './src/lifecycle/start-error.ts'
+    import { StartError } from './src/start-error.ts'
     import { processLog } from './src/telemetry/process-log.ts'
     const part = (name) => async (signal) => console.log('ended', name, signal ?? 'by a failure')
     const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
@@ -52,12 +52,12 @@ test('the same signal twice within an instant is one, later it ends at once', as
   await one.line(/^started$/)
   one.signal('SIGINT')
   one.signal('SIGINT')
-  await one.line(/"msg":"ending"/)
+  await one.line(/"msg":"received SIG[A-Z]+: ending"/)
   t.equal(one.child.exitCode, null)
   await new Promise((resolve) => setTimeout(resolve, 400))
   one.signal('SIGTERM')
   t.equal((await one.ended).code, 1)
-  t.match(one.output(), /told twice.*\nexit$/s, 'exit listeners take along what is left')
+  t.match(one.output(), /again: exiting without draining.*\nexit$/s, 'exit listeners take along what is left')
 })
 
 test('an end that hangs is cut off by the timeout', async (t) => {
@@ -65,7 +65,7 @@ test('an end that hangs is cut off by the timeout', async (t) => {
   await one.line(/^started$/)
   one.signal('SIGTERM')
   t.equal((await one.ended).code, 1)
-  t.match(one.output(), /not ended in time.*\nexit$/s)
+  t.match(one.output(), /not ended within 1 s.*\nexit$/s)
 })
 
 test('what nobody caught ends the process with a line that has the stack', async (t) => {

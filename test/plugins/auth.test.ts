@@ -1,5 +1,6 @@
+import { generateKeyPairSync, sign } from 'node:crypto'
 import { type AddressInfo, connect } from 'node:net'
-import { CompactEncrypt, exportSPKI, importJWK, UnsecuredJWT } from 'jose'
+import { CompactEncrypt, exportSPKI, importJWK, type JWK, UnsecuredJWT } from 'jose'
 import { type Test, test } from 'tap'
 import { createKeySet } from '../../src/auth/key-set.ts'
 import type { AppConfig } from '../../src/config.ts'
@@ -94,6 +95,11 @@ const BAD_TOKENS: Record<string, () => string | Promise<string>> = {
   'a token without scheme': () => token(),
   'two tokens in one header': () => `Bearer ${token()} ${token()}`,
   'two tokens with a comma': () => `Bearer ${token()}, Bearer ${token()}`,
+  'expired an hour ago, under another secret': () =>
+    `Bearer ${token({ exp: inSeconds(-3600) }, 'another-secret-of-at-least-32-bytes!')}`,
+  'a tab after the scheme': () => `Bearer\t${token()}`,
+  'no blank after the scheme': () => `Bearer${token()}`,
+  'a token in quotes': () => `Bearer "${token()}"`,
   rubbish: () => 'Bearer rubbish',
   'dots only': () => 'Bearer ..',
   'one part': () => `Bearer ${token().split('.')[0]}`,
@@ -151,13 +157,21 @@ const BAD_TOKENS: Record<string, () => string | Promise<string>> = {
   },
 }
 
+/** What the answer says of a token with a valid signature that is only too old or too young. */
+const TOLD: Record<string, string> = {
+  'expired an hour ago': 'The token has expired.',
+  'not valid before next hour': 'The token is not valid yet.',
+}
+
 test('every bad token is 401, and the reason stays in the log', async (t) => {
   const { lines, logger } = logSink()
   const app = whoApp(t, {}, logger)
   for (const [what, make] of Object.entries(BAD_TOKENS)) {
     const answer = await ask(app, await make())
     t.equal(answer.statusCode, 401, what)
-    t.equal(answer.headers['www-authenticate'], `${REALM}, error="invalid_token"`, what)
+    const told = TOLD[what]
+    const description = told === undefined ? '' : `, error_description="${told}"`
+    t.equal(answer.headers['www-authenticate'], `${REALM}, error="invalid_token"${description}`, what)
     const { requestId, ...body } = answer.json()
     t.same(
       body,
@@ -165,7 +179,9 @@ test('every bad token is 401, and the reason stays in the log', async (t) => {
         type: '/problems/unauthorized',
         title: 'Unauthorized',
         status: 401,
-        detail: 'There is no bearer token, or it is not valid here. The reason is in the log of the service.',
+        detail:
+          told ??
+          'There is no bearer token, or it is not valid here. The reason is in the log of the service.',
         instance: '/who',
         code: 'unauthorized',
         error: 'Unauthorized',
@@ -180,6 +196,38 @@ test('every bad token is 401, and the reason stays in the log', async (t) => {
   }
   const log = JSON.stringify(lines)
   t.notMatch(log, /eyJ|Basic/, 'no token and no header is in the log')
+})
+
+test('one or more blanks stand between the scheme and the token, and the scheme has any case', async (t) => {
+  const app = whoApp(t)
+  for (const scheme of ['Bearer ', 'Bearer  ', 'bearer   ', 'BEARER      '])
+    t.equal((await ask(app, `${scheme}${token()}`)).statusCode, 200, scheme)
+  const rotated = whoApp(t, {
+    keys: { kind: 'secrets', secrets: ['the-new-secret-that-comes-now-012345', SECRET] },
+  })
+  t.equal((await ask(rotated, `bearer   ${token()}`)).statusCode, 200, 'while secrets are rotated too')
+})
+
+test('scopes are read from the claims that are configured', async (t) => {
+  const byDefault = whoApp(t)
+  for (const own of [
+    { scp: 'openid agent:read' },
+    { scp: ['agent:read'] },
+    { permissions: ['agent:read'] },
+    { scopes: 'agent:read' },
+    { scope: 'other', permissions: ['agent:read'] },
+  ]) {
+    const answer = await ask(byDefault, `Bearer ${token({ scope: undefined, ...own })}`)
+    t.equal(answer.statusCode, 200, JSON.stringify(own))
+  }
+  const configured = whoApp(t, { scopeClaims: ['https://example.com/scopes', '__proto__'] })
+  const own = token({ scope: undefined, 'https://example.com/scopes': ['agent:read'] })
+  t.equal((await ask(configured, `Bearer ${own}`)).statusCode, 200)
+  t.equal((await ask(configured, `Bearer ${token()}`)).statusCode, 403, 'no other claim counts')
+  for (const permissions of [{ 'agent:read': true }, [['agent:read']], 'agent:reader', 7, null]) {
+    const answer = await ask(byDefault, `Bearer ${token({ scope: undefined, permissions })}`)
+    t.equal(answer.statusCode, 403, JSON.stringify(permissions))
+  }
 })
 
 test('two Authorization headers are 401, though each is valid', async (t) => {
@@ -273,6 +321,20 @@ test('user and actor are in the log lines of the request', async (t) => {
     { userId: 'alice', actor: 'gateway', path: '/who', status: 200 },
   )
 })
+
+type RsaSigner = { jwk: JWK; sign(own: object): string }
+
+/** Signs with RSA keys that are too short for the library of the other signers. */
+function rsaSigner(bits: number, kid: string): RsaSigner {
+  const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: bits })
+  return {
+    jwk: { ...(publicKey.export({ format: 'jwk' }) as JWK), kid, alg: 'RS256', use: 'sig' },
+    sign(own) {
+      const input = `${base64({ alg: 'RS256', kid })}.${base64(claims({ ...own }))}`
+      return `${input}.${sign('sha256', Buffer.from(input), privateKey).toString('base64url')}`
+    },
+  }
+}
 
 const ISSUED = { iss: 'https://issuer.example', aud: 'agents' }
 const fromKeySet = (url: string) => ({
@@ -387,6 +449,39 @@ test('a new key is found once the cooldown is over, a withdrawn one is forgotten
   const { fetches } = state
   await keys.check()
   t.equal(state.fetches, fetches, 'what is known to be there is not asked')
+})
+
+test('RSA keys under 2,048 bits are refused, and say so in the log', async (t) => {
+  const { lines, logger } = logSink()
+  const [short, long] = [1024, 2048].map((bits) => rsaSigner(bits, `rsa${bits}`)) as [RsaSigner, RsaSigner]
+  const { url } = await serveKeySet(t, [short.jwk, long.jwk])
+  const app = whoApp(t, fromKeySet(url), logger)
+  t.equal((await ask(app, `Bearer ${long.sign(ISSUED)}`)).statusCode, 200)
+  t.equal((await ask(app, `Bearer ${short.sign(ISSUED)}`)).statusCode, 401)
+  t.ok(lines.some(({ reason }) => /1024 bits, fewer than 2048/.test(String(reason))))
+})
+
+test('a key set of too many keys or bytes is not read, and the keys before it stay valid', async (t) => {
+  const signer = await createSigner('ES256', 'k')
+  const { url, state } = await serveKeySet(t, [signer.jwk])
+  let now = 0
+  const keys = createKeySet(url, () => now)
+  t.match(await keys.find({ alg: 'ES256', kid: 'k' }), /BEGIN PUBLIC KEY/)
+  const many = (count: number, pad: string) =>
+    Array.from({ length: count }, (_, index) => ({ ...signer.jwk, kid: `k${index}`, pad }))
+  for (const [what, set, why] of [
+    ['20,000 keys', many(20_000, ''), /more than 524288 bytes/],
+    ['one large key', many(1, 'x'.repeat(1024 * 1024)), /more than 524288 bytes/],
+    ['more keys than a provider has', many(201, ''), /201 keys, more than 200/],
+  ] as const) {
+    state.keys = [...set]
+    now += 10_000
+    await t.rejects(keys.refresh(), why, what)
+    t.match(await keys.find({ alg: 'ES256', kid: 'k' }), /BEGIN PUBLIC KEY/, what)
+  }
+  state.keys = many(200, '')
+  now += 10_000
+  t.match(await keys.find({ alg: 'ES256', kid: 'k199' }), /BEGIN PUBLIC KEY/)
 })
 
 test('a route that does not say who may call it stops the start', async (t) => {

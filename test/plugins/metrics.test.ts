@@ -1,34 +1,12 @@
 import { connect } from 'node:net'
 import pg from 'pg'
 import { test } from 'tap'
-import { RUN_ERROR_CODES } from '../../src/services/run-failures.ts'
+import { RUN_ERROR_CODES } from '../../src/services/end/run-failures.ts'
 import { startToxicProxy } from '../chaos/toxic-proxy.ts'
 import { query, until } from '../services/rows.ts'
 import { createDatabase } from '../support/postgres.ts'
-import { type Service, startService, token } from '../support/service.ts'
-
-/** One sample of the exposition format: name, labels, value. */
-type Sample = { name: string; labels: Record<string, string>; value: number }
-
-async function scrape(service: Service): Promise<Sample[]> {
-  const response = await fetch(`http://127.0.0.1:${service.app.metricsPort}/metrics`)
-  if (response.status !== 200) throw new Error(String(response.status))
-  return (await response.text()).split('\n').flatMap((line) => {
-    const [, name, labels = '', value] = line.match(/^(\w+)(?:\{(.*)\})? (\S+)$/) ?? []
-    if (name === undefined) return []
-    const pairs = [...labels.matchAll(/(\w+)="([^"]*)"/g)].map(([, key, of]) => [key, of])
-    return [{ name, labels: Object.fromEntries(pairs), value: Number(value) }]
-  })
-}
-
-/** The sum of the samples with that name and those labels; undefined when there is none. */
-function valueIn(samples: Sample[], name: string, labels: Record<string, string> = {}): number | undefined {
-  const found = samples.filter(
-    (sample) =>
-      sample.name === name && Object.entries(labels).every(([key, of]) => sample.labels[key] === of),
-  )
-  return found.length === 0 ? undefined : found.reduce((sum, { value }) => sum + value, 0)
-}
+import { scrape, valueIn } from '../support/scrape.ts'
+import { startService, token } from '../support/service.ts'
 
 test('runs, requests, engine calls, limits and the pool are counted while turns are served', async (t) => {
   const service = await startService(t, { environment: { METRICS_PORT: '0', RATE_LIMIT_START_MAX: '4' } })
@@ -66,7 +44,7 @@ test('runs, requests, engine calls, limits and the pool are counted while turns 
   const start = { method: 'POST', route: '/api/agent/chat', held: 'no' }
   t.equal(value('agent_chat_http_request_duration_seconds_count', { ...start, status: '202' }), 4)
   t.equal(value('agent_chat_http_request_duration_seconds_count', { ...start, status: '429' }), 1)
-  t.equal(value('agent_chat_http_request_duration_seconds_count', { route: 'none', status: '404' }), 1)
+  t.equal(value('agent_chat_http_request_duration_seconds_count', { route: 'other', status: '404' }), 1)
   t.ok(
     Number(
       value('agent_chat_http_request_duration_seconds_count', {
@@ -76,6 +54,11 @@ test('runs, requests, engine calls, limits and the pool are counted while turns 
     ) >= 1,
     'waits are told apart from polls',
   )
+  const tokens = (type: string) => value('agent_chat_tokens_total', { model: 'offline', type })
+  const { usage } = (await service.ended(started.body.runId)).body
+  t.ok(Number(tokens('input')) >= usage.inputTokens, 'tokens of the model are counted')
+  t.ok(Number(tokens('output')) >= usage.outputTokens)
+  t.notOk('model' in usage, 'callers are not told which model answered')
   t.equal(value('agent_chat_http_requests_in_flight'), 0)
   t.equal(value('agent_chat_stream_viewers'), 0)
   t.equal(value('agent_chat_database_pool_max'), 10)

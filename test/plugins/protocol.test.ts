@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { METHODS } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
+import { Readable } from 'node:stream'
 import { type Test, test } from 'tap'
 import { PROBLEMS, type ProblemCode } from '../../src/errors.ts'
 import { testApp } from '../support/app.ts'
@@ -57,13 +58,14 @@ test('a run id of any length is 400 or 404, and headers that exceed all measure 
   const get = (path: string) =>
     send(`GET ${path} HTTP/1.1\r\n${HEAD}Authorization: ${bearer().authorization}\r\n\r\n`)
   const long = 'x'.repeat(100_000)
-  isProblem(t, await get(`/api/agent/chat/${long}`), 'invalid_request', `/api/agent/chat/${long}`)
+  const shown = (path: string) => `${path.slice(0, 512)}…`
+  isProblem(t, await get(`/api/agent/chat/${long}`), 'invalid_request', shown(`/api/agent/chat/${long}`))
   // The database of this test is away: the id was taken for one.
   isProblem(
     t,
     await get(`/api/agent/chat/run_${long}`),
     'database_unavailable',
-    `/api/agent/chat/run_${long}`,
+    shown(`/api/agent/chat/run_${long}`),
   )
   isProblem(t, await get(`/api/agent/chat/run_${'x'.repeat(200_000)}`), 'headers_too_large')
 })
@@ -140,4 +142,102 @@ test('HEAD is not offered on long polls and streams', async (t) => {
     t.equal(head.statusCode, 405, path)
     t.equal(head.headers.allow, 'GET, OPTIONS', path)
   }
+})
+
+test('a request that two readers could take for different ones is refused, and its connection ends', async (t) => {
+  const { send } = await listening(t)
+  const start = (headers: string, version = '1.1') =>
+    send(`POST /api/agent/chat HTTP/${version}\r\n${headers}\r\n`)
+  for (const [what, answer] of Object.entries({
+    'two hosts': await send('GET /livez HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n'),
+    'the same host twice': await send('GET /livez HTTP/1.1\r\nHost: a\r\nhOsT: a\r\n\r\n'),
+    'two hosts in one header': await send('GET /livez HTTP/1.1\r\nHost: a, b\r\n\r\n'),
+    'a host with a path': await send('GET /livez HTTP/1.1\r\nHost: a/b\r\n\r\n'),
+    'HTTP/0.9': await send('GET /livez HTTP/0.9\r\nHost: a\r\n\r\n'),
+    'HTTP/2.0 in the words of HTTP/1': await send('GET /livez HTTP/2.0\r\nHost: a\r\n\r\n'),
+    'gzip in chunks': await start('Host: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n'),
+    'chunks twice': await start('Host: a\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n'),
+    'chunks in HTTP/1.0': await start('Transfer-Encoding: chunked\r\n\r\n0\r\n', '1.0'),
+  })) {
+    t.match(answer, /^HTTP\/1\.1 400 .*"code":"malformed_http"/s, what)
+    t.match(answer, /\r\nconnection: close\r\n/i, what)
+  }
+  const fine = await start(`${HEAD}Transfer-Encoding: Chunked\r\n\r\n0\r\n`)
+  t.match(fine, /^HTTP\/1\.1 401 /, 'chunks alone are read, in any case')
+})
+
+test('what has no address is 404 before its body is read, and other methods are 405', async (t) => {
+  const { app } = await listening(t)
+  const body = '['.repeat(1000)
+  for (const [method, url, status] of [
+    ['POST', '/nope', 404],
+    ['PUT', '/nope', 404],
+    ['DELETE', '/nope', 404],
+    ['POST', '/docs/x', 404],
+    ['POST', '/api/agent/chat/', 404],
+    ['POST', '/livez', 405],
+    ['POST', '/docs', 405],
+    ['POST', '/docs/static/index.css', 405],
+    ['POST', '/problems/internal', 405],
+    ['PUT', '/api/agent/chat', 405],
+    ['POST', '/api/agent/chat', 401],
+    ['PATCH', '/api/agent/conversations/x', 401],
+  ] as const) {
+    for (const type of ['application/json', 'text/plain', 'rubbish']) {
+      const payload = new Readable({ read() {} })
+      payload.push(body)
+      // The body never ends: an answer that waited for it would never come.
+      const answer = await app.inject({
+        method,
+        url,
+        headers: { 'content-type': type, 'transfer-encoding': 'chunked' },
+        payload,
+        payloadAsStream: true,
+      })
+      t.equal(answer.statusCode, status, `${method} ${url} ${type}`)
+      answer.raw.res.destroy()
+      payload.destroy()
+    }
+  }
+})
+
+test('a target in absolute form is its path, and no refusal names a foreign address', async (t) => {
+  const { send } = await listening(t)
+  const get = (target: string) => send(`GET ${target} HTTP/1.1\r\n${HEAD}\r\n`)
+  t.match(await get('http://evil.example/livez'), /^HTTP\/1\.1 200 /)
+  isProblem(t, await get('http://evil.example/api/agent/chat?limit=1'), 'unauthorized', '/api/agent/chat')
+  isProblem(t, await get('HTTPS://evil.example/nope'), 'not_found', '/nope')
+  isProblem(t, await get('http://evil.example'), 'not_found', '/')
+  isProblem(t, await get('http://evil.example?x=/livez'), 'not_found', '/')
+  isProblem(t, await get('http://evil.example/%zz'), 'invalid_request', '/%zz')
+  isProblem(t, await get('//evil.example/nope'), 'not_found', '/.//evil.example/nope')
+  isProblem(t, await get('http://evil.example/docs/token'), 'not_found', '/docs/token')
+})
+
+test('an address that cannot be decoded is refused like any other, with every header of a refusal', async (t) => {
+  const app = testApp(t, { config: { corsOrigins: ['https://app.example'] } })
+  for (const url of ['/api/agent/chat/%', '/%zz', '/livez%ED%A0%80']) {
+    const answer = await app.inject({ url, headers: { origin: 'https://app.example', 'x-request-id': 'r1' } })
+    t.equal(answer.statusCode, 400, url)
+    t.match(answer.json(), { code: 'invalid_request', instance: url, errors: [{ in: 'path' }] }, url)
+    t.match(
+      answer.headers,
+      {
+        'access-control-allow-origin': 'https://app.example',
+        'access-control-expose-headers': /x-request-id/,
+        'x-content-type-options': 'nosniff',
+        'x-request-id': 'r1',
+        vary: 'Origin',
+      },
+      url,
+    )
+  }
+  t.equal((await app.inject('/livez?x=%zz')).statusCode, 200, 'a query is read as it is')
+})
+
+test('the time that an idle connection is kept is a setting', async (t) => {
+  const app = testApp(t, { config: { keepAliveSeconds: 620 } })
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const answer = await fetch(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}/livez`)
+  t.equal(answer.headers.get('keep-alive'), 'timeout=620')
 })

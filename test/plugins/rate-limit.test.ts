@@ -3,6 +3,7 @@ import { connect, createServer, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { Redis } from 'ioredis'
 import { type Test, test } from 'tap'
 import type { AppConfig } from '../../src/config.ts'
 import { Problem } from '../../src/errors.ts'
@@ -183,6 +184,31 @@ test('bad tokens are counted by address, good ones never refused for it', async 
   t.equal((await bad('2001:db8:1:3::1')).statusCode, 401)
 })
 
+test('an address is counted without its port, its brackets, its quotes and its zone', async (t) => {
+  const bad = (app: App, forwarded: string) =>
+    app.inject({ url: '/read', headers: { authorization: 'Bearer bad', 'x-forwarded-for': forwarded } })
+  const config = { auth: { failureMax: 2 }, trustProxy: true as boolean | string[] }
+  const app = limitedApp(t, {}, { config })
+  for (const [what, entries] of Object.entries({
+    'ports of IPv4': ['203.0.113.7:5001', '203.0.113.7:5002', '203.0.113.7'],
+    'ports of IPv6': ['[2001:db8:1::1]:443', '[2001:db8:1::2]', '2001:DB8:1::3'],
+    quotes: ['"[2001:db8:2::1]:443"', '"[2001:db8:2::9]"', '2001:db8:2::1'],
+    'IPv4 in IPv6': ['::ffff:203.0.113.9', '[::ffff:203.0.113.9]:80', '203.0.113.9:1'],
+    zones: ['fe80::1%eth0', '[fe80::1%eth1]:80', 'fe80::1'],
+    'what is no address': ['unknown', '_hidden', ''],
+  })) {
+    const answers = []
+    for (const entry of entries) answers.push((await bad(app, entry)).statusCode)
+    t.same(answers, [401, 401, 429], what)
+  }
+  const trusting = limitedApp(t, {}, { config: { ...config, trustProxy: ['127.0.0.1', '10.0.0.0/8'] } })
+  const chain = (port: number) => bad(trusting, `6.6.6.${port}, 203.0.113.7:${port}, 10.0.0.5:${port}`)
+  t.same(
+    [await chain(1), await chain(2), await chain(3)].map((answer) => answer.statusCode),
+    [401, 401, 429],
+  )
+})
+
 test('waiting exactly retryAfter is enough, in many random histories', async (t) => {
   const clock = frozenClock(t)
   const step = fc.record({
@@ -309,6 +335,9 @@ test('instances share their buckets over Redis', {
     await sleep(10)
   }
   t.equal((await start(one, { sub: user })).headers.ratelimit, '"start";r=1;t=2')
+  const redis = new Redis(redisUrl)
+  t.teardown(() => redis.disconnect())
+  t.equal(await redis.get(`agent-chat-service:start:${user}`), '1', 'an operator can read the keys')
   t.equal((await start(two, { sub: user })).headers.ratelimit, '"start";r=0;t=2')
   t.equal((await start(one, { sub: user })).statusCode, 429)
   t.equal((await read(two, { sub: user })).statusCode, 200, 'reads are another bucket')

@@ -51,8 +51,26 @@ test('one trace leads from the request over the engine call and the run to its m
   t.match(run, {
     service: 'agent-chat-worker',
     isError: false,
-    attributes: { 'agent_chat.run_id': body.runId, 'agent_chat.conversation_id': body.conversationId },
+    attributes: { 'agent_chat.run_id': body.runId, 'gen_ai.conversation.id': body.conversationId },
   })
+  t.equal(
+    agent.name,
+    'invoke_agent agent-chat',
+    'the span of the agent has its name, not the name of its model',
+  )
+  for (const span of [call, run, agent, model])
+    t.equal(span.attributes['gen_ai.conversation.id'], body.conversationId, span.name)
+  t.match(request.attributes, { 'url.path': '/api/agent/chat', 'url.scheme': 'http' })
+  const instances = new Set([request, run].map(({ resource }) => resource['service.instance.id']))
+  t.equal(instances.size, 2, 'the service and its worker are two instances')
+  for (const id of instances) t.match(id, /^[\da-f-]{36}$/)
+  const queries = collector.spans.filter(({ parentSpanId }) => parentSpanId === request.spanId)
+  for (const summary of ['turns.start', 'turns.record'])
+    t.match(
+      queries.find(({ name }) => name === `postgresql ${summary}`),
+      { attributes: { 'db.system.name': 'postgresql', 'db.query.summary': summary } },
+      'a query of the request is a span below it',
+    )
   t.notMatch(collector.text(), /17 \* 23/, 'nothing that was said is in it')
   t.match(collector.requests[0], { url: '/v1/traces', headers: { 'x-team': 'agents', 'x-key': 'a b' } })
 
@@ -70,6 +88,24 @@ test('one trace leads from the request over the engine call and the run to its m
     collector.spans.some(({ name }) => name.includes('readyz')),
     'probes are no news',
   )
+})
+
+test('queries of background work, and of what all waiting requests share, are in no trace of a request', async (t) => {
+  const collector = await startCollector(t)
+  const service = await startService(t, { environment: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint } })
+  const { body } = await service.call('POST', '/api/agent/chat', { body: { message: 'Hello' } })
+  await service.ended(body.runId)
+  await service.call('GET', `/api/agent/chat/${body.runId}?wait=1&secret=1`)
+  const failed = await service.call('GET', '/api/agent/chat?limit=0')
+  t.equal(failed.status, 400)
+  await service.close()
+  const queries = collector.spans.filter(({ name }) => name.startsWith('postgresql '))
+  t.ok(queries.length > 0)
+  for (const { name, parentSpanId } of queries) {
+    t.ok(parentSpanId, name)
+    t.notMatch(name, /states|sweeps\.(claim|lag|expire)/)
+  }
+  t.notMatch(collector.text(), /secret=1/, 'no query string is in a span')
 })
 
 test('a collector that is away costs neither the turn nor the end of the service', async (t) => {

@@ -135,6 +135,7 @@ function bodyOf(document: Document, { method, body }: Operation): Arbitrary<stri
 /** Values of a schema; what it does not say is anything that JSON allows. */
 function valuesOf(given: Schema, document?: Document): Arbitrary<unknown> {
   const schema = document === undefined ? given : dereference(document, given)
+  if (schema.anyOf !== undefined) return fc.oneof(...schema.anyOf.map((one) => valuesOf(one, document)))
   if (schema.enum !== undefined) return fc.constantFrom(...schema.enum)
   const [type, ...others] = [schema.type].flat()
   if (others.length > 0)

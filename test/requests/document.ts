@@ -56,6 +56,7 @@ export interface Schema {
   maxItems?: number
   maxProperties?: number
   items?: Schema
+  anyOf?: Schema[]
   properties?: Record<string, Schema>
   required?: string[]
   additionalProperties?: boolean | Schema

@@ -342,7 +342,7 @@ t.test('a turn', async (t) => {
     t.equal((await call('GET', `/api/agent/chat/${started.body.runId}`, { user: 'gateway' })).status, 404)
     const [row] = await service.app.database.named<{ user_id: string; actor: string }>(
       'test_actor',
-      'select user_id, actor from runs where run_id = $1',
+      'select user_id, actor from turns where run_id = $1',
       [started.body.runId],
     )
     t.match(row, { user_id: 'carol', actor: /gateway/ })

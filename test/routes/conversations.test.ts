@@ -1,5 +1,5 @@
 import t from 'tap'
-import { encodeCursor } from '../../src/services/cursor.ts'
+import { encodeCursor } from '../../src/services/read/pagination.ts'
 import { startService } from '../support/service.ts'
 
 const UNKNOWN = '0198c5a2-7d3e-7b1a-9f00-3f2a1c4d5e6f'
@@ -266,6 +266,83 @@ t.test('conversations', async (t) => {
     t.equal(seen.length, 8)
   })
 
+  t.test('show a failed run as a message, with its error, that pages can begin with', async (t) => {
+    const silent = await start({ message: '[[fail]]' })
+    const { conversationId } = silent.body
+    const run = (await service.ended(silent.body.runId)).body
+    t.equal(run.text, '')
+    const partial = await start({ message: '[[fail-after:5]] Tell me a story', conversationId })
+    const failed = (await service.ended(partial.body.runId)).body
+    const last = await start({ message: 'What was my first question?', conversationId })
+    const answer = (await service.ended(last.body.runId)).body
+    t.match(answer.text, /fail/)
+
+    const path = `/api/agent/conversations/${conversationId}/messages`
+    const { body } = await call('GET', path)
+    const shown = body.data.map(({ role, status, text }: Record<string, string>) => [role, status, text])
+    t.same(shown, [
+      ['user', 'complete', '[[fail]]'],
+      ['assistant', 'failed', ''],
+      ['user', 'complete', '[[fail-after:5]] Tell me a story'],
+      ['assistant', 'failed', failed.text],
+      ['user', 'complete', 'What was my first question?'],
+      ['assistant', 'complete', answer.text],
+    ])
+    for (const [place, { runId, error, errorCode }] of [
+      [1, run],
+      [3, failed],
+    ] as const) {
+      const failure = { status: 'failed', error, errorCode, runId }
+      t.match(body.data[place], { ...failure, metadata: { ...failure, conversationId } })
+    }
+    t.same(body.data[1].parts, [{ type: 'step-start' }], 'valid as a UIMessage, which wants a part')
+    t.match(body.data[1].id, /^[\da-f-]{36}$/)
+    t.same(body.data[5].metadata, { conversationId, runId: answer.runId })
+    t.notOk('error' in body.data[5])
+
+    for (const order of ['asc', 'desc']) {
+      const all = order === 'asc' ? body.data : body.data.toReversed()
+      for (const limit of [1, 2, 3, 5, 6]) {
+        const seen: unknown[] = []
+        let cursor = ''
+        do {
+          const query = `order=${order}&limit=${limit}${cursor && `&cursor=${cursor}`}`
+          const page = (await call('GET', `${path}?${query}`)).body
+          t.ok(page.data.length <= limit)
+          seen.push(...page.data)
+          cursor = page.nextCursor ?? ''
+        } while (cursor !== '')
+        t.same(seen, all, `${order}, ${limit} a page`)
+      }
+    }
+  })
+
+  t.test('list messages newest first too, and a cursor fits only its order', async (t) => {
+    const history = [
+      { role: 'user', content: 'm0' },
+      { role: 'assistant', content: 'm1' },
+    ]
+    const { body } = await start({ message: 'hello', history })
+    const { text } = (await service.ended(body.runId)).body
+    const path = `/api/agent/conversations/${body.conversationId}/messages`
+    const newest = await call('GET', `${path}?order=desc&limit=3`)
+    t.same(
+      newest.body.data.map((one: { text: string }) => one.text),
+      [text, 'hello', 'm1'],
+    )
+    t.same(newest.body.data[2].metadata, { conversationId: body.conversationId }, 'seeded, of no run')
+    const oldest = await call('GET', `${path}?limit=3`)
+    for (const [cursor, order] of [
+      [newest.body.nextCursor, 'asc'],
+      [oldest.body.nextCursor, 'desc'],
+    ])
+      t.match(await call('GET', `${path}?order=${order}&cursor=${cursor}`), {
+        status: 400,
+        body: { code: 'invalid_cursor' },
+      })
+    t.match((await call('GET', `${path}?order=newest`)).body, { errors: [{ in: 'query', path: '/order' }] })
+  })
+
   t.test('of somebody else answer exactly like unknown ones, apart from the request id', async (t) => {
     const { body } = await start({ message: 'mine' }, 'owner')
     await service.ended(body.runId, 'owner')
@@ -363,7 +440,7 @@ t.test('conversations', async (t) => {
     for (;;) {
       const [row] = await service.app.database.named<{ status: string; input: unknown; output: unknown }>(
         'test_deleted',
-        'select status, input, output from runs where run_id = $1',
+        'select runs.status, turns.input, runs.output from runs join turns on turns.id = runs.turn_id where runs.run_id = $1',
         [runId],
       )
       if (row?.status !== 'cancelled') continue

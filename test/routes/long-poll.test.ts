@@ -62,7 +62,7 @@ t.test('a long poll', async (t) => {
     await cancel(t, service, running)
   })
 
-  t.test('goes on when somebody nudges it with what it knows', async (t) => {
+  t.test('goes on when it is woken by a change that it knows', async (t) => {
     const { runs, waiting } = await queueOfThree(service)
     const [running] = runs
     const { headers } = await call('GET', `${CHAT}/${running}`)
@@ -71,7 +71,7 @@ t.test('a long poll', async (t) => {
       headers: { 'if-none-match': headers.get('etag') ?? '' },
     })
     await waiting(1)
-    app.services.waiters.nudge(running)
+    app.services.waiters.wake(running)
     await until(async () => reads().length > 0)
     await waiting(1)
     await cancel(t, service, running)

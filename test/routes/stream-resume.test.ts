@@ -115,6 +115,24 @@ t.test('a stream that was cut', async (t) => {
     t.match(odd.body, { status: 400, code: 'invalid_request' })
   })
 
+  t.test('is nothing to resume for a chat that is no conversation of the caller', async (t) => {
+    const ids = [
+      'fDJ3pqDTPAjzzgSu',
+      'a chat / of its own?',
+      '%00',
+      'x'.repeat(10_000),
+      '0198c5a2-7d3e-7b1a-9f00-3f2a1c4d5e6f',
+      conversationId,
+    ]
+    for (const id of ids) {
+      const path = `/api/agent/chat/stream/${encodeURIComponent(id)}/stream`
+      const { status, body } = await service.call('GET', path, { user: 'eve' })
+      t.same([status, body], [204, ''], id.slice(0, 40))
+    }
+    const run = await service.call('GET', `/api/agent/chat/stream/${runId}/stream`, { user: 'eve' })
+    t.match(run.body, { status: 404, code: 'run_not_found' })
+  })
+
   t.test('of a cancelled run ends at once, and what was sent is what is stored', async (t) => {
     const cancelled = await service.call('POST', `/api/agent/chat/${runId}/cancel`)
     t.equal(await stream.closed, 'end')
@@ -159,7 +177,11 @@ t.test(
     const before = service.app.streams.stats().reads
     await service.call('POST', `/api/agent/chat/${runId}/cancel`)
     t.equal(await queued.closed, 'end')
-    t.same(queued.events, [{ chunk: { type: 'abort', reason: 'cancelled' } }, {}])
+    t.same(queued.events, [
+      { chunk: { type: 'start', messageMetadata: { conversationId, runId } } },
+      { chunk: { type: 'abort', reason: 'cancelled' } },
+      {},
+    ])
     t.equal(
       service.app.streams.stats().reads,
       before,

@@ -93,8 +93,6 @@ t.test('a streamed turn', async (t) => {
     ]
     for (const [body, reason] of table)
       t.match(await refused(body), { status: 400, code: 'invalid_request', ...reason }, JSON.stringify(body))
-    const regenerate = { messages: [userMessage('Hi')], trigger: 'regenerate-message' }
-    t.match(await refused(regenerate), { status: 400, code: 'regenerate_unsupported' })
     const foreign = { messages: [userMessage('Hi')], conversationId: '0198c5a2-7d3e-7b1a-9f00-3f2a1c4d5e6f' }
     t.match(await refused(foreign), { status: 404, code: 'conversation_not_found' })
     const query = await service.call('POST', `${STREAM}?ui=8`, { body: { messages: [userMessage('Hi')] } })

@@ -35,7 +35,7 @@ test('the lines of the README work as pasted, and what was said outlives a resta
     npm_config_cache: join(folder, 'npm'),
   }
   const first = await start(t, environment)
-  const env = { PATH: process.env.PATH, ...environment }
+  const env = { PATH: process.env.PATH, ENV_FILE: '', ...environment }
   const shell = async (script: string) => (await run('sh', ['-c', script], { env, timeout: 120_000 })).stdout
 
   const turn = join(folder, 'turn.json')

@@ -150,43 +150,18 @@ t.test('a busy conversation', async (t) => {
   })
 })
 
-t.test('a turn whose dispatcher died', async (t) => {
+t.test('a turn whose instance died is found by the sweeper: it goes, and its key begins anew', async (t) => {
   const service = await startService(t)
   const { body: conversation } = await service.call('POST', '/api/agent/conversations', { body: {} })
   const conversationId = conversation.id
-  const leftover = (n: number, key: string | null = null) => storedTurn(n, conversationId, key)
-
-  t.test('is dispatched by the one that waits behind it, in order', async (t) => {
-    for (const n of [1, 2]) t.match(await service.app.stores.turns.start(leftover(n)), { outcome: 'created' })
-    const next = await send(service, 'What was my last message?', { conversationId })
-    t.equal(next.status, 202)
-    t.match((await service.ended(next.body.runId)).body, { status: 'completed', text: /left over 2/ })
-    const texts = (await messagesOf(service, conversationId)).map(({ text }) => text)
-    t.match(texts, [/^left over 1/, String, /^left over 2/, String, /^What was/, String])
-    t.equal(service.engine.stats().runs, 3)
-  })
-
-  t.test('is withdrawn when it is interrupted', async (t) => {
-    t.match(await service.app.stores.turns.start(leftover(3)), { outcome: 'created' })
-    const next = await send(service, 'What was my last message?', { conversationId, ifBusy: 'interrupt' })
-    t.match((await service.ended(next.body.runId)).body, { status: 'completed', text: /What was my last/ })
-    t.notOk((await messagesOf(service, conversationId)).some(({ text }) => text === 'left over 3'))
-    t.equal(service.engine.stats().runs, 4)
-  })
-
-  t.test('is found by the sweeper: with a key it is sent, without it goes', async (t) => {
-    t.match(await service.app.stores.turns.start(leftover(4)), { outcome: 'created' })
-    t.match(await service.app.stores.turns.start(leftover(5, 'key')), { outcome: 'created' })
-    await query(service, `update runs set check_at = now() where status = 'dispatching'`)
-    await until(async () => {
-      const open = await query(
-        service,
-        `select from runs where status in ('dispatching', 'queued', 'running')`,
-      )
-      return open.length === 0
+  for (const key of [null, 'key'])
+    t.match(await service.app.stores.turns.start(storedTurn(key === null ? 4 : 5, conversationId, key)), {
+      outcome: 'created',
     })
-    const texts = (await messagesOf(service, conversationId)).map(({ text }) => text)
-    t.notOk(texts.includes('left over 4'))
-    t.match(texts.slice(-2), ['left over 5', String])
-  })
+  await query(service, `update turns set check_at = now() where state = 'dispatching'`)
+  await until(
+    async () => (await query(service, `select from turns where state = 'dispatching'`)).length === 0,
+  )
+  t.same(await messagesOf(service, conversationId), [])
+  t.equal(service.engine.stats().runs, 0)
 })

@@ -24,7 +24,8 @@ t.test('what callers do at the same time', async (t) => {
         (
           await query<{ n: number }>(
             b,
-            `select count(*)::int n from runs where status in ('dispatching', 'queued', 'running')`,
+            `select ((select count(*) from runs where status in ('queued', 'running'))
+               + (select count(*) from turns where state = 'dispatching'))::int n`,
           )
         )[0]?.n === 0,
     )
@@ -44,17 +45,13 @@ t.test('what callers do at the same time', async (t) => {
     await until(
       async () =>
         (
-          await query(b, `select from runs where conversation_id = '${conversation.id}' and run_id is null`)
+          await query(b, `select from turns where conversation_id = '${conversation.id}' and run_id is null`)
         )[0],
     )
     t.equal((await b.call('DELETE', `/api/agent/conversations/${conversation.id}`)).status, 204)
     const { status, body } = await starting
     await toEngine.mend()
     t.match(String(status), /202|503/)
-    const [run] = await query<{ id: string; run_id: string | null }>(
-      b,
-      `select id, run_id from runs where conversation_id is null order by id desc limit 1`,
-    )
     if (status === 202) {
       t.equal((await b.call('GET', `${CHAT}/${body.runId}`)).status, 404)
       await until(async () => (await b.app.engine.get(body.runId))?.status === 'cancelled')
@@ -64,7 +61,8 @@ t.test('what callers do at the same time', async (t) => {
         (
           await query(
             b,
-            `select from runs where id = '${run?.id}' and status in ('dispatching', 'queued', 'running')`,
+            `select from turns left join runs on runs.turn_id = turns.id
+             where state = 'dispatching' or status in ('queued', 'running')`,
           )
         ).length === 0,
     )

@@ -1,9 +1,9 @@
 import t from 'tap'
 import type { TurnMessage, TurnUsage } from '../../src/agent/turn.ts'
-import { triggerRunEngine } from '../../src/engine/trigger-run-engine.ts'
-import { storable } from '../../src/services/answer.ts'
-import { finalizer } from '../../src/services/finalizer.ts'
-import { readPartialAnswer } from '../../src/services/partial-answer.ts'
+import { triggerRunEngine } from '../../src/engine/trigger/adapter.ts'
+import { storable } from '../../src/services/end/answer.ts'
+import { finalizer } from '../../src/services/end/finalizer.ts'
+import { readPartialAnswer } from '../../src/services/end/partial-answer.ts'
 import { openStream, textOf } from '../streams/sse.ts'
 import { type Service, startEngine, startService } from '../support/service.ts'
 import { type Gatekeeper, keeping, startStreamGate } from '../support/stream-gate.ts'
@@ -28,15 +28,14 @@ async function startAndWait(service: Service, message: string, words = 3) {
 
 t.test('the end of a turn', async (t) => {
   const service = await startService(t)
-  const { turns } = service.app.stores
+  const { turns, ends } = service.app.stores
 
-  t.test('is written once, whoever comes first, and by nobody after', async (t) => {
+  t.test('is stored once, by the first of many', async (t) => {
     const { body } = await service.call('POST', '/api/agent/conversations', { body: {} })
     const turn = storedTurn(1, body.id)
     await turns.start(turn)
     await turns.record(turn.turnId, 'run_once')
     const end = (text: string) => ({
-      turnId: turn.turnId,
       runId: 'run_once',
       status: 'completed' as const,
       output: {
@@ -50,30 +49,32 @@ t.test('the end of a turn', async (t) => {
       error: null,
       frameCount: 1,
       truncated: false,
+      createdAt: null,
       startedAt: null,
       finishedAt: null,
     })
-    const ends = await Promise.all(Array.from({ length: 20 }, (_, n) => turns.finalize(end(`answer ${n}`))))
-    t.equal(ends.filter(Boolean).length, 1)
-    const winner = `answer ${ends.indexOf(true)}`
-    t.equal(await turns.finalize(end('too late')), false)
+    const done = await Promise.all(Array.from({ length: 20 }, (_, n) => ends.finalize(end(`answer ${n}`))))
+    t.equal(done.filter(Boolean).length, 1)
+    const winner = `answer ${done.indexOf(true)}`
+    t.equal(await ends.finalize(end('too late')), false)
+    t.equal(await ends.finalize({ ...end('of nothing'), runId: 'run_unknown' }), undefined)
     t.same(await query(service, `select text from messages where seq = 1`), [{ text: winner }])
     t.match((await service.call('GET', `${CHAT}/run_once`)).body, { status: 'completed', text: winner })
   })
 
-  t.test('has no deadlock with starts, retries and withdrawals beside it', async (t) => {
+  t.test('has no deadlock with starts, retries and removals beside it', async (t) => {
     const { body } = await service.call('POST', '/api/agent/conversations', { body: {} })
     const work = Array.from({ length: 60 }, async (_, n) => {
       const turn = storedTurn(100 + n, body.id, `hammer ${n}`)
       await turns.start(turn)
       await Promise.all([
-        turns.withdraw(turn.turnId, 'abandoned'),
+        turns.abandon(turn.turnId),
         turns.start(turn),
-        turns.start(turn),
-        turns.withdraw(turn.turnId, n % 2 ? 'gone' : 'abandoned'),
-        service.app.stores.sweeps.giveUp(turn.turnId, ['run_other']),
+        turns.start(turn, turn.turnId),
+        n % 2 ? turns.remove(turn.turnId) : turns.abandon(turn.turnId),
+        n % 3 ? turns.context(body.id, 1_000) : service.app.stores.sweeps.claimTurns(5),
       ])
-      await turns.withdraw(turn.turnId, 'gone')
+      await turns.remove(turn.turnId)
     })
     await Promise.all(work)
     const [{ deadlocks } = { deadlocks: -1 }] = await query<{ deadlocks: number }>(
@@ -83,7 +84,7 @@ t.test('the end of a turn', async (t) => {
     t.equal(deadlocks, 0)
     const left = await query(
       service,
-      `select from runs where idempotency_key like 'hammer%' union all
+      `select from turns where idempotency_key like 'hammer%' union all
        select from messages where text like 'left over 1__'`,
     )
     t.equal(left.length, 0)
@@ -230,11 +231,10 @@ t.test('what a run had said is not lost while its stream cannot be read', async 
       tags: { service: async () => '', instance: '' },
       settings: { ttlSeconds: 1, maxDurationSeconds: 1, retentionDays: 1, largePayloads: false },
     }
-    const [row] = await query<{ id: string }>(service, `select id from runs where run_id = '${runId}'`)
     const { settle } = finalizer(context)
     const endedAgo = (ms: number) => ({ ...run, finishedAt: new Date(Date.now() - ms) })
-    await t.rejects(settle(row?.id ?? '', runId, endedAgo(100_000)), { message: /stream/ })
-    t.equal(await settle(row?.id ?? '', runId, endedAgo(130_000)), true)
+    await t.rejects(settle(runId, endedAgo(100_000)), { message: /stream/ })
+    t.equal(await settle(runId, endedAgo(130_000)), true)
     t.match((await service.ended(runId)).body, { status: 'failed', text: '', truncated: true })
   })
 

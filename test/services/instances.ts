@@ -1,4 +1,4 @@
-import { turnTag } from '../../src/services/context.ts'
+import { turnTag } from '../../src/services/run-tags.ts'
 import { startToxicProxy, type ToxicProxy } from '../chaos/toxic-proxy.ts'
 import { createDatabase } from '../support/postgres.ts'
 import { type Answer, type Service, startEngine, startService, type Teardown } from '../support/service.ts'
@@ -19,11 +19,12 @@ export async function insist(service: Service, key: string, body: object): Promi
   }
 }
 
+/** The turn that a key stands for. */
 export const turnOfKey = async (service: Service, key: string) =>
   (
-    await query<{ id: string; status: string; run_id: string | null; attempt: number }>(
+    await query<{ id: string; state: string; run_id: string | null }>(
       service,
-      `select id, status, run_id, dispatch_attempt as attempt from runs where idempotency_key = '${key}'`,
+      `select id, state, run_id from turns where idempotency_key = '${key}'`,
     )
   )[0]
 

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { turnTag } from '../../src/services/context.ts'
-import { observer } from '../../src/services/observer.ts'
+import { turnTag } from '../../src/services/run-tags.ts'
+import { observer } from '../../src/services/upkeep/observer.ts'
 import { startService } from '../support/service.ts'
 import { storedTurn, until } from './rows.ts'
 
@@ -23,24 +23,24 @@ t.test('a subscription that is opened anew misses no end', async (t) => {
     tags: { service: async () => 'service_test', instance },
     settings: { ttlSeconds: 60, maxDurationSeconds: 60, retentionDays: 1, largePayloads: false },
   }
-  const settle = async (turnId: string) => settled.add(turnId) !== undefined
+  const settle = async (runId: string) => settled.add(runId) !== undefined
   const stop = new AbortController()
-  const watching = observer(context, { settle }, { stray: async () => {} }, { reopenMs: 100 }).watch(
+  const watching = observer(context, { settle }, { stopIfUnwanted: async () => {} }, { reopenMs: 100 }).watch(
     stop.signal,
   )
 
-  const turns: string[] = []
+  const runs: string[] = []
   while (opened < 5) {
-    const turn = storedTurn(turns.length, '00000000-0000-7000-8000-000000000000')
+    const turn = storedTurn(runs.length, '00000000-0000-7000-8000-000000000000')
     const tags = ['service_test', instance, turnTag(turn.turnId)]
     const payload = { version: 1, ...turn, conversationId: null, history: [], ahead: [] }
     const times = { ttlSeconds: 60, maxDurationSeconds: 60, keySeconds: 60 }
-    await app.engine.start(payload, { engineKey: turn.turnId, concurrencyKey: turn.turnId, tags, ...times })
-    turns.push(turn.turnId)
-    await until(async () => turns.length - settled.size < 3)
+    const options = { engineKey: turn.turnId, concurrencyKey: turn.turnId, tags, ...times }
+    runs.push(await app.engine.start(payload, options))
+    await until(async () => runs.length - settled.size < 3)
   }
-  await until(async () => turns.every((turn) => settled.has(turn)))
-  t.pass(`${turns.length} runs over ${opened} subscriptions`)
+  await until(async () => runs.every((runId) => settled.has(runId)))
+  t.pass(`${runs.length} runs over ${opened} subscriptions`)
   stop.abort()
   await watching
 })

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { IndexedChunk } from '../../src/agent/turn.ts'
-import { readPartialAnswer } from '../../src/services/partial-answer.ts'
+import { readPartialAnswer } from '../../src/services/end/partial-answer.ts'
 
 type Chunk = IndexedChunk['chunk']
 

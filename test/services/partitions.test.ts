@@ -1,5 +1,5 @@
 import t from 'tap'
-import { turnTag } from '../../src/services/context.ts'
+import { turnTag } from '../../src/services/run-tags.ts'
 import { ENDLESS, insist, pair, runsOf, start } from './instances.ts'
 import { query, until } from './rows.ts'
 
@@ -50,7 +50,7 @@ t.test('a run that has failed and that the lists of the engine do not show yet',
   /** Resolves when the run of the turn that is being dispatched has failed. */
   async function failed(): Promise<void> {
     const turn = await until(
-      async () => (await query<{ id: string }>(b, `select id from runs where status = 'dispatching'`))[0],
+      async () => (await query<{ id: string }>(b, `select id from turns where state = 'dispatching'`))[0],
     )
     const stop = new AbortController()
     for await (const { status } of b.app.engine.changes(turnTag(turn.id), stop.signal))
@@ -69,14 +69,18 @@ t.test('a run that has failed and that the lists of the engine do not show yet',
     t.equal(engine.stats().runs, before + 1)
   })
 
-  t.test('is not run again by the turn behind it, when whoever has sent it dies', async (t) => {
+  t.test('is not run again when its instance dies before it has recorded the run', async (t) => {
     const before = engine.stats().runs
     const { promise, reject } = Promise.withResolvers<never>()
     const hang = () => promise
-    Object.assign(a.app.stores.turns, { record: hang, markRunning: hang, finalize: hang })
-    Object.assign(a.app.stores.sweeps, { claim: hang })
+    Object.assign(a.app.stores.turns, { record: hang })
+    Object.assign(a.app.stores.ends, { markRunning: hang, finalize: hang })
+    Object.assign(a.app.stores.sweeps, { claimTurns: hang, claimRuns: hang })
     const starting = start(a, undefined, { ...FAILING, conversationId })
     await failed()
+    const [turn] = await query<{ id: string }>(b, `select id from turns where state = 'dispatching'`)
+    await until(async () => (await runsOf(b, turn?.id ?? '')).length > 0)
+    await query(b, `update turns set check_at = now() where state = 'dispatching'`)
     const next = await start(b, undefined, { message: 'Hello again.', conversationId })
     t.match((await b.ended(next.body.runId)).body, { status: 'completed' })
     const { body } = await b.call('GET', `/api/agent/chat?conversationId=${conversationId}`)
@@ -93,12 +97,12 @@ t.test(
     const { engine, a, b, toEngine } = await pair(t)
     await b.close()
     // Nobody is to come across it by chance.
-    Object.assign(a.app.stores.sweeps, { claimAdoption: async () => undefined })
+    Object.assign(a.app.stores.housekeeping, { claimSearch: async () => undefined })
     const before = engine.stats().runs
     toEngine.toxics.delayMs = 12_000
     const late = await start(a, undefined, { message: ENDLESS })
     t.match(late, { status: 503, body: { code: 'engine_unavailable' } })
-    const [turn] = await query<{ id: string }>(a, `delete from runs where status = 'abandoned' returning id`)
+    const [turn] = await query<{ id: string }>(a, `delete from turns where state = 'abandoned' returning id`)
     toEngine.toxics.delayMs = 0
     await until(async () => engine.stats().runs > before)
     await until(async () => (await runsOf(b, turn?.id ?? '')).every(({ status }) => status === 'cancelled'))

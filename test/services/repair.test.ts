@@ -1,7 +1,6 @@
 import t from 'tap'
-import { adoption } from '../../src/services/adoption.ts'
-import { turnTag } from '../../src/services/context.ts'
-import { unstoredRuns } from '../../src/services/unstored-runs.ts'
+import { turnTag } from '../../src/services/run-tags.ts'
+import { unstoredRuns } from '../../src/services/upkeep/unstored-runs.ts'
 import { startToxicProxy } from '../chaos/toxic-proxy.ts'
 import { createDatabase } from '../support/postgres.ts'
 import { startEngine, startService } from '../support/service.ts'
@@ -18,7 +17,7 @@ t.test('what an instance leaves behind', async (t) => {
   const service = await startService(t, { engine, databaseUrl })
   const due = (what = 'true') => query(service, `update runs set check_at = now() where ${what}`)
 
-  t.test('is finished by another one: a run whose end nobody saw', async (t) => {
+  t.test('is finished by another one: a run whose end was not seen', async (t) => {
     const { body } = await gone.call('POST', CHAT, { body: { message: 'Tell a story with 40 sentences.' } })
     await gone.close()
     await until(async () => (await service.app.engine.get(body.runId))?.status === 'completed')
@@ -32,9 +31,9 @@ t.test('what an instance leaves behind', async (t) => {
     await service.ended(body.runId)
     await query(
       service,
-      `update runs set run_id = null, status = 'dispatching', finished_at = null, output = null, check_at = now()
-       where run_id = '${body.runId}'`,
+      `update turns set run_id = null, state = 'dispatching', check_at = now() where run_id = '${body.runId}'`,
     )
+    await query(service, `delete from runs where run_id = '${body.runId}'`)
     await query(service, `delete from messages where seq = 1 and text = '2 + 2 = 4.'`)
     const runs = engine.stats().runs
     await until(async () => (await service.call('GET', `${CHAT}/${body.runId}`)).body.status === 'completed')
@@ -58,7 +57,7 @@ t.test('a start whose outcome is unknown', async (t) => {
   const rows = () =>
     query<{ n: number }>(
       service,
-      `select (select count(*)::int from runs) + (select count(*)::int from messages)
+      `select (select count(*)::int from turns) + (select count(*)::int from messages)
             + (select count(*)::int from conversations) n`,
     )
 
@@ -69,9 +68,9 @@ t.test('a start whose outcome is unknown', async (t) => {
   await proxy.mend()
   t.same((await service.call('GET', '/api/agent/conversations')).body.data, [], 'nothing is visible')
   t.same((await service.call('GET', CHAT)).body.data, [])
-  const [turn] = await query<{ id: string; status: string }>(service, 'select id, status from runs')
-  t.match(turn, { status: 'abandoned' })
-  await query(service, 'update runs set check_at = now()')
+  const [turn] = await query<{ id: string; state: string }>(service, 'select id, state from turns')
+  t.match(turn, { state: 'abandoned' })
+  await query(service, 'update turns set check_at = now()')
   await until(async () => (await rows())[0]?.n === 0)
   for await (const run of service.app.engine.list({ tag: turnTag(turn?.id ?? '') }))
     t.match(run, { status: 'cancelled' }, 'the run that the engine took is stopped')
@@ -97,7 +96,7 @@ t.test('an engine that is away or starts anew', async (t) => {
       truncated: true,
     })
     const rows = await query(service, `select frame_count from runs where run_id = '${late}'`)
-    t.same(rows, [{ frame_count: null }], 'nobody knows what it has said')
+    t.same(rows, [{ frame_count: null }], 'what it has said is not known')
     t.match((await service.call('GET', '/readyz')).body.details, {
       runs: { unfinished: Number, sweeperLagSeconds: Number, oldestUnfinishedSeconds: Number },
     })
@@ -135,7 +134,7 @@ t.test('runs without a row', async (t) => {
   await gone.close()
   const service = await startService(t, { engine, databaseUrl })
 
-  t.test('are adopted by whoever searches, and end like any other', async (t) => {
+  t.test('are adopted by the instance that searches, and end like any other', async (t) => {
     await query(service, 'update service_identity set adoption_claimed_at = null')
     const { stores, engine: adapter } = service.app
     const [identity] = await query<{ id: string }>(service, 'select id from service_identity')
@@ -146,7 +145,7 @@ t.test('runs without a row', async (t) => {
       tags: { service: async () => `service_${identity?.id}`, instance: 'instance_test' },
       settings: { ttlSeconds: 60, maxDurationSeconds: 60, retentionDays: 1, largePayloads: false },
     }
-    await adoption(context, unstoredRuns(context)).search()
+    await unstoredRuns(context).search()
     // The instance's own search may have been first, and is not done yet.
     await until(async () => (await service.call('GET', `${CHAT}/${unstored.body.runId}`)).status === 200)
     t.match((await service.ended(unstored.body.runId)).body, {
@@ -159,26 +158,43 @@ t.test('runs without a row', async (t) => {
       headers: { 'idempotency-key': 'unstored' },
     })
     t.same(replay.body, unstored.body)
+  })
 
-    t.test('or stopped when they belong to no turn', async (t) => {
-      const orphan = storedTurn(1, '00000000-0000-7000-8000-000000000000')
-      const start = {
-        engineKey: 'orphan',
-        concurrencyKey: 'orphan',
-        tags: [await context.tags.service(), turnTag(orphan.turnId)],
-        ttlSeconds: 60,
-        maxDurationSeconds: 60,
-        keySeconds: 60,
-      }
-      const message = {
-        ...orphan.message,
-        parts: [{ type: 'text' as const, text: '[[stall-after:3]] story' }],
-      }
-      const payload = { version: 1, ...orphan, message, conversationId: null, history: [], ahead: [] }
-      const runId = await adapter.start(payload, start)
-      await adoption(context, unstoredRuns(context)).search(true)
-      t.match(await adapter.get(runId), { status: 'cancelled' })
-    })
+  t.test('are adopted one by one: one that cannot be adopted keeps no other from it', async (t) => {
+    const { stores, engine: adapter } = service.app
+    const warnings: object[] = []
+    const context = {
+      stores,
+      engine: {
+        ...adapter,
+        get: async (runId: string) => {
+          const run = await adapter.get(runId)
+          const poison = run?.payload?.message.parts.some((part) => JSON.stringify(part).includes('poison'))
+          // What a worker of another version may have sent.
+          return poison ? ({ ...run, payload: { ...run?.payload, message: null } } as never) : run
+        },
+      },
+      log: { info() {}, warn: (fields: object) => void warnings.push(fields), error() {} },
+      tags: { service: async () => 'service_poison', instance: 'instance_test' },
+      settings: { ttlSeconds: 60, maxDurationSeconds: 60, retentionDays: 1, largePayloads: false },
+    }
+    stores.housekeeping.claimSearch = async () => undefined
+    const origin = { userId: 'alice', actor: null, metadata: {}, idempotencyKey: null, requestHash: null }
+    const send = (n: number, text: string) => {
+      const turn = storedTurn(n, '00000000-0000-7000-8000-000000000000')
+      const message = { ...turn.message, parts: [{ type: 'text' as const, text }] }
+      const payload = { version: 1, ...turn, message, conversationId: null, history: [], ahead: [], origin }
+      const tags = ['service_poison', 'unstored_poison', turnTag(turn.turnId)]
+      const times = { ttlSeconds: 60, maxDurationSeconds: 60, keySeconds: 60 }
+      return adapter.start(payload, { engineKey: turn.turnId, concurrencyKey: turn.turnId, tags, ...times })
+    }
+    const [sound, poisoned] = [await send(11, 'What is 2 * 4?'), await send(12, 'poison')]
+    const { claimSearch: _resting, ...rest } = stores.housekeeping
+    const housekeeping = { ...rest, claimSearch: async () => new Date(Date.now() - 60_000) }
+    await unstoredRuns({ ...context, stores: { ...stores, housekeeping } }).search()
+    t.match((await service.ended(sound)).body, { status: 'completed', text: '2 * 4 = 8.' })
+    t.equal((await service.call('GET', `${CHAT}/${poisoned}`)).status, 404)
+    t.match(warnings, [{ runId: poisoned, err: Error }])
   })
 
   t.test(
@@ -205,24 +221,46 @@ t.test('runs without a row', async (t) => {
   )
 })
 
-t.test('what has outlived its retention goes, in batches; messages stay', async (t) => {
+t.test('what has outlived its retention goes, in batches', async (t) => {
   const service = await startService(t)
-  const { body } = await service.call('POST', CHAT, { body: { message: 'hi' } })
+  const { housekeeping } = service.app.stores
+  const { body } = await service.call('POST', CHAT, { body: { message: 'hi', metadata: { a: 'b' } } })
   await service.ended(body.runId)
-  await query(
-    service,
-    `insert into runs (id, user_id, status, finished_at, deadline_at)
-     select gen_random_uuid(), 'alice', 'completed', now() - interval '31 days', now() from generate_series(1, 25)`,
-  )
-  await query(
-    service,
-    `update runs set finished_at = now() - interval '29 days' where run_id = '${body.runId}'`,
-  )
-  const { sweeps } = service.app.stores
-  t.same([await sweeps.expire(30, 10), await sweeps.expire(30, 10), await sweeps.expire(30, 10)], [10, 10, 5])
-  t.equal(await sweeps.expire(30, 10), 0)
-  t.equal(await sweeps.expire(28, 10), 1)
-  t.equal((await service.call('GET', `${CHAT}/${body.runId}`)).status, 404)
-  const messages = await service.call('GET', `/api/agent/conversations/${body.conversationId}/messages`)
-  t.equal(messages.body.data.length, 2)
+
+  t.test('runs with their keys and labels; messages stay', async (t) => {
+    await query(
+      service,
+      `with made as (
+         insert into turns (id, user_id, state, run_id)
+         select gen_random_uuid(), 'alice', 'started', 'run_old' || n from generate_series(1, 25) n returning id, run_id)
+       insert into runs (id, turn_id, run_id, user_id, status, finished_at, deadline_at)
+       select id, id, run_id, 'alice', 'completed', now() - interval '31 days', now() from made`,
+    )
+    await query(
+      service,
+      `update runs set finished_at = now() - interval '29 days' where run_id = '${body.runId}'`,
+    )
+    const { expireRuns } = housekeeping
+    t.same([await expireRuns(30, 10), await expireRuns(30, 10), await expireRuns(30, 10)], [10, 10, 5])
+    t.equal(await expireRuns(30, 10), 0)
+    t.equal(await expireRuns(28, 10), 1)
+    t.same(await query(service, 'select id from turns union all select id from run_labels'), [])
+    t.equal((await service.call('GET', `${CHAT}/${body.runId}`)).status, 404)
+    const messages = await service.call('GET', `/api/agent/conversations/${body.conversationId}/messages`)
+    t.equal(messages.body.data.length, 2)
+    t.notOk('runId' in messages.body.data[0])
+  })
+
+  t.test('conversations without activity go whole, busy ones stay', async (t) => {
+    const busy = await service.call('POST', CHAT, { body: { message: '[[stall-after:3]] story' } })
+    await query(service, `update conversations set last_activity_at = now() - interval '91 days'`)
+    t.equal(await housekeeping.expireConversations(92, 10, 500), 0)
+    t.equal(await housekeeping.expireConversations(90, 10, 500), 1)
+    t.equal((await service.call('GET', `/api/agent/conversations/${body.conversationId}`)).status, 404)
+    t.equal((await service.call('GET', `/api/agent/conversations/${busy.body.conversationId}`)).status, 200)
+    t.same(
+      await query(service, `select id from messages where conversation_id = '${body.conversationId}'`),
+      [],
+    )
+  })
 })

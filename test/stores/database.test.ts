@@ -69,10 +69,10 @@ t.test('the database', async (t) => {
   })
 
   t.test('has one identity, whoever asks first', async (t) => {
-    const { sweepStore } = await import('../../src/stores/sweeps.ts')
+    const { housekeepingStore } = await import('../../src/stores/housekeeping.ts')
     const ids = await Promise.all(
       Array.from({ length: 8 }, (_, n) =>
-        sweepStore(database).identity(`00000000-0000-7000-8000-00000000000${n}`),
+        housekeepingStore(database).identity(`00000000-0000-7000-8000-00000000000${n}`),
       ),
     )
     t.equal(new Set(ids).size, 1)

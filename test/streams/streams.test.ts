@@ -1,12 +1,13 @@
 import { once } from 'node:events'
-import { createServer, type ServerResponse } from 'node:http'
-import { type AddressInfo, connect } from 'node:net'
+import type { ServerResponse } from 'node:http'
 import { Writable } from 'node:stream'
 import { setImmediate, setTimeout } from 'node:timers/promises'
+import { fastify } from 'fastify'
 import t, { type Test } from 'tap'
 import type { IndexedChunk } from '../../src/agent/turn.ts'
 import { isFinished } from '../../src/engine/run-status.ts'
-import { triggerRunEngine } from '../../src/engine/trigger-run-engine.ts'
+import { triggerRunEngine } from '../../src/engine/trigger/adapter.ts'
+import { sendStream } from '../../src/http/stream-answer.ts'
 import type { LocalEngine } from '../../src/local/engine/engine.ts'
 import type { RunProgress } from '../../src/stores/runs.ts'
 import { type StreamSettings, streams } from '../../src/streams/streams.ts'
@@ -15,6 +16,7 @@ import { HELD_TASK, hold } from '../support/held-runs.ts'
 import { startProxy } from '../support/proxy.ts'
 import { startEngine } from '../support/service.ts'
 import { keeping, startStreamGate } from '../support/stream-gate.ts'
+import { rawRequest } from './raw-client.ts'
 import { parseEvents, typesOf } from './sse.ts'
 
 const DELTA = (index: number, delta = `${index} `) => ({
@@ -76,7 +78,7 @@ async function held(
             }
             const limit = globalThis.setTimeout(done, ms)
             waiting.add(done)
-            signal.addEventListener('abort', done, { once: true })
+            signal?.addEventListener('abort', done, { once: true })
           }),
       },
       progress: async () => state.row && { ...state.row },
@@ -435,24 +437,21 @@ t.test('one timer looks after all connections', async (t) => {
     await nothingLeft(t, run)
   })
 
-  t.test('it cuts those that do not read', async (t) => {
+  t.test('it cuts those that do not read, with a reset', async (t) => {
     const chunks = [chunkAt(0), ...Array.from({ length: 15 }, (_, at) => DELTA(at + 1, 'x'.repeat(500_000)))]
     const run = await held(t, chunks, settings)
-    const server = createServer(async (_request, response) => {
-      const viewer = await run.view()
-      response.once('close', () => viewer.destroy())
-      viewer.once('close', () => response.destroy())
-      viewer.pipe(response)
-    }).listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    const socket = connect((server.address() as AddressInfo).port, '127.0.0.1')
-    socket.pause()
-    socket.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n')
-    const [, connection] = await Promise.all([once(server, 'request'), once(server, 'connection')])
-    await once(connection[0], 'close')
+    const app = fastify()
+    app.get('/', async (_request, reply) => sendStream(reply, await run.view(), { runId: run.run.id }))
+    t.teardown(() => app.close())
+    const url = await app.listen({ host: '127.0.0.1', port: 0 })
+    const connected = once(app.server, 'connection')
+    const client = await rawRequest(url, { path: '/' })
+    client.socket.pause()
+    const [connection] = await connected
+    await once(connection, 'close')
     t.same(run.hub.stats().viewers, 0)
-    socket.destroy()
-    server.close()
+    client.socket.resume()
+    t.equal(await client.closed, 'ECONNRESET')
     await nothingLeft(t, run)
   })
 })

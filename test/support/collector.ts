@@ -5,6 +5,8 @@ import type { Teardown } from './service.ts'
 
 export interface ReceivedSpan {
   service: string
+  /** Attributes of the process that made the span. */
+  resource: Record<string, unknown>
   name: string
   traceId: string
   spanId: string
@@ -70,6 +72,7 @@ const read = ({ resourceSpans }: Otlp): ReceivedSpan[] =>
     scopeSpans.flatMap((scope) =>
       scope.spans.map(({ name, traceId, spanId, parentSpanId, attributes, status }) => ({
         service: String(plain(resource.attributes)['service.name']),
+        resource: plain(resource.attributes),
         name,
         traceId,
         spanId,

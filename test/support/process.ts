@@ -21,13 +21,15 @@ export interface SpawnOptions {
   uid?: number
 }
 
-/** Starts a program of the repository with nothing of this process's environment but PATH; killed in the teardown. */
+/** Starts a program of the repository with nothing of this process's environment but PATH, and no .env; killed in the teardown. */
 export function startProcess(
   t: Teardown,
   [program = process.execPath, ...args]: string[],
   { environment = {}, uid }: SpawnOptions = {},
 ): Running {
-  const settings = Object.entries({ PATH: process.env.PATH, ...environment }).map((pair) => pair.join('='))
+  const settings = Object.entries({ PATH: process.env.PATH, ENV_FILE: '', ...environment }).map((pair) =>
+    pair.join('='),
+  )
   // `env -i`: the test runner adds what it likes to every process that a test starts.
   const child = spawn('env', ['-i', ...settings, program, ...args], {
     detached: true,

@@ -1,23 +1,37 @@
 import { flattenAttributes, taskContext } from '@trigger.dev/core/v3'
 import type { OtelTaskLogger } from '@trigger.dev/core/v3/workers'
+import { PrintBudget } from './printed-lines.ts'
 
 type OtelLogger = ConstructorParameters<typeof OtelTaskLogger>[0]['logger']
-
-/** Longer lines are cut: a log line is for reading, and it goes through the parent's memory. */
-const MAX_LINE = 8192
+type Entry = Parameters<OtelLogger['emit']>[0]
+type Send = (runId: string, level: string, message: string) => void
 
 /**
- * Takes what a task writes to its console and logger (core hands both to an OpenTelemetry logger) and sends it
- * to the parent with the id of the run.
+ * Takes what a task writes to its console and logger (core hands both to an OpenTelemetry logger) and sends it to
+ * the parent with the id of the run, up to the bounds of `PrintBudget`.
  */
-export function runLog(send: (runId: string, level: string, message: string) => void): OtelLogger {
-  return {
-    enabled: () => true,
-    emit({ severityText = 'info', body, attributes }) {
-      const extra = Object.entries(flattenAttributes(attributes)).filter(([key]) => !key.startsWith('$'))
-      const text =
-        extra.length === 0 ? String(body) : `${String(body)} ${JSON.stringify(Object.fromEntries(extra))}`
-      send(taskContext.ctx?.run.id ?? '', severityText.toLowerCase(), text.slice(0, MAX_LINE))
-    },
+export class RunLog implements OtelLogger {
+  readonly #send: Send
+  readonly #budget = new PrintBudget()
+
+  constructor(send: Send) {
+    this.#send = send
+  }
+
+  /** Another run begins. */
+  begin(): void {
+    this.#budget.reset()
+  }
+
+  enabled(): boolean {
+    return true
+  }
+
+  emit({ severityText = 'info', body, attributes }: Entry): void {
+    const extra = Object.entries(flattenAttributes(attributes)).filter(([key]) => !key.startsWith('$'))
+    const text =
+      extra.length === 0 ? String(body) : `${String(body)} ${JSON.stringify(Object.fromEntries(extra))}`
+    const line = this.#budget.take(text)
+    if (line !== undefined) this.#send(taskContext.ctx?.run.id ?? '', severityText.toLowerCase(), line)
   }
 }

@@ -1,11 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { EventEmitter, once } from 'node:events'
-import { createInterface } from 'node:readline'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { TaskRunExecution, TaskRunExecutionResult } from '@trigger.dev/core/v3/schemas'
 import { ZodIpcConnection } from '@trigger.dev/core/v3/zodIpc'
+import { watchMemory } from './memory.ts'
 import { fromChild, type Manifest, toChild } from './messages.ts'
+import { PrintBudget, readLines } from './printed-lines.ts'
+import { CHILD_VARIABLE, endStrays } from './strays.ts'
 
 const CHILD = fileURLToPath(new URL('./child.ts', import.meta.url))
 
@@ -24,6 +27,8 @@ export interface ChildOptions {
   taskModules: string[]
   env: Record<string, string>
   nodeFlags: string[]
+  /** Resident memory of a child beyond which it is ended. */
+  maxMemoryBytes: number
 }
 
 export interface ChildEvents {
@@ -33,7 +38,11 @@ export interface ChildEvents {
   cancelling: []
   woundUp: []
   completed: [TaskRunExecutionResult]
+  /** After `completed`: what the run has left behind in the process. */
+  rested: [string[]]
   maxDuration: []
+  /** The child needs more memory than it may have. */
+  tooLarge: []
   uncaught: [{ name: string; message: string; stack?: string | undefined }]
   log: [{ runId: string; level: string; message: string }]
   exit: [{ code: number | null; signal: NodeJS.Signals | null }]
@@ -47,17 +56,23 @@ export class TaskProcess extends EventEmitter<ChildEvents> {
   readonly exited: Promise<void>
   readonly #child: ChildProcess
   readonly #ipc: ZodIpcConnection<typeof fromChild, typeof toChild>
-  /** Its process id may be somebody else's by now. */
+  /** What the processes that its tasks start are found by. */
+  readonly mark = randomUUID()
+  readonly #budget = new PrintBudget()
+  /** From then on its process id may belong to another process. */
   #isGone = false
   runs = 0
 
   constructor(options: ChildOptions) {
     super()
     this.#child = spawn(process.execPath, [...options.nodeFlags, CHILD, ...options.taskModules], {
-      env: options.env,
+      env: { ...options.env, [CHILD_VARIABLE]: this.mark },
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     })
+    const { pid } = this.#child
+    const unwatch =
+      pid === undefined ? () => {} : watchMemory(pid, options.maxMemoryBytes, () => this.emit('tooLarge'))
     const closed = new Promise<void>((resolve) => this.#child.once('close', () => resolve()))
     this.exited = new Promise((resolve) => {
       this.#child.on('error', () => {
@@ -68,6 +83,8 @@ export class TaskProcess extends EventEmitter<ChildEvents> {
       this.#child.once('exit', async (code, signal) => {
         this.#signal('SIGKILL')
         this.#isGone = true
+        unwatch()
+        await endStrays(this.mark)
         // What it had said before it ended is still in the pipes, and counts.
         await Promise.race([closed, setTimeout(DRAIN_MS, undefined, { ref: false })])
         this.#ended(resolve, code, signal)
@@ -86,6 +103,7 @@ export class TaskProcess extends EventEmitter<ChildEvents> {
         CANCELLING: async () => void this.emit('cancelling'),
         WOUND_UP: async () => void this.emit('woundUp'),
         TASK_RUN_COMPLETED: async ({ result }) => void this.emit('completed', result),
+        RESTED: async ({ leftovers }) => void this.emit('rested', leftovers),
         MAX_DURATION_EXCEEDED: async () => void this.emit('maxDuration'),
         UNCAUGHT_EXCEPTION: async ({ error }) => void this.emit('uncaught', error),
         LOG: async (line) => void this.emit('log', line),
@@ -99,6 +117,7 @@ export class TaskProcess extends EventEmitter<ChildEvents> {
 
   async execute(execution: TaskRunExecution): Promise<void> {
     this.runs++
+    this.#budget.reset()
     await this.#ipc.send('EXECUTE_TASK_RUN', {
       execution,
       traceContext: execution.run.traceContext ?? {},
@@ -120,12 +139,15 @@ export class TaskProcess extends EventEmitter<ChildEvents> {
   }
 
   async kill(): Promise<void> {
+    // Before the child: its end would take the descent from what has neither its process group nor its mark.
+    if (!this.#isGone) await endStrays(this.mark, this.#child.pid)
     this.#signal('SIGKILL')
     await this.exited
   }
 
-  /** Ends the child, gently first. */
+  /** Ends the child, gently first, and all that its tasks have started. */
   async end(): Promise<void> {
+    if (!this.#isGone) await endStrays(this.mark, this.#child.pid)
     this.#signal('SIGTERM')
     await Promise.race([this.exited, setTimeout(TERM_MS, undefined, { ref: false })])
     await this.kill()
@@ -136,7 +158,7 @@ export class TaskProcess extends EventEmitter<ChildEvents> {
     resolve()
   }
 
-  /** To the whole process group: what a task has spawned ends with it. */
+  /** To the whole process group: what a task has started in it ends with the child. */
   #signal(signal: NodeJS.Signals): void {
     if (this.#child.pid === undefined || this.#isGone) return
     try {
@@ -149,8 +171,9 @@ export class TaskProcess extends EventEmitter<ChildEvents> {
   #readLines(name: 'stdout' | 'stderr', level: string): void {
     const stream = this.#child[name]
     if (!stream) return
-    createInterface({ input: stream }).on('line', (message) =>
-      this.emit('log', { runId: '', level, message }),
-    )
+    readLines(stream, (line) => {
+      const message = this.#budget.take(line)
+      if (message !== undefined) this.emit('log', { runId: '', level, message })
+    })
   }
 }

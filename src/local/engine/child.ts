@@ -9,6 +9,7 @@ import {
   logger,
   resourceCatalog,
   TaskRunContext,
+  type TaskRunError,
   type TaskRunExecution,
   type TaskRunExecutionResult,
   timeout,
@@ -23,7 +24,9 @@ import {
 } from '@trigger.dev/core/v3/workers'
 import { ZodIpcConnection } from '@trigger.dev/core/v3/zodIpc'
 import type { z } from 'zod/v4'
-import { runLog } from './child-log.ts'
+import { RunLog } from './child-log.ts'
+import { Leftovers } from './leftovers.ts'
+import { describeLoadFault } from './load-fault.ts'
 import { installManagers } from './managers.ts'
 import { readManifest } from './manifest.ts'
 import { fromChild, toChild } from './messages.ts'
@@ -59,7 +62,7 @@ managers.timeouts.registerListener((maxDurationInSeconds, elapsedTimeInSeconds) 
   ipc.send('MAX_DURATION_EXCEEDED', { maxDurationInSeconds, elapsedTimeInSeconds }),
 )
 const tracer = new TriggerTracer({ name: 'local-engine', version: '1' })
-const log = runLog((runId, level, message) => void ipc.send('LOG', { runId, level, message }))
+const log = new RunLog((runId, level, message) => void ipc.send('LOG', { runId, level, message }))
 logger.setGlobalTaskLogger(
   new OtelTaskLogger({ logger: log, tracer, level: 'debug', maxAttributeCount: MAX_LOG_ATTRIBUTES }),
 )
@@ -69,6 +72,7 @@ let executionCount = 0
 let isCancelled = false
 let cancelController = new AbortController()
 let running: Promise<TaskRunExecutionResult> | undefined
+let leftovers: Leftovers | undefined
 
 // Meant for this process alone, not for the tasks and what they start.
 delete process.env.NODE_COMPILE_CACHE
@@ -82,12 +86,12 @@ async function load(files: string[]): Promise<void> {
       await import(pathToFileURL(file).href)
       resourceCatalog.clearCurrentFileContext()
     }
+    leftovers = new Leftovers()
     await ipc.send('READY', { manifest: readManifest() })
     // Children end by signals, at which Node would not write what it has compiled.
     flushCompileCache()
   } catch (error) {
-    const reason = error instanceof Error ? (error.stack ?? error.message) : String(error)
-    await ipc.send('LOAD_FAILED', { error: reason })
+    await ipc.send('LOAD_FAILED', { error: describeLoadFault(error) })
     // Closing the channel lets the message out first.
     process
       .off('disconnect', endGroup)
@@ -105,6 +109,7 @@ async function execute({
   isCancelled = false
   cancelController = new AbortController()
   running = undefined
+  log.begin()
   const ctx = TaskRunContext.parse(execution)
   managers.begin({ execution, ctx, traceContext, worker, isWarmStart })
   const measurement = usage.start()
@@ -123,7 +128,13 @@ async function execute({
     execution,
     result: { ...result, usage: { durationMs }, flushedMetadata },
   })
+  const broken = result.ok || isIntended(result.error) ? [] : ['an error that the task did not mean to throw']
+  await ipc.send('RESTED', { leftovers: [...broken, ...((await leftovers?.afterRun()) ?? [])] })
 }
+
+/** A task that aborts its run knows what it does; any other error may come from a process that is broken. */
+const isIntended = (error: TaskRunError): boolean =>
+  error.type === 'BUILT_IN_ERROR' && error.name === 'AbortTaskRunError'
 
 async function runTask(
   execution: TaskRunExecution,

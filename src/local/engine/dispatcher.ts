@@ -31,14 +31,20 @@ export interface DispatcherEvents {
 
 /** A process that counts its own time may be this late before the engine counts for it. */
 const OVERTIME_MS = 10_000
+/** A child that does not come to rest within this time after a run is not used again. */
+const REST_MS = 5_000
 /** A child that dies before the task's code has begun costs the run nothing, but not endlessly. */
 const MAX_LOST_STARTS = 5
+
+const SHOWN_LEFTOVERS = 20
+const TOO_LARGE = 'the worker process took more memory than it may have'
 
 /** Brings runs that have a slot together with children that are free, and tells what becomes of them. */
 export class Dispatcher extends EventEmitter<DispatcherEvents> {
   readonly #parts: DispatcherParts
   readonly #running = new Map<TaskProcess, Run>()
   readonly #overtime = new Alarms<TaskProcess>()
+  readonly #resting = new Alarms<TaskProcess>()
   readonly #lostStarts = new WeakMap<Run, number>()
   #scheduled = false
 
@@ -46,6 +52,7 @@ export class Dispatcher extends EventEmitter<DispatcherEvents> {
     super()
     this.#parts = parts
     parts.pool.on('ready', () => this.dispatchSoon())
+    parts.pool.on('broken', () => this.dispatchSoon())
     parts.pool.on('child', (child) => this.#follow(child))
   }
 
@@ -80,7 +87,18 @@ export class Dispatcher extends EventEmitter<DispatcherEvents> {
       if (run) this.#start(run, child)
       else pool.give(child)
     }
+    if (pool.fault !== undefined) this.#refuse(pool.fault)
     pool.want(queues.ready)
+  }
+
+  /** No process can be started for the runs that wait: the developer hears of it now, not when they expire. */
+  #refuse(fault: string): void {
+    const { queues, log } = this.#parts
+    for (let run = queues.next(); run; run = queues.next()) {
+      const message = `the task files cannot be loaded: ${fault}`
+      log.error({ runId: run.id }, `local engine fails a run at once, ${message}`)
+      this.emit('failed', run, { type: 'INTERNAL_ERROR', code: 'CONFIGURED_INCORRECTLY', message })
+    }
   }
 
   #start(run: Run, child: TaskProcess): void {
@@ -110,10 +128,16 @@ export class Dispatcher extends EventEmitter<DispatcherEvents> {
     child.on('completed', (result) => {
       const run = this.#take(child)
       if (!run) return
-      this.#parts.pool.give(child)
+      this.#resting.set(child, REST_MS, () => this.#retire(child, run.id, ['an event loop that is blocked']))
+      child.once('rested', (leftovers) => {
+        this.#resting.clear(child)
+        if (leftovers.length === 0) this.#parts.pool.give(child)
+        else this.#retire(child, run.id, leftovers)
+      })
       this.emit('completed', run, result)
     })
     child.on('maxDuration', () => this.#timeOut(child))
+    child.on('tooLarge', () => this.#outgrow(child))
     child.on('uncaught', ({ message, stack: stackTrace }) =>
       this.#abandon(child, {
         type: 'INTERNAL_ERROR',
@@ -134,8 +158,26 @@ export class Dispatcher extends EventEmitter<DispatcherEvents> {
     return run
   }
 
+  /** As where a machine's memory is what the process may have. */
+  #outgrow(child: TaskProcess): void {
+    const runId = this.#running.get(child)?.id
+    this.#parts.log.warn({ runId, pid: child.pid }, `local engine ends a run: ${TOO_LARGE}`)
+    this.#abandon(child, { type: 'INTERNAL_ERROR', code: 'TASK_PROCESS_OOM_KILLED', message: TOO_LARGE })
+  }
+
   #timeOut(child: TaskProcess): void {
     this.#abandon(child, { type: 'INTERNAL_ERROR', code: 'MAX_DURATION_EXCEEDED' })
+  }
+
+  /** Ends a process that a finished run has changed: the next run must not meet what this one has left behind. */
+  #retire(child: TaskProcess, runId: string, leftovers: string[]): void {
+    const [shown, more] = [leftovers.slice(0, SHOWN_LEFTOVERS), leftovers.length - SHOWN_LEFTOVERS]
+    this.#parts.log.info(
+      { runId, pid: child.pid, leftovers: more > 0 ? [...shown, `and ${more} more`] : shown },
+      'local engine replaces a worker process: the run has left something behind in it',
+    )
+    this.#parts.pool.retire(child)
+    void child.end()
   }
 
   /** Ends a process that cannot go on, and with it its run. */
@@ -148,6 +190,7 @@ export class Dispatcher extends EventEmitter<DispatcherEvents> {
 
   /** A process is gone. If the task's code had not begun, another one may take its run. */
   #lose(child: TaskProcess, error: TaskRunError): void {
+    this.#resting.clear(child)
     const run = this.#take(child)
     if (!run) return
     const losses = (this.#lostStarts.get(run) ?? 0) + 1

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { StartError } from '../../start-error.ts'
 import { listen } from './address.ts'
 import { COMPILE_CACHE } from './compile-cache.ts'
 import { workerVersion } from './executions.ts'
@@ -27,6 +28,8 @@ export interface EngineOptions {
   maxChildren?: number
   /** Warm children that wait besides the busy ones. Default 1. */
   spares?: number
+  /** Resident memory, in bytes, beyond which a child and its run are ended (Linux). Default 1 GiB. */
+  maxChildMemoryBytes?: number
   /** All that a child's environment has beyond PATH, TZ, LANG, NODE_EXTRA_CA_CERTS and this engine's address. */
   childEnv?: Record<string, string>
   log: EngineLog
@@ -46,6 +49,7 @@ export interface LocalEngine {
 }
 
 const RETENTION = { ms: 24 * 3_600_000, runs: 10_000, bytes: 256 * 1024 * 1024 }
+const CHILD_MEMORY_BYTES = 1024 ** 3
 const OBJECT_STORE_BYTES = 256 * 1024 * 1024
 /** Of the parent's environment, a child sees these. */
 const INHERITED = ['PATH', 'TZ', 'LANG', 'NODE_EXTRA_CA_CERTS']
@@ -73,7 +77,17 @@ export async function startLocalEngine(options: EngineOptions): Promise<LocalEng
     ...options.childEnv,
   }
   const { taskModules, maxChildren = 8, spares = 1 } = options
-  const pool = new Pool({ taskModules, env, nodeFlags: NODE_FLAGS, maxChildren, spares, log })
+  const { maxChildMemoryBytes: maxMemoryBytes = CHILD_MEMORY_BYTES } = options
+  const pool = new Pool({
+    taskModules,
+    env,
+    nodeFlags: NODE_FLAGS,
+    maxMemoryBytes,
+    maxChildren,
+    spares,
+    isWatched: options.watch === true,
+    log,
+  })
   const lifecycle = new Lifecycle({ store, keys, pool, log, newId: idMaker(bootId), version })
   const view = { version, presign: (path: string) => packets.presign('GET', path) }
   const app = buildServer({ bootId, secretKey, store, keys, lifecycle, packets, view, switches }, log)
@@ -95,7 +109,11 @@ export async function startLocalEngine(options: EngineOptions): Promise<LocalEng
     packets.serveAt(options.publicUrl ?? url)
     Object.assign(env, { TRIGGER_API_URL: childUrl, TRIGGER_SECRET_KEY: secretKey })
     await loadTasks(pool)
-    if (options.watch) unwatch = watchTasks(taskModules, () => pool.reload())
+    const reload = () => {
+      log.info({}, 'local engine loads the task files again: they have changed')
+      pool.reload()
+    }
+    if (options.watch) unwatch = watchTasks(taskModules, reload)
     const stats = () => ({ runs: store.size, children: pool.counts, pids: pool.pids })
     return { url, secretKey, bootId, stats, stop }
   } catch (error) {
@@ -108,7 +126,7 @@ export async function startLocalEngine(options: EngineOptions): Promise<LocalEng
 async function loadTasks(pool: Pool): Promise<void> {
   const loaded = once(pool, 'manifest')
   const broken = once(pool, 'broken').then(([error]) => {
-    throw new Error(`The task files could not be loaded: ${error}`)
+    throw new StartError(`The task files could not be loaded: ${error}`)
   })
   pool.open()
   await Promise.race([loaded, broken])

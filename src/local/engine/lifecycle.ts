@@ -124,13 +124,14 @@ export class Lifecycle {
   #dequeued(run: Run): void {
     this.#alarms.clear(run)
     run.state = 'DEQUEUED'
+    // A real server sets it here: the time until the task's code begins is a part of the run.
+    run.startedAt ??= new Date()
     run.attempt++
     this.#store.changed(run)
   }
 
   #started(run: Run): void {
     run.state = 'EXECUTING'
-    run.startedAt ??= new Date()
     this.#store.changed(run)
   }
 

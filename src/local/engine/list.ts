@@ -64,8 +64,9 @@ export function readListQuery(raw: unknown): ListQuery {
 }
 
 /**
- * One page of runs, newest first. `after` a cursor come older runs, `before` it newer ones; a run that is added
- * meanwhile moves no page, as the cursors are places in the order of creation.
+ * One page of runs, newest first. `after` a cursor come older runs; `before` it come newer ones, and that page is
+ * oldest first, as on a real server. Cursors are places in the order of creation: a run that is added between two
+ * requests moves no page.
  */
 export function listRuns({ store, view, switches }: RouteContext, query: ListQuery) {
   const { 'page[size]': size, 'page[after]': after, 'page[before]': before } = query
@@ -79,7 +80,7 @@ export function listRuns({ store, view, switches }: RouteContext, query: ListQue
   const page = runs.slice(start, start + size)
   const [first, last] = [page[0], page.at(-1)]
   return {
-    data: page.map((run) => runItem(run, view)),
+    data: (before === undefined ? page : page.toReversed()).map((run) => runItem(run, view)),
     pagination: {
       next: last && start + size < runs.length ? writeCursor(last) : undefined,
       previous: first && start > 0 ? writeCursor(first) : undefined,

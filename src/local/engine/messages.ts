@@ -38,6 +38,8 @@ export const fromChild = {
   LOAD_FAILED: { message: z.object({ error: z.string() }) },
   /** The task's code is about to run. */
   RUN_STARTED: { message: z.object({ runId: z.string() }) },
+  /** The process is at rest after a run that it has told the result of; what the run has left behind in it. */
+  RESTED: { message: z.object({ leftovers: z.array(z.string()) }) },
   /** The cancel has been heard, so the event loop is alive; hooks and last writes follow. */
   CANCELLING: { message: z.object({}) },
   /** Nothing more will come of the cancelled run. */

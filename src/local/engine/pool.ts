@@ -8,6 +8,8 @@ export interface PoolOptions extends ChildOptions {
   maxChildren: number
   /** Warm children that wait for a run, besides the busy ones. */
   spares: number
+  /** The task files are being worked on: while they cannot be loaded, `fault` says why. */
+  isWatched: boolean
   log: EngineLog
 }
 
@@ -20,8 +22,8 @@ const LOAD_MS = 60_000
 const RESTART_MS = { first: 500, last: 10_000 }
 
 /**
- * The child processes. Emits `child` for each new one, `ready` when a child waits for a run, `manifest` with what the task files define,
- * and `broken` when they could not be loaded.
+ * The child processes. Emits `child` for each new one, `ready` when a child waits for a run, `manifest` with what the
+ * task files define, and `broken` when the task files could not be loaded.
  */
 export class Pool extends EventEmitter<{
   child: [TaskProcess]
@@ -42,6 +44,7 @@ export class Pool extends EventEmitter<{
   #restart: NodeJS.Timeout | undefined
   #surplus: NodeJS.Timeout | undefined
   #stopped = false
+  #fault: string | undefined
 
   constructor(options: PoolOptions) {
     super()
@@ -62,6 +65,14 @@ export class Pool extends EventEmitter<{
   get pids(): number[] {
     const all = [...this.#starting, ...this.#idle, ...this.#busy, ...this.#leaving]
     return all.flatMap((child) => child.pid ?? [])
+  }
+
+  /**
+   * Why no child can be started, as long as task files that are being worked on cannot be loaded. Otherwise a child
+   * that does not start is taken for a passing lack of memory or time: runs wait for the next attempt.
+   */
+  get fault(): string | undefined {
+    return this.#options.isWatched ? this.#fault : undefined
   }
 
   /** Starts the first children: at least one, as it takes one to learn what the task files define. */
@@ -94,7 +105,9 @@ export class Pool extends EventEmitter<{
 
   /** Takes a child out of use, before anything is done to it; the caller ends it. */
   retire(child: TaskProcess): void {
-    if (!this.#busy.delete(child)) return
+    const place = this.#idle.indexOf(child)
+    if (place >= 0) this.#idle.splice(place, 1)
+    else if (!this.#busy.delete(child)) return
     this.#leaving.add(child)
     this.want(this.#wanted)
   }
@@ -107,6 +120,8 @@ export class Pool extends EventEmitter<{
     for (const child of old) this.#end(child)
     clearTimeout(this.#restart)
     this.#restart = undefined
+    this.#restartMs = RESTART_MS.first
+    this.#fault = undefined
     this.want(this.#wanted)
   }
 
@@ -127,12 +142,14 @@ export class Pool extends EventEmitter<{
     this.#starting.add(child)
     this.emit('child', child)
     const { pid } = child
-    if (pid !== undefined) this.#watchdog.guard(pid)
+    if (pid !== undefined) this.#watchdog.guard(pid, child.mark)
     let isReported = false
     const fail = (error: string) => {
       if (isReported || this.#stopped) return
       isReported = true
-      this.#options.log.error({ error }, 'task files could not be loaded')
+      // A child that is started again after a while most often fails in the same way: that is no news.
+      if (error !== this.#fault) this.#options.log.error({}, `the task files cannot be loaded: ${error}`)
+      this.#fault = error
       this.emit('broken', error)
     }
     const late = setTimeout(() => {
@@ -143,13 +160,14 @@ export class Pool extends EventEmitter<{
       clearTimeout(late)
       if (!this.#starting.delete(child)) return
       this.#restartMs = RESTART_MS.first
+      this.#fault = undefined
       this.emit('manifest', manifest)
       this.#rest(child)
     })
     child.once('loadFailed', fail)
     child.once('exit', ({ code, signal }) => {
       clearTimeout(late)
-      if (pid !== undefined) this.#watchdog.release(pid)
+      if (pid !== undefined) this.#watchdog.release(pid, child.mark)
       if (this.#starting.has(child)) fail(endWhileLoading(pid, code, signal))
       this.#left(child, signal)
     })
@@ -171,7 +189,7 @@ export class Pool extends EventEmitter<{
     this.#leaving.delete(child)
     const place = this.#idle.indexOf(child)
     if (place >= 0) this.#idle.splice(place, 1)
-    // Unless somebody killed it, a child that dies while it starts would die again at once.
+    // A child that dies while it starts would die again at once, unless it was killed.
     if (this.#starting.delete(child) && signal !== 'SIGKILL') this.#restartLater()
     this.want(this.#wanted)
   }

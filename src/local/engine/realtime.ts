@@ -12,20 +12,23 @@ export interface ShapeQuery {
   skipColumns?: string
 }
 
-/** A long poll without news is answered after this time. */
-const LONG_POLL_MS = 20_000
+/** The runs that a subscription is about, and the changes that it is not told of (the switch `loseEvents`). */
+export interface Feed {
+  store: RunStore
+  handle: string
+  matches: (run: Run) => boolean
+  isLost: (run: Run) => boolean
+  /** A long poll without events is answered after this time, in milliseconds. */
+  longPollMs: number
+}
 
 /**
  * Answers one request for the changes of the runs that `matches`. The offset that a client holds is the number of
  * the last change that it has seen, so changes made between two polls are never missed; of several changes to one
- * run between two polls it sees the last.
+ * run between two polls it sees the last. Lost changes are told only when a long poll has ended without others.
  */
-export async function answerShape(
-  reply: FastifyReply,
-  query: ShapeQuery,
-  feed: { store: RunStore; handle: string; matches: (run: Run) => boolean },
-): Promise<FastifyReply> {
-  const { store, handle, matches } = feed
+export async function answerShape(reply: FastifyReply, query: ShapeQuery, feed: Feed): Promise<FastifyReply> {
+  const { store, handle } = feed
   const columns = columnsWithout(query.skipColumns)
   const since = query.offset === undefined || query.offset === '-1' ? -1 : Number(query.offset.split('_')[1])
   reply.headers({ 'cache-control': 'no-store', 'access-control-allow-origin': '*' })
@@ -35,29 +38,43 @@ export async function answerShape(
     reply.header('electric-offset', '-1')
     return reply.code(409).send([{ headers: { control: 'must-refetch' } }])
   }
-  if (query.live === 'true' && !store.changedSince(since).some(matches))
-    await nextChange(reply, store, matches)
+  const isLive = query.live === 'true'
+  const runs = isLive && since >= 0 ? await liveNews(reply, since, feed) : knownNews(since, feed)
   const last = store.lastChange
-  const runs = since < 0 ? [...store.all()].filter(matches) : store.changedSince(since).filter(matches)
   const messages: ShapeMessage[] = runs.map((run) =>
     rowMessage(run, run.firstChange > since ? 'insert' : 'update', columns),
   )
   messages.push(UP_TO_DATE)
   reply.header('electric-offset', `${since < 0 ? 0 : Date.now()}_${last}`)
-  if (query.live === 'true') reply.header('electric-cursor', String(last))
+  if (isLive) reply.header('electric-cursor', String(last))
   else reply.header('electric-schema', schemaHeader(columns))
   return reply.send(messages)
 }
 
-/** Waits for a change of a run that matches, the end of the long poll, or of the connection. */
+/** What has changed, answered at once: everything for a client that knows nothing yet. */
+function knownNews(since: number, { store, matches }: Feed): Run[] {
+  return (since < 0 ? [...store.all()] : store.changedSince(since)).filter(matches)
+}
+
+/** Waits for events. A long poll that ends without any tells of all changes that have been lost so far. */
+async function liveNews(reply: FastifyReply, since: number, feed: Feed): Promise<Run[]> {
+  const { store, matches, isLost } = feed
+  const isTold = (run: Run) => matches(run) && !isLost(run)
+  const told = () => store.changedSince(since).filter(isTold)
+  if (told().length === 0) await nextChange(reply, isTold, feed)
+  const news = told()
+  return news.length > 0 ? news : [...store.all()].filter((run) => matches(run) && isLost(run))
+}
+
+/** Waits for a change that is told, the end of the long poll, or of the connection. */
 async function nextChange(
   reply: FastifyReply,
-  store: RunStore,
-  matches: (run: Run) => boolean,
+  isTold: (run: Run) => boolean,
+  { store, longPollMs }: Feed,
 ): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
-  const onChange = (run: Run) => matches(run) && resolve()
-  const timer = setTimeout(resolve, LONG_POLL_MS).unref()
+  const onChange = (run: Run) => isTold(run) && resolve()
+  const timer = setTimeout(resolve, longPollMs).unref()
   const ended = new AbortController()
   store.on('change', onChange)
   once(reply.raw, 'close', { signal: ended.signal }).then(

@@ -3,6 +3,7 @@ import { HttpError } from './answers.ts'
 import { authorize } from './auth.ts'
 import { findRun, type RouteContext } from './context.ts'
 import { delayEnd, durationMs } from './durations.ts'
+import { lostEvents } from './lost-events.ts'
 import { answerShape, type ShapeQuery } from './realtime.ts'
 import type { Run } from './run.ts'
 
@@ -12,6 +13,8 @@ const MAX_AGE_MS = 24 * 3_600_000
 /** Subscriptions to runs, by long polls of Electric's shape protocol. */
 export function realtimeRoutes(app: FastifyInstance, context: RouteContext): void {
   const { bootId, store } = context
+  const { longPollMs, loseEvents } = context.switches
+  const rules = { isLost: lostEvents(loseEvents), longPollMs }
 
   app.get<{ Querystring: ShapeQuery & { tags?: string; createdAt?: string } }>(
     '/realtime/v1/runs',
@@ -22,7 +25,7 @@ export function realtimeRoutes(app: FastifyInstance, context: RouteContext): voi
       const from = createdFrom(request.query.createdAt)
       const matches = (run: Run) =>
         run.createdAt.getTime() >= from && tags.every((tag) => run.tags.includes(tag))
-      return answerShape(reply, request.query, { store, handle: `runs_${bootId}`, matches })
+      return answerShape(reply, request.query, { store, handle: `runs_${bootId}`, matches, ...rules })
     },
   )
 
@@ -31,7 +34,7 @@ export function realtimeRoutes(app: FastifyInstance, context: RouteContext): voi
     async (request, reply) => {
       const run = findRun(context, request, request.params.id, 'read')
       const handle = `run-${run.id}`
-      return answerShape(reply, request.query, { store, handle, matches: (other) => other === run })
+      return answerShape(reply, request.query, { store, handle, matches: (other) => other === run, ...rules })
     },
   )
 }

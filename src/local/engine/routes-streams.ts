@@ -58,12 +58,14 @@ export function streamRoutes(app: FastifyInstance, context: RouteContext): void 
       ...(framing.version === 'v2' && { 'x-stream-version': 'v2' }),
     })
     reply.raw.flushHeaders()
-    await followStream(streamOf(run, request.params.key), reply.raw, {
+    const stream = streamOf(run, request.params.key)
+    await followStream(stream, reply.raw, {
       framing,
       lastEventId: typeof lastEventId === 'string' ? lastEventId : undefined,
       latest: request.headers['x-trigger-stream-start'] === 'latest',
       silenceMs: Math.min(seconds, silenceSeconds) * 1000,
-      isOver: () => backend === 's2' && run.completedAt !== undefined,
+      // A stream that was never written says nothing until its reader's time is up, as on a real server.
+      isOver: () => backend === 's2' && stream.declared && run.completedAt !== undefined,
     })
   })
 

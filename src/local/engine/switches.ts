@@ -10,6 +10,13 @@ export interface Switches {
   keptWrites: number
   /** Lists do not show a run before this age, as where they are read from a replica. */
   listLagMs: number
+  /**
+   * Share of the changes of runs, from 0 to 1, that subscriptions are not told of. A subscription that then hears
+   * nothing for the time of a long poll is told what it has missed, as on a real server.
+   */
+  loseEvents: number
+  /** A long poll without events is answered after this time: 20 s on a real server. */
+  longPollMs: number
   /** Seconds of silence after which a reader's connection ends, if it has asked for more; undefined: as it asks. */
   silenceSeconds: number | undefined
   /** false: uploads of large payloads and outputs are answered 500, as by a server without object store. */
@@ -23,6 +30,8 @@ export const DEFAULT_SWITCHES: Switches = {
   streams: 's2',
   keptWrites: 1_000,
   listLagMs: 0,
+  loseEvents: 0,
+  longPollMs: 20_000,
   silenceSeconds: undefined,
   objectStore: true,
   enforceRateLimit: false,

@@ -1,28 +1,38 @@
 import { spawn } from 'node:child_process'
 import type { Socket } from 'node:net'
+import { CHILD_VARIABLE } from './strays.ts'
 
 /**
- * Reads `+ group` and `- group`; at the end of its input, which comes with the end of the engine however that ends,
- * it kills the groups that are left. In the background of a shell that ends at once: the children of the engine are
- * those that run tasks.
+ * Reads `+ group:mark` and `- group:mark`, a line for each child that starts and ends. The end of the input comes with
+ * the end of the engine, however the engine ends; then the script kills the process groups that are left, and on
+ * Linux the processes with a mark of theirs. It runs in the background of a shell that ends at once, so that the
+ * children of the engine are those that run tasks.
  */
 const SCRIPT = `
 {
-  groups=
-  while read -r sign group; do
+  children=
+  while read -r sign child; do
     rest=
-    for other in $groups; do [ "$other" = "$group" ] || rest="$rest $other"; done
-    groups=$rest
-    [ "$sign" = + ] && groups="$groups $group"
+    for other in $children; do [ "$other" = "$child" ] || rest="$rest $other"; done
+    children=$rest
+    [ "$sign" = + ] && children="$children $child"
   done
-  for group in $groups; do kill -s KILL -- "-$group"; done
+  marks=
+  for child in $children; do
+    kill -s KILL -- "-\${child%%:*}"
+    marks="$marks -e ${CHILD_VARIABLE}=\${child#*:}"
+  done
+  [ -n "$marks" ] && for file in $(grep -lsF $marks /proc/[0-9]*/environ); do
+    file=\${file#/proc/}
+    kill -s KILL "\${file%/environ}"
+  done
 } <&3 2>/dev/null &
 `
 
 /**
- * Ends what an engine that was killed leaves behind: a child that blocks its event loop never hears that its parent
- * has gone, and what a task has spawned does not even listen. It is a process of its own, as the engine and a child
- * can die together; a shell, as that takes a megabyte.
+ * Ends what an engine that was killed leaves behind: a child that blocks its event loop never learns that its parent
+ * has gone, and a program that a task has started does not even listen. The watchdog is a process of its own, because
+ * the engine and a child can die together, and a shell, because a shell takes a megabyte.
  */
 export class Watchdog {
   readonly #pipe: Socket
@@ -30,7 +40,7 @@ export class Watchdog {
   constructor(onError: (error: Error) => void) {
     // In a session of its own: what ends the engine from a terminal must not end its watchdog.
     const shell = spawn('/bin/sh', ['-c', SCRIPT, 'local-engine-watchdog'], {
-      env: {}, // All that it calls is built in.
+      env: { PATH: '/usr/bin:/bin' },
       detached: true,
       stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
     })
@@ -40,12 +50,13 @@ export class Watchdog {
     this.#pipe.on('error', onError).unref()
   }
 
-  guard(group: number): void {
-    this.#pipe.write(`+ ${group}\n`)
+  /** @param mark what the environment of everything that the child starts contains */
+  guard(group: number, mark: string): void {
+    this.#pipe.write(`+ ${group}:${mark}\n`)
   }
 
-  release(group: number): void {
-    this.#pipe.write(`- ${group}\n`)
+  release(group: number, mark: string): void {
+    this.#pipe.write(`- ${group}:${mark}\n`)
   }
 
   stop(): void {

@@ -1,6 +1,6 @@
 import { chown, lstat, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { StartError } from '../../lifecycle/start-error.ts'
+import { StartError } from '../../start-error.ts'
 import { prepareDataDir } from '../data-dir.ts'
 import { localSecret } from '../secret.ts'
 import { type Account, canEnter, serverAccount } from './account.ts'

@@ -1,5 +1,8 @@
 import { once } from 'node:events'
+import { access } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { StartError } from '../../start-error.ts'
 import { reason } from '../data-dir.ts'
 import type { Launch } from './cluster.ts'
 import type { Log } from './log.ts'
@@ -7,12 +10,22 @@ import { freePort, type Server, startServer } from './server.ts'
 
 const pause = 250
 const attempts = 5
+/** Milliseconds between two looks for the folder of the database. */
+const lookEvery = 1_000
 
 /**
- * Runs the server until it is stopped. When it ends by itself (killed for its memory, say) it is started again on
- * the same port, so that whoever has its address only has to connect anew.
+ * Runs the server until it is stopped. When the server ends by itself (killed for its memory, for instance) it is
+ * started again on the same port, so that clients only have to connect again.
+ *
+ * @param onLost called once when the folder of the database has been deleted: the server cannot go on without it
  */
-export async function keepServer(launch: Launch, log: Log): Promise<{ port: number; stop(): Promise<void> }> {
+export async function keepServer(
+  launch: Launch,
+  log: Log,
+  onLost: (error: Error) => void = () => {},
+): Promise<{ port: number; stop(): Promise<void> }> {
+  const cluster = join(launch.home.folder, 'postgres')
+  let isLost = false
   const first = await startSomewhere(launch)
   const stopping = new AbortController()
   let current = first
@@ -22,7 +35,8 @@ export async function keepServer(launch: Launch, log: Log): Promise<{ port: numb
     while (!stopping.signal.aborted) {
       if (!current.ended()) await once(current.child, 'exit')
       if (stopping.signal.aborted) return
-      log.error('The embedded database ended unexpectedly. Starting it again.')
+      if (isLost) return
+      log.error('The embedded database server ended unexpectedly and is started again.')
       const next = await startAgain(launch, first.port, stopping.signal, log)
       if (!next) return
       current = next
@@ -30,10 +44,29 @@ export async function keepServer(launch: Launch, log: Log): Promise<{ port: numb
     }
   }
 
+  const looking = setInterval(async () => {
+    const isThere = await access(join(cluster, 'PG_VERSION')).then(
+      () => true,
+      () => false,
+    )
+    if (isThere || isLost || stopping.signal.aborted) return
+    isLost = true
+    clearInterval(looking)
+    // It has nothing left to write, and a fast shutdown would wait for files that are gone.
+    current.child.kill('SIGKILL')
+    onLost(
+      new StartError(
+        `The database in ${cluster} has been deleted while the service was running. The service ends; ` +
+          'the next start creates an empty database.',
+      ),
+    )
+  }, lookEvery).unref()
+
   return {
     port: first.port,
     async stop() {
       stopping.abort()
+      clearInterval(looking)
       await current.stop()
       await watching
     },

@@ -18,7 +18,9 @@ export async function stopLeftover(cluster: string, log: Log): Promise<void> {
   const pid = await recordedPid(file)
   if (pid === undefined) return
   if (await serves(pid, cluster)) {
-    log.warn(`A database server (process ${pid}) was left behind by a process that was killed. Stopping it.`)
+    log.warn(
+      `Stopping the database server (process ${pid}) that a killed instance of this service left running.`,
+    )
     await endProcess(pid, cluster)
   } else if (send(pid, 0)) {
     // After a restart of the machine that pid is somebody else's, and Postgres would refuse to start for ever.

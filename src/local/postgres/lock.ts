@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { StartError } from '../../lifecycle/start-error.ts'
+import { StartError } from '../../start-error.ts'
 import { reason } from '../data-dir.ts'
 
 const sqliteBusy = 5

@@ -100,7 +100,7 @@ function serverArguments({ home, ephemeral }: Launch, port: number): string[] {
 async function answers(child: ChildProcess, url: string): Promise<void> {
   const deadline = Date.now() + startDeadline
   for (;;) {
-    const client = new Client({ connectionString: url, connectionTimeoutMillis: 2_000 })
+    const client = new Client({ connectionString: url, connectionTimeoutMillis: 10_000 })
     client.on('error', () => {}) // The server closed the connection: the next attempt will tell.
     try {
       await client.connect()
@@ -115,10 +115,11 @@ async function answers(child: ChildProcess, url: string): Promise<void> {
   }
 }
 
-/** Nobody listens yet, or the server says that it is not ready (57P03). */
+/** The server does not listen yet, says that it is not ready (57P03), or takes long on a machine that is busy. */
 function isStarting(error: unknown): boolean {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
-  return code === 'ECONNREFUSED' || code === 'ECONNRESET' || code === '57P03'
+  const isSlow = error instanceof Error && error.message === 'timeout expired'
+  return isSlow || code === 'ECONNREFUSED' || code === 'ECONNRESET' || code === '57P03'
 }
 
 /** Fast shutdown, then insisting. Resolves when the process is gone. */

@@ -52,7 +52,7 @@ export const CANCELS: Death[] = [
     within: 5,
     async happen(stage) {
       const { body } = await start(stage.victim, { message: LONG_STORY })
-      await hangWithin(stage, 'new.cancel_requested_at is not null', () =>
+      await hangWithin(stage, { table: 'runs', condition: 'new.cancel_requested_at is not null' }, () =>
         answered(stage, { status: 503, within: 12 }, () => cancel(stage.victim, body.runId)),
       )
       return async () => (await cancel(stage.witness, body.runId)).body.status === 'cancelled'

@@ -37,7 +37,7 @@ export const DISPATCHES: Death[] = [
   {
     name: 'a turn waits behind one whose service dies',
     ways: ['crash', 'hang'],
-    within: 8,
+    within: 20,
     async happen(stage) {
       const { conversationId } = (await start(stage.witness, { message: 'hello' })).body
       const body = { message: `undispatched ${randomUUID()}`, conversationId }

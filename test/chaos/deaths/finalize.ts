@@ -1,6 +1,6 @@
 import { type Death, hangWithin, refuseWithin, start, statusOf, strikeWithin } from './stage.ts'
 
-const ENDED = `new.status = 'completed'`
+const ENDED = { table: 'runs', condition: `new.status = 'completed'` } as const
 
 /** While the run goes on, and when its end is stored. */
 export const ENDS: Death[] = [

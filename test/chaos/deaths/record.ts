@@ -10,6 +10,8 @@ import {
   until,
 } from './stage.ts'
 
+const RECORDED = { table: 'runs', condition: `new.status = 'queued'` } as const
+
 /** Between the engine's answer and the stored run id. */
 export const RECORDS: Death[] = [
   {
@@ -18,11 +20,12 @@ export const RECORDS: Death[] = [
     within: 20,
     async happen(stage) {
       const message = `unrecorded ${randomUUID()}`
-      await strikeWithin(stage, 'new.run_id is not null', () => start(stage.victim, { message }, message))
+      await strikeWithin(stage, RECORDED, () => start(stage.victim, { message }, message))
       return async () => {
-        const { rows } = await stage.client.query('select status from runs where idempotency_key = $1', [
-          message,
-        ])
+        const { rows } = await stage.client.query(
+          'select status from turns join runs on runs.turn_id = turns.id where idempotency_key = $1',
+          [message],
+        )
         return rows.length === 1 && rows[0].status === 'completed'
       }
     },
@@ -35,7 +38,7 @@ export const RECORDS: Death[] = [
       const isSeen = async (runId: string) => ['running', 'completed'].includes(await statusOf(stage, runId))
       const { body } = await refuseWithin(
         stage,
-        `new.status = 'queued'`,
+        RECORDED,
         () => answered(stage, { status: 202, within: 10 }, ask),
         // The observer may be faster.
         (answer) => isSeen(answer.body.runId),

@@ -29,6 +29,12 @@ export interface Death {
   happen(stage: Stage): Promise<() => Promise<boolean>>
 }
 
+/** A statement that writes such a row. */
+export interface Write {
+  table: 'turns' | 'runs'
+  condition: string
+}
+
 /** A statement of the victim waits behind this advisory lock, which the test holds. */
 const GATE = 4711
 /** The server ends a statement after 4 s. */
@@ -63,11 +69,11 @@ export async function answered(
   return answer
 }
 
-/** Nothing of the message is to be seen: no message, and no run but one that only its key can revive. */
+/** Nothing of the message is left: no message and no turn. */
 export async function nothingLeft({ client }: Stage, message: string): Promise<boolean> {
   const { rows } = await client.query(
-    `select (select count(*) from messages where text = $1) + (select count(*) from runs
-       where input->'message'->>'text' = $1 and not (status = 'abandoned' and idempotency_key is not null)) as n`,
+    `select (select count(*) from messages where text = $1) + (select count(*) from turns
+       where input->'message'->>'text' = $1) as n`,
     [message],
   )
   return Number(rows[0].n) === 0
@@ -76,7 +82,7 @@ export async function nothingLeft({ client }: Stage, message: string): Promise<b
 /** The message was stored once, and is answered. */
 export async function answeredOnce({ client }: Stage, message: string): Promise<boolean> {
   const { rows } = await client.query(
-    `select runs.status from messages join runs on runs.id = messages.run_id where role = 'user' and text = $1`,
+    `select runs.status from messages join runs on runs.turn_id = messages.turn_id where role = 'user' and text = $1`,
     [message],
   )
   return rows.length === 1 && rows[0].status === 'completed'
@@ -98,7 +104,7 @@ export async function strikeUndispatched(
 }
 
 /** Makes the statement of `act` that sets this wait, and strikes while it does; it is never carried out. */
-export async function strikeWithin(stage: Stage, when: string, act: () => Promise<unknown>): Promise<void> {
+export async function strikeWithin(stage: Stage, when: Write, act: () => Promise<unknown>): Promise<void> {
   await waitAtGate(stage, when, act, async (acting) => {
     await stage.strike()
     if (stage.way === 'crash') await acting.catch(() => {}) // Its connection is reset.
@@ -106,7 +112,7 @@ export async function strikeWithin(stage: Stage, when: string, act: () => Promis
 }
 
 /** Makes the statement of `act` that sets this wait until the server ends it; all else goes on. */
-export async function hangWithin<T>(stage: Stage, when: string, act: () => Promise<T>): Promise<T> {
+export async function hangWithin<T>(stage: Stage, when: Write, act: () => Promise<T>): Promise<T> {
   const { promise, resolve } = Promise.withResolvers<Promise<T>>()
   await waitAtGate(stage, when, act, async (acting) => resolve(acting))
   return promise
@@ -114,19 +120,19 @@ export async function hangWithin<T>(stage: Stage, when: string, act: () => Promi
 
 async function waitAtGate<T>(
   { client, cluster, way }: Stage,
-  when: string,
+  when: Write,
   act: () => Promise<T>,
   meanwhile: (acting: Promise<T>) => Promise<void>,
 ): Promise<void> {
   const holder = await cluster.connect()
   const waiting = `locktype = 'advisory' and objid = ${GATE} and not granted`
   const waits = async () => (await client.query(`select from pg_locks where ${waiting}`)).rows.length > 0
-  await onRuns(client, when, `perform pg_advisory_xact_lock(${GATE});`)
+  await onWrite(client, when, `perform pg_advisory_xact_lock(${GATE});`)
   try {
     await holder.query(`select pg_advisory_lock(${GATE})`)
     const acting = act()
     acting.catch(() => {}) // Whoever wants to know awaits it.
-    if (!(await until(waits, 20_000))) throw new Error(`no statement with ${when}`)
+    if (!(await until(waits, 20_000))) throw new Error(`no statement with ${when.condition}`)
     await meanwhile(acting)
     if (way === 'crash') await client.query(`select pg_terminate_backend(pid) from pg_locks where ${waiting}`)
     await until(async () => !(await waits()), STATEMENT_MS)
@@ -139,32 +145,33 @@ async function waitAtGate<T>(
 /** The statement of `act` that sets this fails, once at least unless there is `noNeed` for it; then all is as before. */
 export async function refuseWithin<T>(
   { client }: Stage,
-  when: string,
+  when: Write,
   act: () => Promise<T>,
   noNeed = async (_: T) => false,
 ): Promise<T> {
   await client.query('create sequence if not exists refusals')
   await client.query('alter sequence refusals restart')
   // A sequence counts what is rolled back, too.
-  await onRuns(client, when, `perform nextval('refusals'); raise exception 'refused by a test';`)
+  await onWrite(client, when, `perform nextval('refusals'); raise exception 'refused by a test';`)
   try {
     const result = await act()
     const refused = async () => (await client.query('select is_called from refusals')).rows[0].is_called
     if (!(await until(async () => (await refused()) || (await noNeed(result)), 20_000)))
-      throw new Error(`no statement with ${when}`)
+      throw new Error(`no statement with ${when.condition}`)
     return result
   } finally {
     await openGate(client)
   }
 }
 
-async function onRuns(client: pg.Client, when: string, statement: string): Promise<void> {
+async function onWrite(client: pg.Client, when: Write, statement: string): Promise<void> {
   await client.query(
     `create or replace function gate() returns trigger language plpgsql as $$ begin ${statement} return new; end $$`,
   )
   await client.query(
-    `create trigger gate before insert or update on runs for each row when (${when}) execute function gate()`,
+    `create trigger gate before insert or update on ${when.table} for each row when (${when.condition}) execute function gate()`,
   )
 }
 
-const openGate = (client: pg.Client) => client.query('drop trigger if exists gate on runs')
+const openGate = (client: pg.Client) =>
+  client.query('drop trigger if exists gate on runs; drop trigger if exists gate on turns')

@@ -10,7 +10,7 @@ import {
   strikeWithin,
 } from './stage.ts'
 
-const STORED = `new.status = 'dispatching'`
+const STORED = { table: 'turns', condition: `new.state = 'dispatching'` } as const
 
 /** While the turn is being stored. */
 export const STARTS: Death[] = [
@@ -37,7 +37,7 @@ export const STARTS: Death[] = [
   },
   {
     name: 'the database hangs in a start in a conversation (503; the turn goes)',
-    within: 10,
+    within: 20,
     async happen(stage) {
       const { victim, witness } = stage
       const { conversationId } = (await start(witness, { message: 'hello' })).body
@@ -61,7 +61,7 @@ export const STARTS: Death[] = [
   },
   {
     name: "the database's answer is lost in a start in a conversation (503; the turn goes)",
-    within: 10,
+    within: 20,
     async happen(stage) {
       const { victim, witness } = stage
       const { conversationId } = (await start(witness, { message: 'hello' })).body

@@ -32,6 +32,35 @@ export const DIFFERENCES: Difference[] = [
     },
   },
   {
+    what: 'a run is CRASHED as soon as its process has died, with the reason of a process that was killed',
+    why:
+      'a real server notices a lost worker by the silence of its heartbeat, after minutes, or by the end of the ' +
+      'development CLI, and says CANCELED (development) or FAILED (deployed); here the engine sees the process end',
+    recorded: {
+      'h1-retrieve-worker-lost-dev': [
+        'body.status: "CRASHED" instead of "CANCELED"',
+        'body.isCancelled: false instead of true',
+        'body.error.message: "trigger.dev internal error (TASK_PROCESS_MAYBE_OOM_KILLED)" instead of "trigger.dev internal error (TASK_RUN_STALLED_EXECUTING)"',
+      ],
+      'h2-retrieve-dev-cli-exited': [
+        'body.status: "CRASHED" instead of "CANCELED"',
+        'body.isCancelled: false instead of true',
+        'body.error.message: "trigger.dev internal error (TASK_PROCESS_MAYBE_OOM_KILLED)" instead of "Dev session ended (CLI exited)"',
+      ],
+      'h3-retrieve-worker-lost-prod': [
+        'body.status: "CRASHED" instead of "FAILED"',
+        'body.region: "clocalenvironment00000000" instead of "local"',
+        'body.error.message: "trigger.dev internal error (TASK_PROCESS_MAYBE_OOM_KILLED)" instead of "trigger.dev internal error (TASK_RUN_STALLED_EXECUTING)"',
+      ],
+    },
+  },
+  {
+    what: 'a subscription is told of every change',
+    why:
+      'a real server loses some under load, which most tests are not about; the switch `loseEvents` loses a share ' +
+      'of them',
+  },
+  {
     what: 'no triggerAndWait: a child run is always one that was triggered',
     why: `waits are missing (below), and a parent that waited would never be woken`,
     recorded: {
@@ -104,7 +133,7 @@ export const DIFFERENCES: Difference[] = [
     why: 'on a real server with S2 tasks write to S2 itself, in a protocol of its own; readers see no difference',
   },
   {
-    what: 'with that switch the reader of a finished run is ended at once, not after silence',
+    what: 'with that switch the reader of a written stream is ended with the run, not after silence',
     why: 'tests would wait for minutes; the switch `streams: "redis"` ends readers as the real server does',
   },
   {

@@ -17,7 +17,7 @@ t.test('one engine', async (t) => {
   t.test('children see the allowed variables and no other', async (t) => {
     const { env } = (await runToEnd('witness', {})).output as unknown as { env: string[] }
     const allowed = ['GIVEN', 'LANG', 'NODE_CHANNEL_FD', 'NODE_EXTRA_CA_CERTS', 'PATH', 'TRIGGER_API_URL']
-    allowed.push('NODE_CHANNEL_SERIALIZATION_MODE', 'TRIGGER_SECRET_KEY', 'TZ')
+    allowed.push('LOCAL_ENGINE_CHILD', 'NODE_CHANNEL_SERIALIZATION_MODE', 'TRIGGER_SECRET_KEY', 'TZ')
     t.same(
       env.filter((name) => !allowed.includes(name) && !TAP_VARIABLES.test(name)),
       [],
@@ -161,13 +161,14 @@ t.test('task files', async (t) => {
     writeFileSync(file, 'this is no code')
     const log = { info() {}, warn() {}, error() {} }
     await t.rejects(startLocalEngine({ taskModules: [file], secretKey: SECRET, log }), {
-      message: /could not be loaded.*SyntaxError/s,
+      name: 'StartError',
+      message: new RegExp(`could not be loaded: ${file}:1: SyntaxError`),
     })
   })
 
   t.test('that end their process keep it from starting too, and each end is logged', async (t) => {
     const lines: string[] = []
-    const error = (fields: object) => void lines.push(String(Object.values(fields)))
+    const error = (_fields: object, message: string) => void lines.push(message)
     const log = { info() {}, warn() {}, error }
     for (const [code, how] of [
       ['process.exit(3)', /ended by itself, with code 3/],
@@ -179,6 +180,30 @@ t.test('task files', async (t) => {
       })
       t.match(lines.pop(), how)
     }
+  })
+
+  t.test('that are broken while they are worked on fail runs at once, with file and line', async (t) => {
+    write("async () => 'hello'")
+    const engine = await openEngine(t, { taskModules: [file], watch: true, maxChildren: 1 })
+    t.equal((await runToEnd('greet')).output, 'hello')
+    writeFileSync(file, 'const fine = 1\nconst broken = {\n')
+    const fault = `the task files cannot be loaded: ${file}:2: SyntaxError`
+    const told = () => engine.lines.filter(({ message }) => message.includes(fault))
+    await eventually(
+      async () => told(),
+      (lines) => lines.length > 0,
+    )
+    const run = await runToEnd('greet')
+    t.equal(run.status, 'SYSTEM_FAILURE')
+    t.match(told(), [
+      { level: 'error', message: /^the task files cannot be loaded/ },
+      { level: 'error', fields: { runId: run.id }, message: /^local engine fails a run at once/ },
+    ])
+    write("async () => 'mended'")
+    await eventually(
+      async () => (await runToEnd('greet')).output as unknown,
+      (output) => output === 'mended',
+    )
   })
 
   t.test('that change are loaded anew; broken ones are taken up when they are mended', async (t) => {

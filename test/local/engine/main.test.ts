@@ -11,7 +11,7 @@ test('the local engine runs alone: health without a key, turns for several servi
   const engine = startProcess(t, MAIN, {
     environment: { TRIGGER_SECRET_KEY: KEY, LOCAL_ENGINE_PORT: '0', AGENT_OFFLINE_WORD_MS: '1' },
   })
-  const [, url = ''] = await engine.line(/"url":"([^"]+)","msg":"local engine listens"/)
+  const [, url = ''] = await engine.line(/"url":"([^"]+)","msg":"the local engine listens on/)
   const health = await fetch(`${url}/healthcheck`)
   t.equal(health.status, 200)
   t.equal(await health.text(), 'OK')

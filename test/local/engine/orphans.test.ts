@@ -5,6 +5,8 @@ import { began, eventually, start, unique } from './conformance/suite.ts'
 import { TASKS } from './helper.ts'
 import { openProcess } from './process.ts'
 
+const isLinux = process.platform === 'linux'
+
 const gone = (secretKey: string) =>
   eventually(
     async () => processesWith(secretKey),
@@ -29,6 +31,14 @@ t.test('when the process of the engine is killed, nothing of it is left', async 
   t.test('of a child that blocks its event loop', async (t) => {
     const engine = await openKeyed()
     await began(await start('deaf', { ms: 600_000 }))
+    await engine.kill()
+    await gone(engine.secretKey)
+    t.pass('it is gone')
+  })
+
+  t.test('of a program in a session of its own', { skip: !isLinux && 'only Linux finds it' }, async (t) => {
+    const engine = await openKeyed()
+    await began(await start('begetter', { seconds: 600, detached: true }))
     await engine.kill()
     await gone(engine.secretKey)
     t.pass('it is gone')

@@ -76,6 +76,9 @@ const parent: Scene = async () => {
   await ended((output as unknown as { childId: string }).childId)
   return id
 }
+/** As near as a run comes here to one whose worker was lost: its process is killed. */
+const lost: Scene = async () =>
+  (await ended(await start('agent-chat', { dies: true }, { ttl: '1h', idempotencyKey: unique() }))).id
 /** Written as recorded: three values appended, then two lines in one write. */
 const external: Scene = async () => {
   const id = await executing()
@@ -171,6 +174,15 @@ const SCENES: Record<string, Scene> = {
   'f1-trigger-worker-disconnected': none,
   'f2-retrieve-queued-worker-disconnected': queued,
   'f3-cancel-queued': queued,
+  'h1-retrieve-worker-lost-dev': lost,
+  'h2-retrieve-dev-cli-exited': lost,
+  'h3-retrieve-worker-lost-prod': lost,
+  'h7-stream-never-written': cancelledEarly,
+}
+/** Exchanges of which one needs the answer of the one before; each has a test of its own. */
+const SEQUENCES = {
+  tag: 'g1-tag-subscription-sequence',
+  pages: ['h4-list-first-page', 'h5-list-second-page', 'h6-list-back-to-the-first-page'],
 }
 
 const allowed = (name: string): string[] => DIFFERENCES.flatMap(({ recorded }) => recorded?.[name] ?? [])
@@ -279,14 +291,46 @@ t.test('what nothing calls is answered 501 with its name', async (t) => {
 t.test('the table of differences names recordings that exist, and none of them is left out', async (t) => {
   const replayed = Object.keys(SCENES)
   const missing = NOT_IMPLEMENTED.filter((entry) => !entry.includes(' '))
-  t.same(recordings().sort(), [...replayed, ...missing, 'g1-tag-subscription-sequence'].sort())
+  t.same(recordings().sort(), [...replayed, ...missing, SEQUENCES.tag, ...SEQUENCES.pages].sort())
   for (const { recorded = {} } of DIFFERENCES)
-    for (const name of Object.keys(recorded)) t.ok(replayed.includes(name), name)
+    for (const name of Object.keys(recorded)) t.ok([...replayed, ...SEQUENCES.pages].includes(name), name)
+})
+
+t.test('the pages of a list go as they went on the real server, forwards and back', async (t) => {
+  type Page = { data: { id: string }[]; pagination: { next: string; previous?: string } }
+  const tag = unique()
+  const all: string[] = []
+  for (let n = 0; n < 7; n++) {
+    all.unshift(
+      await start('agent-chat', { ms: 60_000 }, { tags: [tag], ttl: '1h', idempotencyKey: unique() }),
+    )
+  }
+  for (const id of all.toReversed()) await reaches(id, 'EXECUTING').then(() => runs.cancel(id))
+  await Promise.all(all.map(ended))
+  const page = async (name: string, cursor: string | undefined): Promise<Page> => {
+    const exchange = recording(name)
+    const query = new URLSearchParams(exchange.request.path.split('?')[1])
+    query.set('filter[tag]', tag)
+    for (const side of ['page[after]', 'page[before]']) if (query.has(side)) query.set(side, cursor ?? '')
+    const request = { ...exchange.request, path: `/api/v1/runs?${query}` }
+    const answer = await replay({ ...exchange, request }, engine.url, '', SECRET)
+    t.same(differences(exchange.response, answer), allowed(name), name)
+    return answer.body as Page
+  }
+  const [first = '', second = '', back = ''] = SEQUENCES.pages
+  const ids = ({ data }: Page) => data.map(({ id }) => id)
+  const one = await page(first, undefined)
+  t.same(ids(one), all.slice(0, 3), 'newest first')
+  const two = await page(second, one.pagination.next)
+  t.same(ids(two), all.slice(3, 6))
+  const again = await page(back, two.pagination.previous)
+  t.same(ids(again), all.slice(0, 3).toReversed(), 'a previous page is oldest first')
+  t.equal(again.pagination.next, one.pagination.next, 'and goes on where the first page did')
 })
 
 t.test('a subscription to a tag goes as it went on the real server', async (t) => {
   type Message = { key: string; value: Record<string, unknown>; headers: { operation: string } }
-  const { sequence } = recording<{ sequence: Exchange[] }>('g1-tag-subscription-sequence')
+  const { sequence } = recording<{ sequence: Exchange[] }>(SEQUENCES.tag)
   const tag = unique()
   const [first, live] = sequence
   if (!first || !live) throw new Error('the recording is empty')

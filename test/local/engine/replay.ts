@@ -41,7 +41,14 @@ const SDK_HEADERS = [
 /** What callers put in or tasks put out, in the shape that they like. */
 const CONTENT = new Set(['payload', 'output', 'metadata', 'stackTrace', 'tags', 'runTags', 'idempotencyKey'])
 /** What differs from run to run and from clock to clock: only its type is compared. */
-const CIRCUMSTANCES = new Set(['durationMs', 'usageDurationMs', 'next', 'previous', 'realtimeStreams'])
+const CIRCUMSTANCES = new Set([
+  'user',
+  'durationMs',
+  'usageDurationMs',
+  'next',
+  'previous',
+  'realtimeStreams',
+])
 
 /** Replays one exchange: `runId` stands in for the recorded run, `token` for the recorded key. */
 export async function replay(
@@ -58,7 +65,7 @@ export async function replay(
       ...others,
       // Readers of streams were patient; how long is not what is compared.
       ...('timeout-seconds' in others && { 'timeout-seconds': '1' }),
-      ...(authorization && { authorization: authorization.replace(/tr_dev_recorded$|<jwt>/, token) }),
+      ...(authorization && { authorization: authorization.replace(/tr_(dev|prod)_recorded$|<jwt>/, token) }),
     },
     ...(body !== null &&
       body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),

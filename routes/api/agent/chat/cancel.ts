@@ -21,7 +21,7 @@ const cancel: FastifyPluginAsyncTypebox = async (app) => {
           description: 'The run once it has ended; after 3 seconds as it is, with `cancelRequestedAt`.',
           headers: RUN_HEADERS,
         },
-        ...problems('run_not_found', 'engine_unavailable', 'database_unavailable'),
+        ...problems('run_not_found', 'engine_refused', 'engine_unavailable', 'database_unavailable'),
       },
     },
     handler: async (request, reply) => {

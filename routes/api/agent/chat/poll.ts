@@ -7,7 +7,7 @@ import { RunParams } from '../../../../src/schemas/ids.ts'
 import { problems } from '../../../../src/schemas/problem.ts'
 import { RUN_HEADERS, Run } from '../../../../src/schemas/run.ts'
 import { ref } from '../../../../src/schemas/shared.ts'
-import type { RunView } from '../../../../src/services/run-view.ts'
+import type { RunView } from '../../../../src/services/read/run-view.ts'
 
 const MAX_WAIT_SECONDS = 30
 

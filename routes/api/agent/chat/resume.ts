@@ -1,11 +1,12 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
+import { Problem } from '../../../../src/errors.ts'
 import { gone } from '../../../../src/http/gone.ts'
-import { sendStream } from '../../../../src/http/stream-answer.ts'
-import { StreamParams } from '../../../../src/schemas/ids.ts'
+import { messageMetadata, sendStream } from '../../../../src/http/stream-answer.ts'
+import { ChatParams, isStreamId, StreamParams } from '../../../../src/schemas/ids.ts'
 import { problems } from '../../../../src/schemas/problem.ts'
 import { ResumeQuery, SPINNER, STREAM_ANSWER } from '../../../../src/schemas/stream.ts'
-import { firstFrame } from '../../../../src/streams/cursor.ts'
+import { firstFrame } from '../../../../src/streams/stream-position.ts'
 import { uiVersion } from '../../../../src/streams/vocabulary.ts'
 
 const DESCRIPTION = `Sends the stream of a run from its first frame on, or goes on where a connection was lost:
@@ -18,6 +19,12 @@ This works while the run goes on, and afterwards for as long as the engine keeps
 
 ${SPINNER}`
 
+const CHAT_DESCRIPTION = `The address that \`useChat\` of the AI SDK asks with \`resume: true\`. It answers like
+\`GET /api/agent/chat/{id}/stream\`, but for a chat that is no conversation of yours: such a chat has nothing to resume,
+which is 204.
+
+${SPINNER}`
+
 /** The second address is the one that the AI SDK's `DefaultChatTransport` builds when it reconnects. */
 const ADDRESSES = [
   {
@@ -25,24 +32,28 @@ const ADDRESSES = [
     operationId: 'resumeAgentChatStream',
     summary: 'Join or resume a stream',
     description: DESCRIPTION,
+    params: StreamParams,
+    ofChat: false,
   },
   {
     url: '/api/agent/chat/stream/:id/stream',
     operationId: 'reconnectAgentChatStream',
-    summary: 'Join or resume a stream (address of the AI SDK)',
-    description: `The same as \`GET /api/agent/chat/{id}/stream\`, under the address that the \`DefaultChatTransport\` of the AI SDK builds.\n\n${SPINNER}`,
+    summary: 'Reconnect a chat page to its stream',
+    description: CHAT_DESCRIPTION,
+    params: ChatParams,
+    ofChat: true,
   },
 ]
 
 const resume: FastifyPluginAsyncTypebox = async (app) => {
-  for (const { url, ...names } of ADDRESSES) {
+  for (const { url, params, ofChat, ...names } of ADDRESSES) {
     app.get(url, {
       config: { scope: 'agent:read', bucket: 'read' },
       exposeHeadRoute: false,
       schema: {
         ...names,
         tags: ['chat'],
-        params: StreamParams,
+        params,
         querystring: ResumeQuery,
         headers: Type.Object({
           'last-event-id': Type.Optional(
@@ -56,12 +67,14 @@ const resume: FastifyPluginAsyncTypebox = async (app) => {
           200: STREAM_ANSWER,
           204: Type.Unsafe<undefined>({
             type: 'null',
-            description: 'The conversation has no unfinished run.',
+            description: ofChat
+              ? 'The chat has no unfinished run, or is no conversation of yours.'
+              : 'The conversation has no unfinished run.',
           }),
           ...problems(
             'invalid_stream_position',
             'run_not_found',
-            'conversation_not_found',
+            ...(ofChat ? [] : (['conversation_not_found'] as const)),
             'stream_expired',
             'engine_unavailable',
             'database_unavailable',
@@ -71,12 +84,18 @@ const resume: FastifyPluginAsyncTypebox = async (app) => {
       handler: async (request, reply) => {
         const { ui, startIndex } = request.query
         const from = firstFrame(request.headers['last-event-id'], startIndex)
-        const run = await app.services.runs.streamed(request.caller, request.params.id)
+        const { id } = request.params
+        if (ofChat && !isStreamId(id)) return reply.code(204).send()
+        const run = await app.services.runs.streamed(request.caller, id).catch((error: unknown) => {
+          const isNoConversation = error instanceof Problem && error.code === 'conversation_not_found'
+          if (ofChat && isNoConversation) return undefined
+          throw error
+        })
         if (run === undefined) return reply.code(204).send()
         const expiresAt = request.tokenExpiresAt.getTime()
         const viewer = await app.streams.view(
           run.runId,
-          { from, ui: uiVersion(ui), expiresAt, fresh: false },
+          { from, ui: uiVersion(ui), expiresAt, fresh: false, metadata: messageMetadata(run) },
           gone(reply),
         )
         return sendStream(reply, viewer, run)

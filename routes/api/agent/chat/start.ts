@@ -1,11 +1,13 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { startedBody, startedHeaders, turnOptions } from '../../../../src/http/turn-options.ts'
+import { startTurn } from '../../../../src/http/start-turn.ts'
+import { startedBody, startedHeaders } from '../../../../src/http/turn-options.ts'
 import { problems } from '../../../../src/schemas/problem.ts'
 import { RunStarted } from '../../../../src/schemas/run.ts'
 import { ref } from '../../../../src/schemas/shared.ts'
 import { IdempotencyHeaders, STARTED_HEADERS, TURN_PROBLEMS, TurnBody } from '../../../../src/schemas/turn.ts'
 
 const start: FastifyPluginAsyncTypebox = async (app) => {
+  const start = startTurn(app)
   app.post('/api/agent/chat', {
     config: { scope: 'agent:write', bucket: 'handler' },
     schema: {
@@ -22,8 +24,8 @@ const start: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     handler: async (request, reply) => {
-      const started = await app.services.turns.start(request.caller, request.body, turnOptions(request))
-      return reply.code(202).headers(startedHeaders(started)).send(startedBody(started))
+      const started = await start(request, request.body)
+      return reply.code(202).headers(startedHeaders(request, started)).send(startedBody(started))
     },
   })
 }

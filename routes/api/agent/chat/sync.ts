@@ -3,7 +3,8 @@ import { Type } from '@sinclair/typebox'
 import { gone } from '../../../../src/http/gone.ts'
 import { preferredWait } from '../../../../src/http/prefer-wait.ts'
 import { describeRun } from '../../../../src/http/run-answer.ts'
-import { startedBody, startedHeaders, turnOptions } from '../../../../src/http/turn-options.ts'
+import { startTurn } from '../../../../src/http/start-turn.ts'
+import { startedBody, startedHeaders } from '../../../../src/http/turn-options.ts'
 import { RUN_EXAMPLES } from '../../../../src/schemas/examples.ts'
 import { problems, withHeaders } from '../../../../src/schemas/problem.ts'
 import { EndedRun, RUN_HEADERS, RunStarted } from '../../../../src/schemas/run.ts'
@@ -15,6 +16,7 @@ const DEFAULT_WAIT_SECONDS = 45
 const MAX_WAIT_SECONDS = 300
 
 const sync: FastifyPluginAsyncTypebox = async (app) => {
+  const start = startTurn(app)
   app.post('/api/agent/chat/sync', {
     config: { scope: 'agent:write', bucket: 'handler' },
     schema: {
@@ -58,11 +60,11 @@ const sync: FastifyPluginAsyncTypebox = async (app) => {
     handler: async (request, reply) => {
       const wish = preferredWait(request.raw)
       const seconds = Math.min(wish ?? DEFAULT_WAIT_SECONDS, MAX_WAIT_SECONDS)
-      if (wish !== undefined) reply.header('preference-applied', `wait=${seconds}`)
       const until = performance.now() + seconds * 1000
 
-      const started = await app.services.turns.start(request.caller, request.body, turnOptions(request))
-      reply.headers(startedHeaders(started))
+      const started = await start(request, request.body)
+      reply.headers(startedHeaders(request, started))
+      if (wish !== undefined) reply.header('preference-applied', `wait=${seconds}`)
       const left = Math.max(0, until - performance.now())
       const run = await app.services.runs.endWithin(request.caller, started.runId, left, gone(reply))
       if (run !== undefined) return describeRun(reply, run).send(run)

@@ -3,7 +3,7 @@ import { Type } from '@sinclair/typebox'
 import { Conversation, Title } from '../../../../src/schemas/conversation.ts'
 import { Metadata } from '../../../../src/schemas/metadata.ts'
 import { problems } from '../../../../src/schemas/problem.ts'
-import { ref } from '../../../../src/schemas/shared.ts'
+import { leftOutOrNull, ref } from '../../../../src/schemas/shared.ts'
 
 const create: FastifyPluginAsyncTypebox = async (app) => {
   app.post('/api/agent/conversations', {
@@ -15,7 +15,7 @@ const create: FastifyPluginAsyncTypebox = async (app) => {
         'For clients that need the id before the first message. Otherwise leave it to the first start, which creates a conversation when none is named.',
       tags: ['conversations'],
       body: Type.Object(
-        { title: Type.Optional(Title), metadata: Type.Optional(Metadata) },
+        { title: leftOutOrNull(Title), metadata: leftOutOrNull(Metadata) },
         { additionalProperties: false, examples: [{ title: 'Arithmetic' }] },
       ),
       response: {
@@ -31,7 +31,7 @@ const create: FastifyPluginAsyncTypebox = async (app) => {
       const conversation = await app.services.conversations.create(request.caller, request.body)
       return reply
         .code(201)
-        .header('location', `/api/agent/conversations/${conversation.id}`)
+        .header('location', `${app.publicPath}/api/agent/conversations/${conversation.id}`)
         .send(conversation)
     },
   })

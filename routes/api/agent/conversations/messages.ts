@@ -4,7 +4,7 @@ import { Message } from '../../../../src/schemas/conversation.ts'
 import { ConversationParams } from '../../../../src/schemas/ids.ts'
 import { PageQuery, pageOf } from '../../../../src/schemas/page.ts'
 import { problems } from '../../../../src/schemas/problem.ts'
-import { ref } from '../../../../src/schemas/shared.ts'
+import { oneOf, ref } from '../../../../src/schemas/shared.ts'
 
 const messages: FastifyPluginAsyncTypebox = async (app) => {
   app.get('/api/agent/conversations/:id/messages', {
@@ -12,10 +12,20 @@ const messages: FastifyPluginAsyncTypebox = async (app) => {
     schema: {
       operationId: 'listMessages',
       summary: 'List the messages of a conversation',
-      description: 'In the order of the conversation, oldest first.',
+      description:
+        'In the order of the conversation, or newest first. Each has the form of a UIMessage of the AI SDK, so a chat page can begin with them. A run that failed has a message with its error.',
       tags: ['conversations'],
       params: ConversationParams,
-      querystring: Type.Object(PageQuery, { additionalProperties: false }),
+      querystring: Type.Object(
+        {
+          ...PageQuery,
+          order: oneOf(['asc', 'desc'], {
+            default: 'asc',
+            description: '`asc`: oldest first. `desc`: newest first, for pages that begin at the end',
+          }),
+        },
+        { additionalProperties: false },
+      ),
       response: {
         200: pageOf(ref(Message), 'MessagePage', 'A page of messages.'),
         ...problems('invalid_cursor', 'conversation_not_found', 'database_unavailable'),

@@ -159,8 +159,8 @@ export const deaf = task({
 /** Starts a program and waits for it, with no part in how it ends. */
 export const begetter = task({
   id: 'begetter',
-  run: async ({ seconds }: { seconds: number }) => {
-    const program = spawn('sleep', [String(seconds)], { stdio: 'ignore' })
+  run: async ({ seconds, detached = false }: { seconds: number; detached?: boolean }) => {
+    const program = spawn('sleep', [String(seconds)], { stdio: 'ignore', detached })
     await words.append('began')
     await new Promise((resolve) => program.once('exit', resolve))
   },

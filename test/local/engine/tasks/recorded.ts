@@ -58,7 +58,9 @@ export const streamer = task({
 
 export const agentChat = task({
   id: 'agent-chat',
-  run: async () => {
+  run: async (payload: { dies?: boolean; ms?: number }, { signal }) => {
+    if (payload.dies) process.kill(process.pid, 'SIGKILL')
+    if (payload.ms) return sleep(payload.ms, signal)
     const { waitUntilComplete } = streams.define<number>({ id: 'ui' }).pipe(ReadableStream.from([1]))
     await waitUntilComplete()
     return 'said'

@@ -1,0 +1,89 @@
+import { parseFailure } from '../../agent/failure.ts'
+import type { RunSnapshot, RunSummary } from '../run-engine.ts'
+import { isEngineStatus, isWorkerLost, toFailureCode, toPublicStatus } from '../run-status.ts'
+import type { EngineLog } from './calls.ts'
+import { once } from './once.ts'
+import { type EngineRun, faultOf, isOutput, isTurn, readRun } from './parsing.ts'
+
+export interface RunReader {
+  /** Undefined for what lacks an id, a known status or a time of creation: it is left out. */
+  summary(value: unknown): RunSummary | undefined
+  /**
+   * Undefined for what lacks an id. A status that this release does not know counts as running: the deadline of
+   * the turn ends it.
+   */
+  snapshot(value: unknown): RunSnapshot | undefined
+}
+
+/** Makes our runs of what the engine tells; what cannot be read is logged once for each run. */
+export function runReader(log: EngineLog): RunReader {
+  const isNew = once()
+  const tell = (level: 'warn' | 'error', runId: string, message: string, details: object = {}) => {
+    if (isNew(`${runId} ${message}`)) log[level]({ runId, ...details }, message)
+  }
+
+  function payloadOf({ id, payload }: EngineRun): Pick<RunSnapshot, 'payload'> {
+    if (isTurn(payload)) return { payload }
+    if (payload !== undefined)
+      tell('warn', id, 'the payload of a run could not be read', { fault: faultOf('payload', payload) })
+    return {}
+  }
+
+  function ended(run: EngineRun): Partial<RunSnapshot> {
+    const { id, status, output, errorMessage } = run
+    if (!isEngineStatus(status)) {
+      tell('error', id, 'a run has a status that this release does not know', { status })
+      return { status: 'running' }
+    }
+    const ourStatus = toPublicStatus(status)
+    if (ourStatus === 'completed') {
+      if (isOutput(output)) return { status: 'completed', output }
+      tell('error', id, 'the output of a run could not be read', { fault: faultOf('output', output) })
+      return { status: 'failed', failureCode: 'output_unreadable' }
+    }
+    if (ourStatus !== 'failed' && !(ourStatus === 'cancelled' && isWorkerLost(errorMessage)))
+      return { status: ourStatus }
+    const named = parseFailure(errorMessage)?.errorCode
+    return { status: 'failed', failureCode: named ?? toFailureCode(status, errorMessage) }
+  }
+
+  return {
+    summary(value) {
+      const run = readRun(value)
+      const runId = run?.id ?? 'without an id'
+      if (run?.createdAt !== undefined && isEngineStatus(run.status))
+        return { ...common(run, run.createdAt), status: toPublicStatus(run.status) }
+      tell('warn', runId, 'a run that could not be read was left out', { status: run?.status })
+      return undefined
+    },
+    snapshot(value) {
+      const run = readRun(value)
+      if (run === undefined) return undefined
+      return {
+        ...common(run, run.createdAt ?? new Date(0)),
+        status: 'running',
+        ...ended(run),
+        ...payloadOf(run),
+      }
+    },
+  }
+}
+
+function common({ id, tags, startedAt, finishedAt }: EngineRun, createdAt: Date): Omit<RunSummary, 'status'> {
+  return {
+    runId: id,
+    tags,
+    createdAt,
+    ...(startedAt === undefined ? {} : { startedAt }),
+    ...(finishedAt === undefined ? {} : { finishedAt }),
+  }
+}
+
+/** What is known of a run of which the local engine says that it belonged to a process that is gone. */
+export const lostRun = (runId: string): RunSnapshot => ({
+  runId,
+  status: 'failed',
+  tags: [],
+  createdAt: new Date(0),
+  failureCode: 'worker_lost',
+})

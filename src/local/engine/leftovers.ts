@@ -1,0 +1,173 @@
+import { subscribe } from 'node:diagnostics_channel'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+// What a task can replace is taken before any task file is loaded.
+const { getOwnPropertyDescriptor, getPrototypeOf } = Object
+const { ownKeys } = Reflect
+
+/** What a run began just before its end, a last write for instance, may go on for this long. */
+const SETTLE_MS = 300
+const LOOK_MS = 10
+
+type Shape = { keys: PropertyKey[]; values: unknown[] }
+
+/**
+ * Compares the state of this process that all runs share with the state before the first one: working directory,
+ * file mode mask, environment, global variables, the standard objects and their prototypes, listeners of `process`,
+ * open files, what keeps the event loop alive, and programs that were started. A process that is not as before would
+ * let one run change another one, so it is not used again.
+ *
+ * Not seen: the state of modules, timers without a reference, and what no longer differs at the end of a run.
+ * Open files are seen on Linux alone, programs that were waited for synchronously too.
+ */
+export class Leftovers {
+  readonly #before: Map<string, string>
+  readonly #objects = new Map<string, object>()
+  readonly #shapes = new Map<string, Shape>()
+  #programs = 0
+
+  /** Create it when the task files are loaded, before the first run. */
+  constructor() {
+    subscribe('child_process', () => this.#programs++)
+    // They are opened on first use, which is no change.
+    void [process.stdout, process.stderr]
+    for (const [name, object] of standardObjects()) {
+      this.#objects.set(name, object)
+      this.#shapes.set(name, shapeOf(object))
+    }
+    this.#before = this.#state()
+  }
+
+  /** What differs, each as a few words for a log line. Waits a moment for what is about to end by itself. */
+  async afterRun(): Promise<string[]> {
+    const until = performance.now() + SETTLE_MS
+    for (;;) {
+      const found = this.#found()
+      if (found.length === 0 || performance.now() > until) return found
+      await sleep(LOOK_MS)
+    }
+  }
+
+  #found(): string[] {
+    const found: string[] = []
+    const now = this.#state()
+    for (const [name, value] of now) if (this.#before.get(name) !== value) found.push(name)
+    for (const name of this.#before.keys()) if (!now.has(name)) found.push(name)
+    for (const [name, object] of this.#objects) {
+      if (!isSame(this.#shapes.get(name), shapeOf(object))) found.push(name)
+    }
+    return found
+  }
+
+  /** Everything that is compared as text, by the words that name it. What only grows by a run is listed alone. */
+  #state(): Map<string, string> {
+    const state = new Map<string, string>()
+    state.set('the working directory', workingDirectory())
+    state.set('the file mode mask', String(process.umask()))
+    state.set('programs that were started', `${this.#programs} ${programsWaitedFor()}`)
+    state.set('global variables', globalNames().join())
+    state.set('open files', openFiles().join())
+    for (const [name, value] of Object.entries(process.env)) {
+      state.set(`the environment variable ${name}`, value ?? '')
+    }
+    for (const name of process.eventNames()) {
+      state.set(`listeners of process for ${String(name)}`, String(process.listenerCount(name)))
+    }
+    const resources = new Map<string, number>()
+    for (const type of process.getActiveResourcesInfo()) resources.set(type, (resources.get(type) ?? 0) + 1)
+    // It belongs to this very look.
+    resources.delete('Immediate')
+    for (const [type, count] of resources) state.set(`active resources of type ${type}`, String(count))
+    return state
+  }
+}
+
+/** Names of global variables; symbols are left to libraries, which keep what all their copies share under them. */
+const globalNames = (): string[] =>
+  ownKeys(globalThis).filter((key): key is string => typeof key === 'string')
+
+/** Modules of Node that a task may be tempted to patch. */
+const MODULES = ['child_process', 'crypto', 'dns', 'events', 'fs', 'http', 'https', 'net', 'timers', 'url']
+
+/** The objects that all code of the process shares: global ones, their prototypes, and Node's own modules. */
+function standardObjects(): Map<string, object> {
+  const found = new Map<string, object>([['values of global variables', globalThis]])
+  const seen = new Set<object>([globalThis, process])
+  const add = (name: string, value: unknown) => {
+    if (!isObject(value) || seen.has(value)) return
+    seen.add(value)
+    found.set(name, value)
+    add(`the prototype of ${name}`, getPrototypeOf(value))
+  }
+  add('Object.prototype', Object.prototype)
+  add('Function.prototype', Function.prototype)
+  for (const name of globalNames()) {
+    const value: unknown = getOwnPropertyDescriptor(globalThis, name)?.value
+    add(name, value)
+    if (isObject(value)) add(`${name}.prototype`, getOwnPropertyDescriptor(value, 'prototype')?.value)
+  }
+  for (const name of MODULES) add(`the module node:${name}`, process.getBuiltinModule(name))
+  return found
+}
+
+/** The properties of an object that are no accessors of Node's own which become values on first use. */
+function shapeOf(object: object): Shape {
+  const keys = object === globalThis ? globalNames() : ownKeys(object)
+  const values: unknown[] = []
+  for (let n = 0; n < keys.length; n++) {
+    const descriptor = getOwnPropertyDescriptor(object, keys[n] as PropertyKey)
+    values[n] = object === globalThis && descriptor?.get ? undefined : (descriptor?.get ?? descriptor?.value)
+  }
+  return { keys, values }
+}
+
+function isSame(before: Shape | undefined, now: Shape): boolean {
+  if (before?.keys.length !== now.keys.length) return before === undefined
+  for (let n = 0; n < now.keys.length; n++) {
+    if (before.keys[n] !== now.keys[n]) return false
+    if (before.values[n] !== undefined && !Object.is(before.values[n], now.values[n])) return false
+  }
+  return true
+}
+
+const isObject = (value: unknown): value is object =>
+  (typeof value === 'object' && value !== null) || typeof value === 'function'
+
+function workingDirectory(): string {
+  try {
+    return process.cwd()
+  } catch {
+    return 'gone'
+  }
+}
+
+/** Grows with every program that has ended and was waited for: page faults of children, proc_pid_stat(5). */
+function programsWaitedFor(): string {
+  const CMINFLT = 8
+  try {
+    const stat = readFileSync('/proc/self/stat', 'utf8')
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[CMINFLT] ?? ''
+  } catch {
+    return '' // Not Linux.
+  }
+}
+
+function openFiles(): string[] {
+  try {
+    return readdirSync('/proc/self/fd').flatMap((fd) => {
+      const target = targetOf(fd)
+      return target.startsWith('/') && !target.startsWith('/proc/') ? [`${fd} ${target}`] : []
+    })
+  } catch {
+    return [] // Not Linux.
+  }
+}
+
+function targetOf(fd: string): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`)
+  } catch {
+    return '' // Closed meanwhile: the folder itself, for instance.
+  }
+}

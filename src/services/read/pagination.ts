@@ -1,0 +1,85 @@
+import { createHash } from 'node:crypto'
+import { problem } from '../../errors.ts'
+
+/**
+ * Opaque keyset cursors, bound to the filters of their list: one that is changed, made up or used with other
+ * filters is 400 `invalid_cursor`. They hold nothing secret and grant nothing: every query names the caller.
+ */
+export function encodeCursor(key: string[], filters: unknown): string {
+  return Buffer.from(JSON.stringify([...key, digest(key, filters)])).toString('base64url')
+}
+
+/** What a value of a key can be. Anybody can make a cursor up: what is no such value never reaches the database. */
+const KINDS = {
+  uuid: (value: string) => /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/.test(value),
+  integer: (value: string) => /^\d{1,10}$/.test(value) && Number(value) < 2 ** 31,
+  time: (value: string) => /^\d{4}-/.test(value) && new Date(value).toISOString() === value,
+}
+type Kind = keyof typeof KINDS
+
+/**
+ * @param kinds of the values in the key; one id when the list goes by its ids
+ * @returns the key; undefined without a cursor
+ * @throws Problem `invalid_cursor`
+ */
+export function decodeCursor(
+  cursor: string | undefined,
+  filters: unknown,
+  kinds: Kind[] = ['uuid'],
+): string[] | undefined {
+  if (cursor === undefined) return undefined
+  try {
+    const values: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString())
+    const key = Array.isArray(values) ? values.slice(0, -1) : []
+    if (isKey(key, kinds) && encodeCursor(key, filters) === cursor) return key
+  } catch {
+    // Not JSON, no time: answered below like everything else that is no cursor of ours.
+  }
+  throw problem('invalid_cursor')
+}
+
+function isKey(key: unknown[], kinds: Kind[]): key is string[] {
+  return (
+    key.length === kinds.length &&
+    kinds.every((kind, place) => typeof key[place] === 'string' && KINDS[kind](key[place]))
+  )
+}
+
+/** In which order the filters were written makes no difference. */
+function digest(key: string[], filters: unknown): string {
+  return createHash('sha256')
+    .update(JSON.stringify([key, filters], (_name, value) => sorted(value)))
+    .digest('base64url')
+    .slice(0, 16)
+}
+
+function sorted(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
+  return Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
+}
+
+export interface Page<Item> {
+  data: Item[]
+  nextCursor: string | null
+  hasMore: boolean
+}
+
+/**
+ * Makes a page of `limit` items out of `limit + 1` rows.
+ * @param end where the search for rows stopped before it had found enough: the next page begins there
+ */
+export function pageOf<Row, Item>(
+  rows: Row[],
+  limit: number,
+  filters: unknown,
+  { item, key, end }: { item: (row: Row) => Item; key: (row: Row) => string[]; end?: string[] },
+): Page<Item> {
+  const shown = rows.slice(0, limit)
+  const last = shown.at(-1)
+  const next = rows.length > limit && last !== undefined ? key(last) : end
+  return {
+    data: shown.map(item),
+    nextCursor: next === undefined ? null : encodeCursor(next, filters),
+    hasMore: next !== undefined,
+  }
+}

@@ -1,0 +1,16 @@
+import type { RunState, RunStore } from '../../stores/runs.ts'
+import { type ChangeWatch, changeWatch } from '../change-watch.ts'
+
+export type Waiters = ChangeWatch
+
+/** Waits of sync requests, long polls and viewers for a change of their run. */
+export function waiters(runs: Pick<RunStore, 'states'>): Waiters {
+  return changeWatch(
+    async (runIds) => new Map((await runs.states(runIds)).map((run) => [run.runId, versionOf(run)])),
+  )
+}
+
+/** What a wait compares: it changes with everything that a caller may wait for. */
+export function versionOf({ status, cancelRequestedAt, ahead }: RunState): string {
+  return JSON.stringify([status, cancelRequestedAt !== null, ahead])
+}

@@ -1,0 +1,74 @@
+import type { RunSummary } from '../../engine/run-engine.ts'
+import { isFinished } from '../../engine/run-status.ts'
+import type { ServiceContext } from '../context.ts'
+import type { Finalizer } from '../end/finalizer.ts'
+import { turnOf } from '../run-tags.ts'
+import { limited } from './lanes.ts'
+import { subscribe } from './subscription.ts'
+import type { UnstoredRuns } from './unstored-runs.ts'
+
+export interface Observer {
+  /** Follows this instance's runs until `signal` aborts. */
+  watch(signal: AbortSignal): Promise<void>
+  /** Called when a run of this instance begins to execute. */
+  onRunning(listener: (runId: string) => void): void
+}
+
+/** Ends of runs that are stored at the same time: completed ones, and those whose partial answer has to be read. */
+const LANES = 16
+
+/**
+ * Learns of the ends of this instance's runs within a fraction of a second, through one subscription to the instance's
+ * tag. What the subscription misses, the sweeper finds.
+ */
+export function observer(
+  context: ServiceContext,
+  finalizer: Pick<Finalizer, 'settle'>,
+  unstored: Pick<UnstoredRuns, 'stopIfUnwanted'>,
+  options?: { reopenMs: number },
+): Observer {
+  const { stores, log, tags } = context
+  const listeners: Array<(runId: string) => void> = []
+  const completed = limited(LANES)
+  const others = limited(LANES)
+
+  async function notice(run: RunSummary): Promise<void> {
+    const turnId = turnOf(run.tags)
+    if (turnId === undefined) return
+    try {
+      if (isFinished(run.status)) await finalizer.settle(run.runId)
+      else if (run.status === 'running') await noteRunning(run, turnId)
+    } catch (error) {
+      log.warn(
+        { err: error, turnId, runId: run.runId },
+        'an event of a run could not be stored; the sweeper does it',
+      )
+    }
+  }
+
+  async function noteRunning(run: RunSummary, turnId: string): Promise<void> {
+    const { runId } = run
+    const startedAt = run.startedAt ?? null
+    if (!(await stores.ends.markRunning(runId, startedAt))) {
+      // The run began before its id was recorded, or its row knows already, or it has no row.
+      const recorded = await stores.turns.record(turnId, runId)
+      if (recorded.state === 'recorded') await stores.ends.markRunning(runId, startedAt)
+      else await unstored.stopIfUnwanted({ runId, turnId }, recorded)
+    }
+    for (const listener of listeners) listener(runId)
+  }
+
+  return {
+    watch(signal) {
+      const onChange = (run: RunSummary) => {
+        // The answer of a run that failed is read from its stream, which takes seconds; a completed one must not wait.
+        const inLine = run.status === 'completed' ? completed : others
+        void inLine(async () => {
+          if (!signal.aborted) await notice(run)
+        })
+      }
+      return subscribe(context, async () => tags.instance, onChange, signal, options)
+    },
+    onRunning: (listener) => listeners.push(listener),
+  }
+}

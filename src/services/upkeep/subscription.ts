@@ -1,0 +1,51 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { RunSummary } from '../../engine/run-engine.ts'
+import type { ServiceContext } from '../context.ts'
+
+/** Trigger.dev's realtime feed loses some events: what it tells at its beginning is told anew every ten minutes. */
+const REOPEN_MS = 10 * 60_000
+/** Runs whose last status is remembered, about 3 MB: more than a subscription tells of when it is opened. */
+const REMEMBERED = 20_000
+const PAUSE_MS = 1_000
+
+/**
+ * Tells of every change of the runs with a tag, whichever instance started them, within a fraction of a second, until
+ * `signal` aborts. A subscription begins with the runs of the last 20 minutes, so that the next one makes up for what
+ * a broken one has missed; the sweeper finds older ones.
+ */
+export async function subscribe(
+  { engine, log }: Pick<ServiceContext, 'engine' | 'log'>,
+  tag: () => Promise<string>,
+  onChange: (run: RunSummary) => void,
+  signal: AbortSignal,
+  { reopenMs } = { reopenMs: REOPEN_MS },
+): Promise<void> {
+  /** The status of each run that was told last: an earlier subscription has told of most runs already. */
+  const told = new Map<string, string>()
+
+  function isNew({ runId, status }: RunSummary): boolean {
+    if (told.get(runId) === status) return false
+    told.set(runId, status)
+    const [oldest] = told.keys()
+    if (told.size > REMEMBERED && oldest !== undefined) told.delete(oldest)
+    return true
+  }
+
+  async function follow(name: string): Promise<void> {
+    const reopen = AbortSignal.any([signal, AbortSignal.timeout(reopenMs)])
+    try {
+      for await (const run of engine.changes(name, reopen)) if (isNew(run)) onChange(run)
+    } catch (error) {
+      if (!reopen.aborted) log.warn({ err: error }, 'the subscription to the run engine broke')
+    }
+  }
+
+  while (!signal.aborted) {
+    const name = await tag().catch((error: unknown) => {
+      log.warn({ err: error }, 'the tag to subscribe to could not be read from the database')
+      return undefined
+    })
+    if (name !== undefined) await follow(name)
+    await sleep(PAUSE_MS, undefined, { signal }).catch(() => {})
+  }
+}

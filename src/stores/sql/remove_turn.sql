@@ -1,0 +1,19 @@
+-- Removes a turn that has no run, with its message and with the conversation that it has opened. False when the turn
+-- has its run already, or is gone.
+create or replace function remove_turn(p_turn_id uuid) returns boolean language plpgsql as $$
+declare
+  v_turn turns%rowtype;
+begin
+  perform from conversations where id = (select conversation_id from turns where id = p_turn_id) for update;
+  delete from turns where id = p_turn_id and state <> 'started' returning * into v_turn;
+  if not found then
+    return false;
+  end if;
+  delete from messages where conversation_id = v_turn.conversation_id and position = v_turn.position;
+  if (v_turn.input->>'newConversation')::boolean then
+    -- Its id was never told, so nothing else can be in it but its seed.
+    delete from messages where conversation_id = v_turn.conversation_id;
+    delete from conversations where id = v_turn.conversation_id;
+  end if;
+  return true;
+end $$;
