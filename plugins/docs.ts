@@ -3,6 +3,7 @@ import type { FastifyPluginAsync } from 'fastify'
 import { docsToken, isLocal } from '../src/auth/docs-token.ts'
 import type { AppConfig } from '../src/config.ts'
 import { problem } from '../src/errors.ts'
+import { COMPACT_STYLE, collapsedRefusals } from '../src/http/swagger-ui.ts'
 
 /**
  * Swagger UI under /docs. With the embedded signing secret, and only for a browser on this machine, it opens
@@ -18,8 +19,14 @@ const docs: FastifyPluginAsync<{ config: AppConfig }> = async (app, { config }) 
   })
   await app.register(swaggerUi, {
     routePrefix: '/docs',
+    theme: { css: [{ filename: 'compact.css', content: COMPACT_STYLE }] },
     indexPrefix: app.publicPath,
-    uiConfig: { persistAuthorization: false, onComplete: authorise },
+    uiConfig: {
+      persistAuthorization: false,
+      onComplete: authorise,
+      plugins: [collapsedRefusals],
+      defaultModelsExpandDepth: 0,
+    },
     uiHooks: {
       // The package would redirect to an address without the path of PUBLIC_URL.
       onRequest: (request, reply, done) => {

@@ -2,8 +2,10 @@ import swagger from '@fastify/swagger'
 import type { FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import manifest from '../package.json' with { type: 'json' }
+import { API_OVERVIEW } from '../src/http/api-overview.ts'
 import { documentRoute } from '../src/http/document-route.ts'
 import { polishDocument } from '../src/http/polish-document.ts'
+import { shareResponses } from '../src/http/share-responses.ts'
 import { withSharedHeaders } from '../src/http/shared-headers.ts'
 
 /** Makes the API description out of the routes' schemas. Has to be registered before the routes. */
@@ -14,14 +16,16 @@ const openapi: FastifyPluginAsync<{ publicUrl?: string | undefined }> = async (a
       info: {
         title: 'Agent chat service',
         version: manifest.version,
-        description: manifest.description,
+        summary: manifest.description,
+        description: API_OVERVIEW,
         license: { name: 'MIT', identifier: 'MIT' } as { name: string },
       },
+      security: [{ bearer: [] }],
       servers: [{ url: publicUrl ?? '/', description: 'This instance' }],
       tags: [
-        { name: 'chat', description: 'Runs of the agent: start, follow, cancel' },
-        { name: 'conversations', description: 'What was said, in order' },
-        { name: 'operations', description: 'Health, and what problems mean' },
+        { name: 'chat', description: 'Start turns of the agent, follow their runs, cancel them' },
+        { name: 'conversations', description: 'Threads of messages: what was said, in order' },
+        { name: 'operations', description: 'Probes of this instance, and what problem codes mean' },
       ],
       components: {
         securitySchemes: {
@@ -36,7 +40,9 @@ const openapi: FastifyPluginAsync<{ publicUrl?: string | undefined }> = async (a
       },
     },
     transformObject: (document) =>
-      'openapiObject' in document ? polishDocument(withSharedHeaders(document.openapiObject)) : {},
+      'openapiObject' in document
+        ? shareResponses(withSharedHeaders(polishDocument(document.openapiObject)))
+        : {},
     transform: ({ schema, url, route }) => ({ schema: documentRoute(schema, route), url }),
     refResolver: { buildLocalReference: (json, _baseUri, _fragment, i) => String(json.$id ?? `schema-${i}`) },
   })

@@ -1,12 +1,16 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import manifest from '../package.json' with { type: 'json' }
+import { NO_HTTP, problems } from '../src/schemas/problem.ts'
 
-const Home = Type.Object({
-  service: Type.String(),
-  version: Type.String(),
-  links: Type.Record(Type.String(), Type.String(), { description: 'Paths on this service, by name' }),
-})
+const Home = Type.Object(
+  {
+    service: Type.String(),
+    version: Type.String(),
+    links: Type.Record(Type.String(), Type.String(), { description: 'Paths on this service, by name' }),
+  },
+  { 'x-name': 'Home', description: 'Where to go on' },
+)
 
 /** Where a person, or a program that knows the address alone, goes next. */
 const LINKS = {
@@ -34,6 +38,7 @@ const home: FastifyPluginAsyncTypebox = async (app) => {
             'text/html': { schema: Type.String() },
           },
         },
+        ...problems(...NO_HTTP),
       },
     },
     handler: async ({ headers }, reply) => {

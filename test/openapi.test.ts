@@ -3,35 +3,65 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import t, { test } from 'tap'
 import { isLocal } from '../src/auth/docs-token.ts'
+import { PROBLEMS, type ProblemCode } from '../src/errors.ts'
 import { generate } from '../src/openapi.ts'
-import { RUN_STATUSES } from '../src/schemas/run.ts'
+import { RUN_STATUSES, Run } from '../src/schemas/run.ts'
+import { RUNS } from '../src/schemas/run-variants.ts'
 import { testApp } from './support/app.ts'
 import { SECRET } from './support/tokens.ts'
 
+type Response = {
+  description: string
+  headers?: Record<string, object>
+  content?: Record<
+    string,
+    { schema: unknown; example?: Example; examples?: Record<string, { value: { status: string } }> }
+  >
+}
+type Example = { type: string; status: number; code: ProblemCode }
 type Operation = {
   operationId?: string
   parameters?: Array<{ $ref?: string; in?: string; name?: string; required?: boolean }>
-  requestBody?: { content: Record<string, unknown> }
+  requestBody?: { content: Record<string, { example?: object; schema: object }> }
   summary?: string
+  description?: string
   tags?: string[]
   security?: Record<string, string[]>[]
-  responses: Record<
-    string,
-    {
-      description: string
-      headers?: Record<string, object>
-      content?: Record<string, { schema: unknown; examples?: Record<string, { value: { status: string } }> }>
-    }
-  >
+  responses: Record<string, Response>
 }
-type Document = { openapi: string; paths: Record<string, Record<string, Operation>>; components: object }
+type Document = {
+  openapi: string
+  info: { description: string }
+  security: object[]
+  paths: Record<string, Record<string, Operation>>
+  components: { schemas: Record<string, Schema>; responses: Record<string, Response> }
+}
+type Schema = {
+  properties?: Record<string, Schema>
+  enum?: string[]
+  oneOf?: Array<{ $ref: string }>
+  discriminator?: { propertyName: string; mapping: Record<string, string> }
+}
 
 const generated = await generate()
 const described = testApp(t)
 const document: Document = (await described.inject('/openapi.json')).json()
 const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
-  Object.entries(methods).map(([method, operation]) => ({ name: `${method} ${path}`, path, operation })),
+  Object.entries(methods).map(([method, operation]) => ({
+    name: `${method} ${path}`,
+    path,
+    operation: { ...operation, responses: resolved(operation.responses) },
+  })),
 )
+
+/** The responses with those from the components in their places. */
+function resolved(responses: Record<string, Response & { $ref?: string }>): Record<string, Response> {
+  const entries = Object.entries(responses).map(([status, response]) => {
+    const name = response.$ref?.split('/').at(-1) ?? ''
+    return [status, document.components.responses[name] ?? response] as const
+  })
+  return Object.fromEntries(entries)
+}
 
 test('openapi.yaml is what the routes say', async (t) => {
   t.equal(await readFile('openapi.yaml', 'utf8'), generated, 'npm run openapi')
@@ -41,16 +71,16 @@ test('openapi.yaml is what the routes say', async (t) => {
 test('every operation has a name, a tag, and refusals in the one shape', async (t) => {
   const ids = operations.map(({ operation }) => operation.operationId)
   t.equal(new Set(ids).size, ids.length, 'names are unique')
+  t.equal(new Set(operations.map(({ operation }) => operation.summary)).size, ids.length, 'so are summaries')
   for (const { name, path, operation } of operations) {
     t.ok(operation.operationId && operation.summary && operation.tags?.length === 1, name)
     for (const [status, response] of Object.entries(operation.responses)) {
       t.ok(response.description && response.description !== 'Default Response', `${name} ${status}`)
-      if (Number(status) < 400 || (path === '/readyz' && status === '503')) continue
-      t.same(
-        response.content,
-        { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
-        `${name} ${status}`,
-      )
+      if (Number(status) < 400) continue
+      const { schema, example } = response.content?.['application/problem+json'] ?? {}
+      t.match(schema, { allOf: [{ $ref: '#/components/schemas/Problem' }, {}] }, `${name} ${status}`)
+      t.equal(example?.status, Number(status), `${name} ${status} has an example of its own`)
+      t.equal(example?.type, `/problems/${example?.code}`)
     }
     if (!path.startsWith('/api/')) continue
     t.match(operation.security, [{ bearer: [/^agent:(read|write)$/] }], name)
@@ -81,6 +111,10 @@ test('headers are described with the answers that carry them', async (t) => {
     ['pollAgentChat', 304, ['ETag', 'Retry-After']],
     ['cancelAgentChat', 200, ['ETag', 'Retry-After']],
     ['createConversation', 201, ['Location']],
+    ...[400, 404, 409, 413, 422, 429, 500, 503].map(
+      (status) => ['syncAgentChat', status, ['Preference-Applied']] as const,
+    ),
+    ...[410, 500, 503].map((status) => ['streamAgentChat', status, ['Location']] as const),
   ] as const) {
     for (const header of headers)
       t.ok(carried(operationId, status).includes(header), `${operationId} ${status} ${header}`)
@@ -92,6 +126,7 @@ test('headers are described with the answers that carry them', async (t) => {
     for (const [status, { headers = {} }] of Object.entries(operation.responses)) {
       const limited = !['401', '403'].includes(status)
       t.equal('RateLimit' in headers && 'RateLimit-Policy' in headers, limited, `${name} ${status}`)
+      t.ok('X-Request-Id' in headers, `${name} ${status}`)
       t.equal('WWW-Authenticate' in headers, ['401', '403'].includes(status), `${name} ${status}`)
     }
   }
@@ -119,21 +154,26 @@ test('every reference leads somewhere', async (t) => {
   }
 })
 
+/** Whether a value fits a schema of the document; the sentence says why not. */
+const ajv = addFormats.default(new Ajv2020({ strict: false, allErrors: true }))
+function misfit(value: unknown, schema: unknown): string | undefined {
+  const validate = ajv.compile({ ...(schema as object), components: document.components })
+  return validate(value) ? undefined : ajv.errorsText(validate.errors)
+}
+
 test('a poll has an example of every status, and all examples fit their schemas', async (t) => {
-  const ajv = addFormats.default(new Ajv2020({ strict: false, allErrors: true }))
-  ajv.addSchema(document, 'description')
-  const pointer = (key: string) => encodeURIComponent(key.replaceAll('~', '~0').replaceAll('/', '~1'))
   let seen = 0
-  for (const [path, methods] of Object.entries(document.paths)) {
-    for (const [method, { responses }] of Object.entries(methods)) {
-      for (const [status, { content = {} }] of Object.entries(responses)) {
-        for (const [type, { examples = {} }] of Object.entries(content)) {
-          const place = ['paths', path, method, 'responses', status, 'content', type, 'schema']
-          for (const [name, { value }] of Object.entries(examples)) {
-            const validate = ajv.compile({ $ref: `description#/${place.map(pointer).join('/')}` })
-            t.ok(validate(value), `${method} ${path} ${status} ${name}: ${ajv.errorsText(validate.errors)}`)
-            seen++
-          }
+  for (const { name, operation } of operations) {
+    for (const { schema, example } of Object.values(operation.requestBody?.content ?? {})) {
+      t.ok(example, `${name} has a body that works as it is`)
+      t.equal(misfit(example, schema), undefined, name)
+    }
+    for (const [status, { content = {} }] of Object.entries(operation.responses)) {
+      for (const { schema, example, examples = {} } of Object.values(content)) {
+        const values = Object.values(examples).map(({ value }) => value)
+        for (const value of example === undefined ? values : [...values, example]) {
+          t.equal(misfit(value, schema), undefined, `${name} ${status}`)
+          seen++
         }
       }
     }
@@ -143,6 +183,78 @@ test('a poll has an example of every status, and all examples fit their schemas'
   t.same(Object.keys(examples).sort(), [...RUN_STATUSES].sort())
   for (const [status, { value }] of Object.entries(examples)) t.equal(value.status, status)
   t.ok(seen >= RUN_STATUSES.length)
+})
+
+test('examples invent no ids and no filters', async (t) => {
+  const start = document.paths['/api/agent/chat']?.post?.requestBody?.content['application/json']
+  t.same(start?.example, { message: 'What is 17 * 23?' })
+  for (const { name, operation } of operations) {
+    for (const parameter of operation.parameters ?? []) {
+      const { example } = parameter as { example?: unknown }
+      const isAnswered = parameter.name === 'code' || JSON.stringify(example) === '{}'
+      t.ok(example === undefined || isAnswered, `${name} ${parameter.name}`)
+    }
+    for (const { schema } of Object.values(operation.requestBody?.content ?? {}))
+      t.notMatch(
+        JSON.stringify(schemaOf(schema)),
+        /"default":/,
+        `${name}: generators require what has a default`,
+      )
+  }
+})
+
+test('a run is one of five schemas, which together are the one that writes the answers', async (t) => {
+  const { Run: run, EndedRun: ended } = document.components.schemas
+  const names = (schema?: Schema) => schema?.oneOf?.map(({ $ref }) => $ref.split('/').at(-1))
+  t.same(names(run), ['QueuedRun', 'RunningRun', 'CompletedRun', 'FailedRun', 'CancelledRun'])
+  t.same(names(ended), ['CompletedRun', 'FailedRun', 'CancelledRun'])
+  for (const { oneOf = [], discriminator } of [run ?? {}, ended ?? {}]) {
+    t.equal(discriminator?.propertyName, 'status')
+    const mapped = Object.entries(discriminator?.mapping ?? {})
+    t.same(
+      mapped.map(([, $ref]) => ({ $ref })),
+      oneOf,
+    )
+    for (const [status, $ref] of mapped) t.same(schemaOf({ $ref }).properties?.status?.enum, [status])
+  }
+  const described = new Set(RUNS.flatMap(({ properties }) => Object.keys(properties)))
+  t.same([...described].sort(), Object.keys(Run.properties).sort())
+})
+
+function schemaOf({ $ref }: { $ref?: string }): Schema {
+  return document.components.schemas[$ref?.split('/').at(-1) ?? ''] ?? {}
+}
+
+test('a refusal lists the codes that the operation can give with that status', async (t) => {
+  const codesOf = (operationId: string, status: number) => {
+    const { operation } = operations.find(({ operation }) => operation.operationId === operationId) ?? {}
+    const { schema } = operation?.responses[status]?.content?.['application/problem+json'] ?? {}
+    const [, own] = (schema as { allOf?: Schema[] } | undefined)?.allOf ?? []
+    return own?.properties?.code?.enum?.toSorted()
+  }
+  t.same(codesOf('pollAgentChat', 404), ['run_not_found'])
+  t.same(codesOf('pollAgentChat', 400), ['invalid_request'])
+  t.same(codesOf('startAgentChat', 404), ['conversation_not_found'])
+  t.same(codesOf('listAgentChats', 400), ['invalid_cursor', 'invalid_request'])
+  t.same(codesOf('getConversation', 503), ['database_unavailable', 'key_set_unavailable', 'shutting_down'])
+  t.same(codesOf('live', 400), ['malformed_http'])
+  for (const { name, operation } of operations) {
+    for (const status of Object.keys(operation.responses).filter((status) => Number(status) >= 400)) {
+      const codes = codesOf(operation.operationId ?? '', Number(status)) ?? []
+      t.ok(codes.length > 0, `${name} ${status}`)
+      for (const code of codes)
+        t.equal(PROBLEMS[code as ProblemCode].status, Number(status), `${name} ${code}`)
+    }
+  }
+})
+
+test('every operation needs a token unless it says otherwise, and the overview is half a page', async (t) => {
+  t.same(document.security, [{ bearer: [] }])
+  for (const { name, path, operation } of operations)
+    t.equal(operation.security?.length === 0, !path.startsWith('/api/'), name)
+  for (const word of ['Start', 'Wait', 'Read', 'Tokens', 'Retries', 'Limits', 'Errors'])
+    t.match(document.info.description, new RegExp(`\\*\\*${word}`))
+  t.ok(document.info.description.length < 3_000)
 })
 
 test('the service serves its own description', async (t) => {

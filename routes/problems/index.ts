@@ -4,15 +4,18 @@ import { PROBLEMS, type ProblemCode, problem } from '../../src/errors.ts'
 import { problems as refusals } from '../../src/schemas/problem.ts'
 import { RUN_FAILURES } from '../../src/services/end/run-failures.ts'
 
-const Explanation = Type.Object({
-  type: Type.String(),
-  code: Type.String(),
-  title: Type.String(),
-  status: Type.Optional(Type.Integer({ description: 'Absent for the `errorCode` of a failed run' })),
-  retryable: Type.Boolean({ description: 'Whether the unchanged request can succeed later' }),
-  what: Type.String({ description: 'What happened' }),
-  action: Type.String({ description: 'Who must act, and how' }),
-})
+const Explanation = Type.Object(
+  {
+    type: Type.String(),
+    code: Type.String(),
+    title: Type.String(),
+    status: Type.Optional(Type.Integer({ description: 'Absent for the `errorCode` of a failed run' })),
+    retryable: Type.Boolean({ description: 'Whether the unchanged request can succeed later' }),
+    what: Type.String({ description: 'What happened' }),
+    action: Type.String({ description: 'Who must act, and how' }),
+  },
+  { 'x-name': 'ProblemExplanation', description: 'What a problem code means' },
+)
 
 const problems: FastifyPluginAsyncTypebox = async (app) => {
   app.get('/problems/:code', {
@@ -21,9 +24,11 @@ const problems: FastifyPluginAsyncTypebox = async (app) => {
       operationId: 'explainProblem',
       summary: 'What a problem means',
       description:
-        'The `type` of every refusal is the address of its explanation. The `errorCode` of a failed run is explained here too.',
+        'What happened, who must act, and whether to repeat the request. The `type` of every refusal is the address of its explanation; the `errorCode` of a failed run is explained here too.',
       tags: ['operations'],
-      params: Type.Object({ code: Type.String({ description: 'Code of the problem' }) }),
+      params: Type.Object({
+        code: Type.String({ description: 'The `code` of a refusal', examples: ['rate_limited'] }),
+      }),
       response: {
         200: {
           description: 'The problem; a page when `Accept` asks for HTML.',

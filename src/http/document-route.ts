@@ -1,29 +1,46 @@
 import type { FastifySchema, RouteOptions } from 'fastify'
 import { PROBLEMS, type ProblemCode } from '../errors.ts'
-import { codesOf, problems } from '../schemas/problem.ts'
+import { isRefusal, type Refusal } from '../schemas/problem.ts'
+import { documentRefusal } from './document-refusal.ts'
+import { canBeSentence } from './sentence.ts'
+
+type Response = { content?: object; [field: string]: unknown }
 
 /**
- * What the declaration of a route implies for its documentation: who may call it, and the refusals that come
- * before its handler. A status that the route describes in its own way stays as it is.
+ * Adds to the schema of a route what its declaration implies for the documentation: who may call it, and the
+ * refusals that come before its handler.
  */
-export function documentRoute(schema: FastifySchema, { config = {}, method }: RouteOptions): FastifySchema {
-  const isPublic = config.access === 'public'
-  const codes: ProblemCode[] = ['internal', 'shutting_down']
-  if (schema.params ?? schema.querystring ?? schema.headers ?? schema.body) codes.push('invalid_request')
-  if (![method].flat().includes('GET'))
-    codes.push('malformed_json', 'payload_too_large', 'unsupported_media_type')
-  if (!isPublic) codes.push('unauthorized', 'insufficient_scope', 'rate_limited', 'key_set_unavailable')
-  const own = codesOf(schema.response)
-  if (own.includes('database_unavailable')) codes.push('query_timeout')
-  const response = {
-    ...(schema.response as object | undefined),
-    ...problems(...new Set([...own, ...codes.filter((code) => !isDescribed(code, schema.response))])),
+export function documentRoute(schema: FastifySchema, route: RouteOptions): FastifySchema {
+  const responses = Object.entries((schema.response ?? {}) as Record<string, Response | Refusal>)
+  const own = responses.flatMap(([, response]) => (isRefusal(response) ? response['x-codes'] : []))
+  const codes = new Set([...own, ...impliedCodes(schema, route)])
+  if (codes.has('database_unavailable')) codes.add('query_timeout')
+  const documented: Record<string, Response> = Object.fromEntries(
+    responses.flatMap(([status, response]) => (isRefusal(response) ? [] : [[status, response]])),
+  )
+  for (const [status, grouped] of Map.groupBy(codes, (code) => PROBLEMS[code].status)) {
+    const declared = responses.find(([key]) => key === String(status))?.[1]
+    const refusal = documentRefusal(status, grouped, {
+      headers: isRefusal(declared) ? declared.headers : {},
+      sentence: canBeSentence(route.url),
+    })
+    // A probe that says "not ready" has a body of its own with the same status.
+    documented[status] = { ...refusal, ...documented[status] }
+    documented[status].content = { ...documented[status].content, ...refusal.content }
   }
-  const security = isPublic ? [] : [{ bearer: [config.scope ?? ''] }]
-  return { ...schema, response, security } as FastifySchema
+  const security = isPublic(route) ? [] : [{ bearer: [route.config?.scope ?? ''] }]
+  return { ...schema, response: documented, security } as FastifySchema
 }
 
-function isDescribed(code: ProblemCode, responses: unknown): boolean {
-  const response = ((responses ?? {}) as Record<number, object>)[PROBLEMS[code].status]
-  return response !== undefined && !('x-codes' in response)
+function impliedCodes(schema: FastifySchema, route: RouteOptions): ProblemCode[] {
+  const { params, querystring, headers, body } = schema
+  const codes: ProblemCode[] = ['internal', 'shutting_down']
+  if (params ?? querystring ?? headers ?? body) codes.push('invalid_request')
+  if (![route.method].flat().includes('GET'))
+    codes.push('malformed_json', 'payload_too_large', 'unsupported_media_type')
+  if (!isPublic(route))
+    codes.push('unauthorized', 'insufficient_scope', 'rate_limited', 'key_set_unavailable')
+  return codes
 }
+
+const isPublic = ({ config }: RouteOptions) => config?.access === 'public'

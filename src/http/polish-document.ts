@@ -1,21 +1,79 @@
+import { isDeepStrictEqual } from 'node:util'
+
 type Node = Record<string, unknown>
 
-/**
- * What the generator leaves: wordings for refusals are not for the document, how a query parameter is written
- * belongs to the parameter, not to its schema, and one with a default may be left out.
- */
-export function polishDocument<Document extends object>(document: Document): Document {
-  return polish(structuredClone(document)) as Document
+interface Document {
+  components?: { schemas?: Record<string, Node> }
+  paths?: Record<string, Record<string, { requestBody?: { content: Record<string, Node> } }>>
 }
 
-function polish(node: unknown): unknown {
-  if (Array.isArray(node)) return node.map(polish)
+/** Values of callers, whose fields mean nothing here. */
+const VALUES = new Set(['example', 'examples', 'default', 'enum'])
+
+/**
+ * Turns what the schemas say for the document into plain OpenAPI:
+ * `x-fault`: the wording of a refusal, which is not for the document;
+ * `x-null-is-absent`: an order to the validator, which is not for the document either;
+ * `x-document`: what the document shows instead of a schema that validates or serialises;
+ * `x-name`: the document has the schema once, in its components, under this name;
+ * `style`, `explode` and `default` of a query parameter, which belong to the parameter;
+ * names of headers, which Fastify's schemas have in small letters.
+ */
+export function polishDocument<Given extends object>(document: Given): Given {
+  const named: Record<string, Node> = {}
+  const polished = visit(structuredClone(document), named) as Given & Document
+  polished.components = { ...polished.components, schemas: { ...polished.components?.schemas, ...named } }
+  addBodyExamples(polished)
+  return polished
+}
+
+/** Says the example of a shared body also where the body is used: importers of the document look only there. */
+function addBodyExamples({ paths = {}, components }: Document): void {
+  for (const { requestBody } of Object.values(paths).flatMap((methods) => Object.values(methods))) {
+    for (const media of Object.values(requestBody?.content ?? {})) {
+      const { $ref } = media.schema as { $ref?: string }
+      const { examples } = components?.schemas?.[$ref?.split('/').at(-1) ?? ''] ?? {}
+      if (Array.isArray(examples)) media.example = examples[0]
+    }
+  }
+}
+
+function visit(node: unknown, named: Record<string, Node>): unknown {
+  if (Array.isArray(node)) return node.map((item) => visit(item, named))
   if (typeof node !== 'object' || node === null) return node
-  const { 'x-fault': _wording, 'x-null-is-absent': _marked, ...rest } = node as Node
-  const polished: Node = Object.fromEntries(Object.entries(rest).map(([key, value]) => [key, polish(value)]))
-  const { schema } = polished
-  if (polished.in !== 'query' || typeof schema !== 'object' || schema === null) return polished
+  if ('x-document' in node) return visit(node['x-document'], named)
+  const { 'x-fault': _wording, 'x-null-is-absent': _marked, 'x-name': name, ...own } = node as Node
+  const polished = Object.fromEntries(
+    Object.entries(parameter(own)).map(([key, value]) => [
+      key,
+      VALUES.has(key) ? value : visit(value, named),
+    ]),
+  )
+  return typeof name === 'string' ? register(name, polished, named) : polished
+}
+
+function register(name: string, schema: Node, named: Record<string, Node>): Node {
+  named[name] ??= schema
+  if (!isDeepStrictEqual(named[name], schema)) throw new Error(`two different schemas are called ${name}`)
+  return { $ref: `#/components/schemas/${name}` }
+}
+
+const HEADER_NAMES: Record<string, string> = { 'last-event-id': 'Last-Event-ID' }
+
+/** `idempotency-key` as `Idempotency-Key`. */
+const headerName = (name: string) =>
+  HEADER_NAMES[name] ?? name.replaceAll(/(?:^|-)[a-z]/g, (start) => start.toUpperCase())
+
+/** The generator calls a parameter with a default required, and leaves its style in its schema. */
+function parameter(node: Node): Node {
+  const { schema, name } = node
+  if (node.in === 'header' && typeof name === 'string') return { ...node, name: headerName(name) }
+  if (node.in !== 'query' || typeof schema !== 'object' || schema === null) return node
   const { style, explode, ...type } = schema as Node
-  if ('default' in type) polished.required = false
-  return style === undefined ? polished : { ...polished, style, explode, schema: type }
+  return {
+    ...node,
+    ...('default' in type ? { required: false } : {}),
+    ...(style === undefined ? {} : { style, explode }),
+    schema: type,
+  }
 }

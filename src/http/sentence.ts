@@ -10,11 +10,14 @@ import { UI_VERSIONS } from '../streams/vocabulary.ts'
  */
 export function wantsSentence({ headers, url, routeOptions }: FastifyRequest): boolean {
   const accept = headers.accept ?? ''
-  if (!routeOptions?.url?.endsWith('/stream') || /\bjson\b/i.test(accept)) return false
-  // As it was asked for: the validated query has a default.
+  if (!canBeSentence(routeOptions?.url) || /\bjson\b/i.test(accept)) return false
+  // Most refusals come before the query is validated.
   const asked = new URLSearchParams(url.split('?')[1]).getAll('ui').join()
   return /\btext\/plain\b/i.test(accept) || UI_VERSIONS.some((version) => asked === String(version))
 }
+
+/** Whether refusals of the route may be sentences: chat pages ask the streams only. */
+export const canBeSentence = (route = ''): boolean => route.endsWith('/stream')
 
 /** The refusal in a sentence for the person in front of a page. */
 export function sentenceOf({ code, message, details }: Problem): string {

@@ -29,7 +29,7 @@ const PARAMETERS = {
     name: 'X-Request-Id',
     required: false,
     description:
-      'Comes back with the answer and stands in the log; what does not match is replaced by a new one',
+      'Comes back with the answer and stands in the log of the service; a value that does not match is replaced by a new one',
     schema: { type: 'string', pattern: '^[\\w.-]{1,128}$' },
   },
 }
@@ -38,23 +38,25 @@ const HEADERS = {
   RateLimit: header('What is left of each budget, `r`, and seconds until it is whole again, `t`'),
   'RateLimit-Policy': header('Budgets that the request counts for: `q` requests in `w` seconds'),
   'WWW-Authenticate': header('What the token lacks (RFC 6750)'),
+  'X-Request-Id': header('Id of the request: the one that was sent, or a new one'),
 }
 
 /**
- * Describes once what every operation with a token takes and answers, whatever its route says of itself: whom it
- * acts for, its limits, and what a token lacks.
+ * Describes once what every operation takes and answers, whatever its route says of itself: the request id, and with
+ * a token whom the request acts for, its limits, and what the token lacks.
  */
 export function withSharedHeaders<Given extends object>(given: Given): Given {
   const document = structuredClone(given) as Given & Document
-  for (const methods of Object.values(document.paths ?? {})) {
-    for (const operation of Object.values(methods)) {
-      if (!operation.security?.length) continue
-      const parameters = Object.values(refersTo('parameters', Object.keys(PARAMETERS)))
-      operation.parameters = [...(operation.parameters ?? []), ...parameters]
-      for (const [status, response] of Object.entries(operation.responses)) {
-        const headers = { ...response.headers, ...refersTo('headers', carriedWith(Number(status))) }
-        if (Object.keys(headers).length > 0) response.headers = headers
-      }
+  for (const operation of Object.values(document.paths ?? {}).flatMap((methods) => Object.values(methods))) {
+    const hasToken = Boolean(operation.security?.length)
+    const parameters = hasToken ? Object.keys(PARAMETERS) : ['RequestId']
+    operation.parameters = [
+      ...(operation.parameters ?? []),
+      ...Object.values(refersTo('parameters', parameters)),
+    ]
+    for (const [status, response] of Object.entries(operation.responses)) {
+      const names = [...(hasToken ? carriedWith(Number(status)) : []), 'X-Request-Id']
+      response.headers = { ...response.headers, ...refersTo('headers', names) }
     }
   }
   document.components = { ...document.components, parameters: PARAMETERS, headers: HEADERS }

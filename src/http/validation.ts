@@ -84,7 +84,8 @@ const NULL_IS_ABSENT: KeywordDefinition = {
 const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1)
 
 function ajv(options: Options, shared: object[]): Ajv {
-  const instance = new Ajv({ ...options, keywords: ['x-fault', 'style', 'explode', NULL_IS_ABSENT] })
+  const keywords = ['x-fault', 'x-name', 'x-document', 'style', 'explode', NULL_IS_ABSENT]
+  const instance = new Ajv({ ...options, keywords })
   addFormats.default(instance)
   for (const schema of shared) instance.addSchema(schema)
   return instance

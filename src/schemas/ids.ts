@@ -4,23 +4,26 @@ import { Type } from '@sinclair/typebox'
 const UUID =
   '^([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[1-8][0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}|00000000-0000-0000-0000-000000000000|ffffffff-ffff-ffff-ffff-ffffffffffff)$'
 
+const conversationId = { pattern: UUID, 'x-fault': 'must be a UUID' }
+const runId = { pattern: '^run_', 'x-fault': 'must begin with "run_"' }
 const uuid = new RegExp(UUID)
 
 /** Whether the value has the form of a conversation's or a message's id. */
 export const isUuid = (value: unknown): value is string => typeof value === 'string' && uuid.test(value)
 
-export const ConversationId = Type.String({
-  pattern: UUID,
-  'x-fault': 'must be a UUID',
-  description: 'Id of a conversation',
-  examples: ['0198c5a2-7d3e-7b1a-9f00-3f2a1c4d5e6f'],
+export const ConversationId = Type.String({ ...conversationId, description: 'Id of a conversation' })
+export const RunId = Type.String({ ...runId, description: 'Id of a run, as Trigger.dev gave it' })
+
+/** Parameters of a path have no example: an invented id would be answered with 404. */
+export const RunParams = Type.Object({
+  runId: Type.String({ ...runId, description: 'The `runId` that a start answered with' }),
 })
 
-export const RunId = Type.String({
-  pattern: '^run_',
-  'x-fault': 'must begin with "run_"',
-  description: 'Id of a run, as Trigger.dev gave it',
-  examples: ['run_cmwrkineh0003z47dikyv7w07'],
+export const ConversationParams = Type.Object({
+  id: Type.String({
+    ...conversationId,
+    description: 'The `id` of a conversation that was created, or the `conversationId` of a start',
+  }),
 })
 
 const STREAM_ID = `^run_|${UUID}`
@@ -30,13 +33,14 @@ const streamId = new RegExp(STREAM_ID)
 export const isStreamId = (text: string): boolean => streamId.test(text)
 
 /** A stream is asked for by its run or by its conversation. */
-const StreamId = Type.String({
-  pattern: STREAM_ID,
-  'x-fault': 'must be the id of a run or of a conversation',
-  description: 'Id of a run, or of a conversation for its newest unfinished run',
+export const StreamParams = Type.Object({
+  id: Type.String({
+    pattern: STREAM_ID,
+    'x-fault': 'must be the id of a run or of a conversation',
+    description:
+      'The `runId` that a start answered with; or a `conversationId`, which stands for the newest unfinished run of the conversation',
+  }),
 })
-
-export const StreamParams = Type.Object({ id: StreamId })
 
 /** The AI SDK asks with the id of its chat, which may be any text. */
 export const ChatParams = Type.Object({
@@ -46,5 +50,3 @@ export const ChatParams = Type.Object({
       'Id of the chat. The id of a run or of a conversation finds its stream; any other text stands for a chat that has none',
   }),
 })
-export const RunParams = Type.Object({ runId: RunId })
-export const ConversationParams = Type.Object({ id: ConversationId })

@@ -10,8 +10,8 @@ export const Metadata = Type.Unsafe<Record<string, string>>({
   ...names,
   additionalProperties: { type: 'string', maxLength: 255 },
   maxProperties: MAX_METADATA_PAIRS,
-  description: 'Up to 16 pairs of strings of your own; returned as sent',
-  examples: [{ ticket: 'T-1042' }],
+  'x-name': 'Metadata',
+  description: 'Up to 16 pairs of strings of your own, for example `{"ticket": "T-1042"}`; returned as sent',
 })
 
 /** The same as a merge patch: null removes a key, or all of them. All pairs may change at once. */
@@ -20,5 +20,6 @@ export const MetadataPatch = Type.Unsafe<Record<string, string | null> | null>({
   ...names,
   additionalProperties: { type: ['string', 'null'], maxLength: 255 },
   maxProperties: 2 * MAX_METADATA_PAIRS,
+  'x-name': 'MetadataPatch',
   description: 'Pairs to set; `null` removes a key, `null` as a whole removes all. 16 may be left',
 })

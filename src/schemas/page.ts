@@ -12,8 +12,8 @@ export const PageQuery = {
   ),
 }
 
-/** Answer of every list. */
-export const pageOf = <Item extends TSchema>(item: Item, description: string) =>
+/** Answer of every list; the document has it once, as `name`. */
+export const pageOf = <Item extends TSchema>(item: Item, name: string, description: string) =>
   Type.Object(
     {
       data: Type.Array(item),
@@ -21,7 +21,7 @@ export const pageOf = <Item extends TSchema>(item: Item, description: string) =>
         type: ['string', 'null'],
         description: 'Pass it as `cursor`; null on the last page',
       }),
-      hasMore: Type.Boolean(),
+      hasMore: Type.Boolean({ description: 'Whether there is a next page' }),
     },
-    { description },
+    { 'x-name': name, description },
   )

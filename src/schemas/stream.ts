@@ -16,7 +16,7 @@ const UiMessage = Type.Object(
       ),
     ),
   },
-  { additionalProperties: true, description: 'A UIMessage of the AI SDK' },
+  { 'x-name': 'UiMessage', additionalProperties: true, description: 'A `UIMessage` of the AI SDK' },
 )
 
 /** Body of a stream: what `useChat` sends, and the options of a start. Other keys are passed over. */
@@ -54,7 +54,6 @@ export const StreamBody = Type.Object(
     description: 'One turn as the AI SDK’s chat transport sends it',
     examples: [
       {
-        conversationId: '0198c5a2-7d3e-7b1a-9f00-3f2a1c4d5e6f',
         messages: [{ id: 'm1', role: 'user', parts: [{ type: 'text', text: 'What is 17 * 23?' }] }],
       },
     ],
@@ -67,9 +66,9 @@ const Ui = Type.Optional(
   Type.Unsafe<'5' | '6' | '7'>({
     type: 'string',
     enum: UI_VERSIONS.map(String),
-    default: '6',
+    'x-name': 'UiVersion',
     description:
-      'Major version of the AI SDK that reads the stream: parts that it does not know are left out or mapped. 7 reads all. With it, a refusal is a plain sentence for people (`text/plain`), unless `Accept` names JSON',
+      'Major version of the AI SDK that reads the stream, 6 when left out: parts that it does not know are left out or mapped. 7 reads all. With it, a refusal is a plain sentence for people (`text/plain`), unless `Accept` names JSON',
   }),
 )
 
@@ -79,11 +78,14 @@ export const ResumeQuery = Type.Object(
   {
     ui: Ui,
     startIndex: Type.Optional(
-      Type.String({ description: 'Id of the first frame to send; `Last-Event-ID` wins', examples: ['17'] }),
+      Type.String({ description: 'Id of the first frame to send; `Last-Event-ID` wins' }),
     ),
   },
   { additionalProperties: false },
 )
+
+export const SPINNER =
+  '*Swagger UI shows a spinner until the run has ended, then the whole stream at once; use curl to watch it.*'
 
 /** The answer of a stream, for the API description. */
 export const STREAM_ANSWER = {

@@ -6,10 +6,11 @@ import { leftOutOrNull, oneOf } from './shared.ts'
 
 export const MAX_TEXT = 100_000
 
+/** Without a `default`: generators make fields that have one required. */
 export const IfBusy = oneOf(['enqueue', 'reject', 'interrupt'], {
-  default: 'enqueue',
+  'x-name': 'IfBusy',
   description:
-    'What to do when the conversation has unfinished runs: wait behind them, refuse with 409, or cancel them and go on',
+    'What to do when the conversation has unfinished runs: `enqueue` (when left out) waits behind them, `reject` answers 409, `interrupt` cancels them and goes on',
 })
 
 /** Body of start and sync. */
@@ -20,22 +21,35 @@ export const TurnBody = Type.Object(
       maxLength: MAX_TEXT,
       pattern: '\\S',
       description: "The user's message, stored as sent",
-      examples: ['What is 17 * 23?'],
     }),
     history: leftOutOrNull(
       Type.Array(
         Type.Object(
           { role: oneOf(['user', 'assistant']), content: Type.String({ maxLength: MAX_TEXT }) },
-          { additionalProperties: false },
+          { 'x-name': 'HistoryMessage', additionalProperties: false },
         ),
-        { maxItems: 200, description: 'Prior turns; ignored when the conversation exists' },
+        {
+          maxItems: 200,
+          description: 'Earlier messages for a new conversation; ignored with `conversationId`',
+        },
       ),
     ),
-    conversationId: leftOutOrNull(ConversationId),
+    conversationId: leftOutOrNull(
+      Type.String({
+        ...ConversationId,
+        description: 'The conversation to go on with; a new one when left out',
+      }),
+    ),
     ifBusy: leftOutOrNull(IfBusy),
     metadata: leftOutOrNull(Metadata),
   },
-  { $id: 'TurnBody', additionalProperties: false, description: 'One turn: a message for the agent' },
+  {
+    $id: 'TurnBody',
+    additionalProperties: false,
+    description: 'One turn: a message for the agent',
+    // The only example: it works as it is.
+    examples: [{ message: 'What is 17 * 23?' }],
+  },
 )
 
 export type TurnBody = Static<typeof TurnBody>
@@ -47,7 +61,8 @@ export const IdempotencyHeaders = Type.Object({
       maxLength: 257,
       pattern: '^("[^"]{1,255}"|[^"]{1,255})$',
       'x-fault': 'must have 1 to 255 characters, bare or in quotes',
-      description: 'Makes a retry safe: the same key and turn give the first answer again',
+      description:
+        'Any string of your own, such as a UUID. Makes a retry safe: the same key and turn give the first answer again',
     }),
   ),
 })

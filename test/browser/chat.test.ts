@@ -1,24 +1,16 @@
-import { existsSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { findPackageJSON } from 'node:module'
 import type { AddressInfo } from 'node:net'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { UI_VERSIONS, type UiVersion } from '../../src/streams/vocabulary.ts'
 import { REACT } from '../streams/clients.ts'
 import { ready } from '../streams/sse.ts'
+import { openBrowser, WITHOUT_BROWSER } from '../support/browser.ts'
 import { type Service, startEngine, startService, token } from '../support/service.ts'
-
-const CHROMIUM = [
-  process.env.CHROMIUM_PATH,
-  '/usr/bin/chromium',
-  '/usr/bin/chromium-browser',
-  '/usr/bin/google-chrome',
-  '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
-].find((path) => path !== undefined && existsSync(path))
 
 /** The page's script, made with the packages of that version. */
 async function bundle(ui: UiVersion): Promise<string | undefined> {
@@ -50,12 +42,6 @@ async function servePages(t: Test): Promise<string> {
     server.closeAllConnections()
   })
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-}
-
-async function openBrowser(t: Test): Promise<Browser> {
-  const browser = await chromium.launch({ executablePath: CHROMIUM ?? '', args: ['--no-sandbox'] })
-  t.teardown(() => browser.close())
-  return browser
 }
 
 interface Stage {
@@ -156,7 +142,7 @@ async function play(t: Test, ui: UiVersion, { origin, browser, service }: Stage)
 
 t.test(
   'pages with the stock useChat and nothing but an address work',
-  { skip: CHROMIUM === undefined && 'no Chromium was found: set CHROMIUM_PATH to try this' },
+  { skip: WITHOUT_BROWSER },
   async (t) => {
     const [origin, browser, engine] = await Promise.all([
       servePages(t),

@@ -12,13 +12,13 @@ const cancel: FastifyPluginAsyncTypebox = async (app) => {
       operationId: 'cancelAgentChat',
       summary: 'Cancel a run',
       description:
-        'Stops a queued or running run and keeps what there is of the answer. May be repeated; a finished run is returned unchanged.',
+        'Stops a queued or running run and keeps what there is of its answer. The request needs no body and may be repeated; a run that has ended is returned unchanged.',
       tags: ['chat'],
       params: RunParams,
       response: {
         200: {
           ...ref(Run),
-          description: 'The run once it is over, or after 3 s as it is, with `cancelRequestedAt`.',
+          description: 'The run once it has ended; after 3 seconds as it is, with `cancelRequestedAt`.',
           headers: RUN_HEADERS,
         },
         ...problems('run_not_found', 'engine_refused', 'engine_unavailable', 'database_unavailable'),

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsync } from 'fastify'
-import { Run, RunStarted, RunSummary, ToolCall } from '../../../../src/schemas/run.ts'
+import { EndedRun, Run, RunStarted, RunSummary, ToolCall } from '../../../../src/schemas/run.ts'
 import { StreamBody } from '../../../../src/schemas/stream.ts'
 import { TurnBody } from '../../../../src/schemas/turn.ts'
 import cancel from './cancel.ts'
@@ -12,7 +12,8 @@ import sync from './sync.ts'
 
 /** /api/agent/chat: turns and their runs. */
 const chat: FastifyPluginAsync = async (app) => {
-  for (const schema of [Run, RunStarted, RunSummary, StreamBody, ToolCall, TurnBody]) app.addSchema(schema)
+  for (const schema of [Run, EndedRun, RunStarted, RunSummary, StreamBody, ToolCall, TurnBody])
+    app.addSchema(schema)
   for (const route of [start, sync, stream, resume, list, poll, cancel]) app.register(route)
 }
 

@@ -19,7 +19,7 @@ const poll: FastifyPluginAsyncTypebox = async (app) => {
       operationId: 'pollAgentChat',
       summary: 'Poll a run',
       description:
-        'The state of a run, and its answer once it is completed. While it is unfinished, `Retry-After` says when to ask again; `wait` asks and waits in one.',
+        'The state of a run, and its answer once it is completed.\n\n* `?wait=30` is a long poll: it answers when the run has changed, or after 30 seconds.\n* Without `wait`, `Retry-After` says when to ask again.\n* With the last `ETag` in `If-None-Match` an unchanged run is answered with 304.',
       tags: ['chat'],
       params: RunParams,
       querystring: Type.Object(
@@ -28,14 +28,17 @@ const poll: FastifyPluginAsyncTypebox = async (app) => {
             Type.Integer({
               minimum: 0,
               maximum: MAX_WAIT_SECONDS,
-              description: 'Seconds to wait for a change before answering',
+              description:
+                'Seconds to wait for a change before the answer; leave it out to get the run at once',
             }),
           ),
         },
         { additionalProperties: false },
       ),
       headers: Type.Object({
-        'if-none-match': Type.Optional(Type.String({ description: '`ETag` of the last poll' })),
+        'if-none-match': Type.Optional(
+          Type.String({ description: '`ETag` of the last poll; leave it out to get the run in any case' }),
+        ),
       }),
       response: {
         200: {

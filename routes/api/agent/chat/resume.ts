@@ -5,18 +5,32 @@ import { gone } from '../../../../src/http/gone.ts'
 import { messageMetadata, sendStream } from '../../../../src/http/stream-answer.ts'
 import { ChatParams, isStreamId, StreamParams } from '../../../../src/schemas/ids.ts'
 import { problems } from '../../../../src/schemas/problem.ts'
-import { ResumeQuery, STREAM_ANSWER } from '../../../../src/schemas/stream.ts'
+import { ResumeQuery, SPINNER, STREAM_ANSWER } from '../../../../src/schemas/stream.ts'
 import { firstFrame } from '../../../../src/streams/stream-position.ts'
 import { uiVersion } from '../../../../src/streams/vocabulary.ts'
 
-const DESCRIPTION =
-  'The stream of a run, or of the newest unfinished run of a conversation, from its first frame or after the last one received. Works while the run goes on and for as long as the engine keeps its stream; after that the poll has the answer.'
+const DESCRIPTION = `Sends the stream of a run from its first frame on, or goes on where a connection was lost:
+
+1. Remember the \`id\` of the last frame that you received.
+2. Ask again with that id in \`Last-Event-ID\`: the stream goes on with the next frame.
+
+This works while the run goes on, and afterwards for as long as the engine keeps its stream. After that the answer is
+410; poll the run.
+
+${SPINNER}`
+
+const CHAT_DESCRIPTION = `The address that \`useChat\` of the AI SDK asks with \`resume: true\`. It answers like
+\`GET /api/agent/chat/{id}/stream\`, but for a chat that is no conversation of yours: such a chat has nothing to resume,
+which is 204.
+
+${SPINNER}`
 
 /** The second address is the one that the AI SDK's `DefaultChatTransport` builds when it reconnects. */
 const ADDRESSES = [
   {
     url: '/api/agent/chat/:id/stream',
     operationId: 'resumeAgentChatStream',
+    summary: 'Join or resume a stream',
     description: DESCRIPTION,
     params: StreamParams,
     ofChat: false,
@@ -24,28 +38,28 @@ const ADDRESSES = [
   {
     url: '/api/agent/chat/stream/:id/stream',
     operationId: 'reconnectAgentChatStream',
-    description: `${DESCRIPTION} This is the address that \`useChat\` of the AI SDK asks with \`resume: true\`: a chat that is no conversation of yours has nothing to resume, which is 204.`,
+    summary: 'Reconnect a chat page to its stream',
+    description: CHAT_DESCRIPTION,
     params: ChatParams,
     ofChat: true,
   },
 ]
 
 const resume: FastifyPluginAsyncTypebox = async (app) => {
-  for (const { url, operationId, description, params, ofChat } of ADDRESSES) {
+  for (const { url, params, ofChat, ...names } of ADDRESSES) {
     app.get(url, {
       config: { scope: 'agent:read', bucket: 'read' },
       exposeHeadRoute: false,
       schema: {
-        operationId,
-        summary: ofChat ? 'Reconnect a chat page to its stream' : 'Resume a stream',
-        description,
+        ...names,
         tags: ['chat'],
         params,
         querystring: ResumeQuery,
         headers: Type.Object({
           'last-event-id': Type.Optional(
             Type.String({
-              description: 'Id of the last frame received: the stream goes on with the next one',
+              description:
+                'Id of the last frame that you received: the stream goes on with the next one. Leave it out for the whole stream',
             }),
           ),
         }),

@@ -14,7 +14,7 @@ const start: FastifyPluginAsyncTypebox = async (app) => {
       operationId: 'startAgentChat',
       summary: 'Start a turn',
       description:
-        'Accepts one message and answers at once with the run that works on it. Poll the run, stream it, or cancel it.',
+        'Accepts one message and answers at once, before the agent has begun. Then poll the run, stream it or cancel it with the `runId` of the answer; `Location` is the address to poll.',
       tags: ['chat'],
       headers: IdempotencyHeaders,
       body: ref(TurnBody),

@@ -5,9 +5,9 @@ import { startTurn } from '../../../../src/http/start-turn.ts'
 import { messageMetadata, sendStream } from '../../../../src/http/stream-answer.ts'
 import { startedHeaders, turnOptions } from '../../../../src/http/turn-options.ts'
 import { takeEarlier, type UiTurn, uiTurn } from '../../../../src/http/ui-turn.ts'
-import { problems } from '../../../../src/schemas/problem.ts'
+import { problems, withHeaders } from '../../../../src/schemas/problem.ts'
 import { ref } from '../../../../src/schemas/shared.ts'
-import { STREAM_ANSWER, StreamBody, StreamQuery } from '../../../../src/schemas/stream.ts'
+import { SPINNER, STREAM_ANSWER, StreamBody, StreamQuery } from '../../../../src/schemas/stream.ts'
 import { IdempotencyHeaders, STARTED_HEADERS, TURN_PROBLEMS } from '../../../../src/schemas/turn.ts'
 import type { TurnRequest } from '../../../../src/services/start/new-turn.ts'
 import { uiVersion } from '../../../../src/streams/vocabulary.ts'
@@ -19,11 +19,13 @@ declare module 'fastify' {
   }
 }
 
-const DESCRIPTION = `Starts the same durable run as a start does and streams its answer: made for \`useChat\` of the AI SDK with
-\`new DefaultChatTransport({ api: '/api/agent/chat/stream' })\` and nothing else. Pages with AI SDK 5 or 7 add \`?ui=5\` or
-\`?ui=7\` to the address. Closing the connection leaves the run going.
+const DESCRIPTION = `Starts the same run as \`POST /api/agent/chat\` and sends its answer while it is written. Closing the connection
+leaves the run going. ${SPINNER}
 
-1. The first message creates a conversation. The answer's metadata names it (\`message.metadata.conversationId\`).
+\`useChat\` of the AI SDK needs \`new DefaultChatTransport({ api: '/api/agent/chat/stream' })\` and nothing else. Pages with
+AI SDK 5 or 7 add \`?ui=5\` or \`?ui=7\` to the address.
+
+1. The first message creates a conversation. The metadata of the answer names it (\`message.metadata.conversationId\`).
 2. The transport sends that metadata back with the next message, which goes on with the conversation.
    \`conversationId\` in the body names one explicitly and wins.
 3. A page that is reloaded loads the messages of the conversation, passes its id as the \`id\` of the chat, and says
@@ -56,7 +58,17 @@ const stream: FastifyPluginAsyncTypebox = async (app) => {
           'edit_unsupported',
           'regenerate_unsupported',
           'run_not_found',
-          'stream_expired',
+        ),
+        // The run was started: its address is in the answer all the same.
+        ...withHeaders(
+          STARTED_HEADERS,
+          problems(
+            'stream_expired',
+            'internal',
+            'engine_unavailable',
+            'database_unavailable',
+            'shutting_down',
+          ),
         ),
       },
     },

@@ -6,8 +6,8 @@ import { describeRun } from '../../../../src/http/run-answer.ts'
 import { startTurn } from '../../../../src/http/start-turn.ts'
 import { startedBody, startedHeaders } from '../../../../src/http/turn-options.ts'
 import { RUN_EXAMPLES } from '../../../../src/schemas/examples.ts'
-import { problems } from '../../../../src/schemas/problem.ts'
-import { RUN_HEADERS, Run, RunStarted } from '../../../../src/schemas/run.ts'
+import { problems, withHeaders } from '../../../../src/schemas/problem.ts'
+import { EndedRun, RUN_HEADERS, RunStarted } from '../../../../src/schemas/run.ts'
 import { ref } from '../../../../src/schemas/shared.ts'
 import { IdempotencyHeaders, STARTED_HEADERS, TURN_PROBLEMS, TurnBody } from '../../../../src/schemas/turn.ts'
 
@@ -23,15 +23,14 @@ const sync: FastifyPluginAsyncTypebox = async (app) => {
       operationId: 'syncAgentChat',
       summary: 'Start a turn and wait for its answer',
       description:
-        'The same durable run as that of a start; the request waits for its end. When the time is up the answer is that of a start, and the run goes on: poll it. Going away does not stop the run either.',
+        '1. Starts the same run as `POST /api/agent/chat`, and waits for its end: 45 seconds, or as long as `Prefer: wait=120` says.\n2. 200: the run has ended. Look at `status`: it may have failed or been cancelled.\n3. 202: the run goes on. Poll the address in `Location`.\n\nA client that goes away does not stop the run.',
       tags: ['chat'],
       headers: Type.Intersect([
         IdempotencyHeaders,
         Type.Object({
           prefer: Type.Optional(
             Type.String({
-              description: `\`wait=N\`: seconds to wait, at most ${MAX_WAIT_SECONDS} (default ${DEFAULT_WAIT_SECONDS})`,
-              examples: ['wait=120'],
+              description: `Seconds to wait, for example \`wait=120\`: at most ${MAX_WAIT_SECONDS}, and ${DEFAULT_WAIT_SECONDS} when left out`,
             }),
           ),
         }),
@@ -41,7 +40,7 @@ const sync: FastifyPluginAsyncTypebox = async (app) => {
         200: {
           description: 'The finished run: completed, failed or cancelled.',
           headers: { ...STARTED_HEADERS, 'Preference-Applied': PREFERENCE_APPLIED, ETag: RUN_HEADERS.ETag },
-          content: { 'application/json': { schema: ref(Run), examples: ENDED_EXAMPLES } },
+          content: { 'application/json': { schema: ref(EndedRun), examples: ENDED_EXAMPLES } },
         },
         202: {
           ...ref(RunStarted),
@@ -52,7 +51,10 @@ const sync: FastifyPluginAsyncTypebox = async (app) => {
             'Retry-After': RUN_HEADERS['Retry-After'],
           },
         },
-        ...problems(...TURN_PROBLEMS),
+        ...withHeaders(
+          { 'Preference-Applied': PREFERENCE_APPLIED },
+          problems('invalid_request', ...TURN_PROBLEMS, 'rate_limited', 'internal'),
+        ),
       },
     },
     handler: async (request, reply) => {

@@ -12,11 +12,11 @@ const create: FastifyPluginAsyncTypebox = async (app) => {
       operationId: 'createConversation',
       summary: 'Create a conversation',
       description:
-        'For clients that want the id before the first message; a start without one creates its own.',
+        'For clients that need the id before the first message. Otherwise leave it to the first start, which creates a conversation when none is named.',
       tags: ['conversations'],
       body: Type.Object(
         { title: leftOutOrNull(Title), metadata: leftOutOrNull(Metadata) },
-        { additionalProperties: false },
+        { additionalProperties: false, examples: [{ title: 'Arithmetic' }] },
       ),
       response: {
         201: {

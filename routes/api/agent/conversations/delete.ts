@@ -9,7 +9,8 @@ const remove: FastifyPluginAsyncTypebox = async (app) => {
     schema: {
       operationId: 'deleteConversation',
       summary: 'Delete a conversation',
-      description: 'Removes its messages and the contents of its runs; active runs are cancelled.',
+      description:
+        'Removes the conversation, its messages and the contents of its runs, and cancels its unfinished runs. There is no way back.',
       tags: ['conversations'],
       params: ConversationParams,
       response: {

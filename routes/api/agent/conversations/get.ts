@@ -10,6 +10,7 @@ const get: FastifyPluginAsyncTypebox = async (app) => {
     schema: {
       operationId: 'getConversation',
       summary: 'Get a conversation',
+      description: 'Its title, its metadata, and `activeRunId` while a run of it is unfinished.',
       tags: ['conversations'],
       params: ConversationParams,
       response: {

@@ -10,7 +10,8 @@ import patch from './patch.ts'
 /** /api/agent/conversations: threads and what they hold. */
 const conversations: FastifyPluginAsync = async (app) => {
   for (const schema of [Conversation, Message]) app.addSchema(schema)
-  for (const route of [create, list, get, patch, remove, messages]) app.register(route)
+  // In the order of the documentation, where the removal comes last.
+  for (const route of [create, list, messages, get, patch, remove]) app.register(route)
 }
 
 export default conversations

@@ -15,7 +15,7 @@ const list: FastifyPluginAsyncTypebox = async (app) => {
       tags: ['conversations'],
       querystring: Type.Object(PageQuery, { additionalProperties: false }),
       response: {
-        200: pageOf(ref(Conversation), 'A page of conversations.'),
+        200: pageOf(ref(Conversation), 'ConversationPage', 'A page of conversations.'),
         ...problems('invalid_cursor', 'database_unavailable'),
       },
     },

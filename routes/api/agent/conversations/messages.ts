@@ -27,7 +27,7 @@ const messages: FastifyPluginAsyncTypebox = async (app) => {
         { additionalProperties: false },
       ),
       response: {
-        200: pageOf(ref(Message), 'A page of messages.'),
+        200: pageOf(ref(Message), 'MessagePage', 'A page of messages.'),
         ...problems('invalid_cursor', 'conversation_not_found', 'database_unavailable'),
       },
     },

@@ -12,13 +12,17 @@ const patch: FastifyPluginAsyncTypebox = async (app) => {
     schema: {
       operationId: 'patchConversation',
       summary: 'Change a conversation',
-      description: 'A JSON merge patch (RFC 7396) of title and metadata.',
+      description:
+        'A JSON merge patch (RFC 7396) of title and metadata: fields that are left out stay as they are.',
       tags: ['conversations'],
       consumes: ['application/merge-patch+json', 'application/json'],
       params: ConversationParams,
       body: Type.Object(
         { title: Type.Optional(Title), metadata: Type.Optional(MetadataPatch) },
-        { additionalProperties: false },
+        {
+          additionalProperties: false,
+          examples: [{ title: 'Mental arithmetic', metadata: { ticket: 'T-1042' } }],
+        },
       ),
       response: {
         200: { ...ref(Conversation), description: 'The conversation as it is now.' },
