@@ -14,7 +14,7 @@ const BATCH = 250
 /** Requests at the same time. */
 const LANES = 12
 /** Work of the service and of this client at a stretch. */
-const MAX_BLOCKED_MS = 100
+const MAX_BLOCKED_MS = 1_000
 /** More of them would say the same. */
 const MAX_FINDINGS = 20
 

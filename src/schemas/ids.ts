@@ -47,6 +47,6 @@ export const ChatParams = Type.Object({
   id: Type.String({
     minLength: 1,
     description:
-      'Id of the chat. The id of a run or of a conversation finds its stream; any other text stands for a chat that has none',
+      'Id of the chat: the `runId` that a start answered with, or the `id` of a conversation, finds its stream; any other text stands for a chat that has none',
   }),
 })

@@ -4,7 +4,7 @@ import { openBrowser, WITHOUT_BROWSER } from '../support/browser.ts'
 import { SECRET, startService } from '../support/service.ts'
 
 /** Pixels that an opened operation may be high, in a window of 1280 pixels. */
-const MAX_HEIGHT = 2_500
+const MAX_HEIGHT = 2_700
 
 /** What earlier answers told, by the words with which the page asks for it. */
 class Known {

@@ -37,8 +37,8 @@ export async function record(service: Service, name: Recording): Promise<Indexed
   return records
 }
 
-/** Ids, and counts that go with the length of the agent's instructions. */
-const OF_ONE_RUN = /run_\w+|call_[\w-]+|[\da-f]{8}-[\da-f-]{27}|(?<="\w+Tokens":)\d+/g
+/** Ids, times, and counts that go with the length of the agent's instructions. */
+const OF_ONE_RUN = /run_\w+|call_[\w-]+|[\da-f]{8}-[\da-f-]{27}|(?<="\w+(?:Tokens|Ms)":)\d+/g
 
 /** What all runs of a turn have in common: chunks without the above, their deltas in one piece. */
 export function gistOf(records: IndexedChunk[]): Chunk[] {

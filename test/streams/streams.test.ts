@@ -357,7 +357,9 @@ t.test('what a worker writes after the end of its run was settled is shown to no
 
 t.test('a run whose instance is gone is ended by whoever sees its last chunk', async (t) => {
   const run = await held(t, upTo(5))
-  await run.run.end({ output: { chunkCount: 5 } })
+  const usage = { inputTokens: 1, outputTokens: 1, totalTokens: 2 }
+  const uiMessage = { id: 'a', role: 'assistant', parts: [] }
+  await run.run.end({ output: { uiMessage, usage, finishReason: 'stop', chunkCount: 5 } })
   t.same((await read(await run.view())).ids, [0, 1, 2, 3, 4, undefined])
   await nothingLeft(t, run)
 })
