@@ -5,6 +5,8 @@ import { SECRET, startService } from '../support/service.ts'
 
 /** Pixels that an opened operation may be high, in a window of 1280 pixels. */
 const MAX_HEIGHT = 2_700
+/** Addresses of operations, the root included; all others belong to the page itself. */
+const OPERATION = /\/(api|problems|livez|readyz)|^https?:\/\/[^/]+\/$/
 
 /** What earlier answers told, by the words with which the page asks for it. */
 class Known {
@@ -41,7 +43,7 @@ async function fillIn(t: Test, operation: Locator, known: Known): Promise<void> 
 async function execute(t: Test, page: Page, operation: Locator, known: Known): Promise<void> {
   await operation.locator('.try-out__btn').click()
   await fillIn(t, operation, known)
-  const answer = page.waitForResponse((response) => /\/(api|problems|livez|readyz)/.test(response.url()))
+  const answer = page.waitForResponse((response) => OPERATION.test(response.url()))
   await operation.locator('.execute').click()
   const status = operation.locator('.live-responses-table tbody td.response-col_status')
   await status.waitFor()
