@@ -100,6 +100,8 @@ export async function openSession(client: pg.ClientBase): Promise<Session> {
     )
   }
   if (readOnly === 'on') {
+    // A pooler would go on handing out this session after the database takes writes again; it opens a new one instead.
+    if (isOwn !== true) await client.query('select pg_terminate_backend(pg_backend_pid())').catch(() => {})
     throw new Error('the database is read-only: it is a standby, or default_transaction_read_only is on')
   }
   return { isPooled: isOwn !== true }

@@ -6,39 +6,10 @@ import { openDatabase } from '../../src/stores/database.ts'
 import { migrate, schemaState } from '../../src/stores/migrations.ts'
 import { startPgBouncer, WITHOUT_PGBOUNCER } from '../support/pgbouncer.ts'
 import { administer, createDatabase, createEmptyDatabase } from '../support/postgres.ts'
-import { startService } from '../support/service.ts'
+import { DISCONNECT, nameOf } from '../support/roles.ts'
 
 const skip = WITHOUT_PGBOUNCER
 const log = { warn() {} }
-const nameOf = (url: string) => new URL(url).pathname.slice(1)
-
-for (const mode of ['session', 'transaction'] as const) {
-  t.test(
-    `60 syncs at once through PgBouncer in ${mode} mode are answered and stored`,
-    { skip },
-    async (t) => {
-      const direct = await createDatabase(t)
-      const databaseUrl = (await startPgBouncer(t, direct, { mode, poolSize: 10 })).url
-      const { app, call } = await startService(t, { databaseUrl })
-      t.equal((await call('GET', '/readyz')).body.status, 'ok')
-      const answers = await Promise.all(
-        Array.from({ length: 60 }, async (_, n) => {
-          const answer = await call('POST', '/api/agent/chat/sync', {
-            body: { message: `What is ${n} + 1?` },
-            headers: { prefer: 'wait=120' },
-          })
-          return { status: answer.status, state: answer.body.status, text: answer.body.text }
-        }),
-      )
-      t.same(
-        answers,
-        answers.map((_, n) => ({ status: 200, state: 'completed', text: `${n} + 1 = ${n + 1}.` })),
-      )
-      t.ok(app.database.pool().total > 1, 'several connections were used')
-      t.equal((await call('GET', '/api/agent/chat?limit=100&status=completed')).body.data.length, 60)
-    },
-  )
-}
 
 t.test('through PgBouncer in transaction mode', { skip }, async (t) => {
   const direct = await createDatabase(t)
@@ -105,6 +76,39 @@ t.test('through PgBouncer in transaction mode', { skip }, async (t) => {
     )
   })
 })
+
+t.test(
+  'sessions that a pooler opened while the database was read-only do not outlive that',
+  { skip },
+  async (t) => {
+    const direct = await createDatabase(t)
+    const { url } = await startPgBouncer(t, direct, { mode: 'transaction', poolSize: 3 })
+    const database = openDatabase({ url, poolMax: 4, log })
+    t.teardown(() => database.close())
+    const write = () =>
+      database.run((db) =>
+        sql`insert into conversations (id, user_id, title) values (${crypto.randomUUID()}, 'alice', 'a title')`.execute(
+          db,
+        ),
+      )
+    await write()
+    await administer(direct, `alter database ${nameOf(direct)} set default_transaction_read_only = on`)
+    await administer(direct, DISCONNECT)
+    await t.rejects(write(), { code: 'database_unavailable' })
+    // The pooler has sessions from this time for other clients, too.
+    const other = new pg.Pool({ connectionString: url, max: 3 })
+    await Promise.all(Array.from({ length: 3 }, () => other.query('select pg_sleep(0.3)')))
+    await other.end()
+    await administer(
+      direct,
+      `begin read write; alter database ${nameOf(direct)} reset default_transaction_read_only; commit`,
+    )
+    while (!(await write().catch(() => undefined))) await setTimeout(20)
+    await t.resolves(
+      Promise.all(Array.from({ length: 3 }, () => database.run((db) => sql`select 1`.execute(db)))),
+    )
+  },
+)
 
 t.test('migrations through PgBouncer in transaction mode', { skip }, async (t) => {
   await t.test('are applied once by two callers at the same time, and leave no lock behind', async (t) => {

@@ -5,10 +5,10 @@ import { schemaCheck } from '../../src/lifecycle/schema-check.ts'
 import { openDatabase } from '../../src/stores/database.ts'
 import { migrate } from '../../src/stores/migrations.ts'
 import { administer, createDatabase, createEmptyDatabase } from '../support/postgres.ts'
+import { DISCONNECT, nameOf } from '../support/roles.ts'
 import { startService } from '../support/service.ts'
 
 const log = { warn() {} }
-const nameOf = (url: string) => new URL(url).pathname.slice(1)
 
 /** Changes the defaults of the database that `url` names, for connections that are opened from now on. */
 async function setDefaults(url: string, defaults: Record<string, string>): Promise<void> {
@@ -111,7 +111,7 @@ t.test('after a switch to read-only and back', async (t) => {
   const url = await createDatabase(t)
   const database = openDatabase({ url, poolMax: 4, log })
   t.teardown(() => database.close())
-  const all = <T>(work: () => Promise<T>) => Promise.all(Array.from({ length: 8 }, work))
+  const all = <T>(work: () => Promise<T>) => Promise.all(Array.from({ length: 4 }, work))
   const write = () =>
     database.run((db) =>
       sql`insert into conversations (id, user_id, title) values (${crypto.randomUUID()}, 'alice', 'a title')`.execute(
@@ -128,7 +128,7 @@ t.test('after a switch to read-only and back', async (t) => {
 
   await t.test('a read-only database is away, for reads too, until it takes writes', async (t) => {
     await setDefaults(url, { default_transaction_read_only: 'on' })
-    await disconnectAll(url)
+    await administer(url, DISCONNECT)
     await t.rejects(write(), { code: 'database_unavailable' })
     await t.rejects(
       database.run((db) => sql`select 1`.execute(db)),
@@ -143,11 +143,3 @@ t.test('after a switch to read-only and back', async (t) => {
     await t.resolves(all(write))
   })
 })
-
-async function disconnectAll(url: string): Promise<void> {
-  await administer(
-    url,
-    `select pg_terminate_backend(pid) from pg_stat_activity
-     where datname = current_database() and pid <> pg_backend_pid()`,
-  )
-}
