@@ -109,7 +109,8 @@ export function finalizer({ stores, engine, log }: ServiceContext): Finalizer {
 
   /** What a run that did not complete had said. */
   async function partialAnswer(run: RunSnapshot, options: SettleOptions): Promise<PartialAnswer> {
-    if (run.failureCode === 'worker_lost') return UNREAD
+    // The local engine has lost the run with its stream; a server that lost the worker still has the stream.
+    if (run.failureCode === 'worker_lost' && run.startedAt === undefined) return UNREAD
     if (run.startedAt === undefined) return SILENT
     return readStream(run, options)
   }
