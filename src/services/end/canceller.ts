@@ -4,7 +4,7 @@ import type { Finalizer } from './finalizer.ts'
 
 export interface Canceller {
   /**
-   * Stops the run and stores its end, partial answer kept; waits for that at most 3 s, whatever the engine does.
+   * Stops the run and stores its end, partial answer kept; waits for that at most 3 s, also when the engine does not answer.
    * Rejects when the engine turns out to be away within that time.
    */
   end(turnId: string, runId: string): Promise<void>

@@ -51,7 +51,7 @@ export interface ConversationService {
   patch(caller: Caller, id: string, patch: ConversationPatch): Promise<ConversationView>
   /** Contents go at once; active runs are cancelled, by the sweeper where the engine does not answer now. */
   remove(caller: Caller, id: string): Promise<void>
-  /** In the order of the conversation (`asc`), or newest first. A failed run has a message, whatever it said. */
+  /** In the order of the conversation (`asc`), or newest first. A failed run has a message also when it said nothing. */
   messages(
     caller: Caller,
     id: string,

@@ -11,7 +11,7 @@ import { buildPayload, type PayloadParts, type PlacedRun } from './engine-payloa
 export interface Dispatcher {
   /**
    * Hands a stored turn to the engine, behind the turns ahead of it, and records its run. Rejects with 503, 502 or
-   * 413; the turn is removed then, or hidden when nobody knows whether the engine has it.
+   * 413; the turn is removed then, or hidden when the engine may have it.
    * @returns the engine's run id
    */
   dispatch(turn: StoredTurn, options: DispatchOptions): Promise<string>

@@ -13,9 +13,9 @@ export interface Resolver {
    */
   runsOf(origin: StartOrigin, options: { kind: 'look' | 'sweep'; patient: boolean }): Promise<RunSummary[]>
   /**
-   * Decides about a turn whose dispatch nobody owns any more, by what the engine has for it: the turn gets its run, or
+   * Decides about a turn whose lease has ended or that was abandoned, by what the engine has for it: the turn gets its run, or
    * it is removed. The run of a turn without a key whose caller was told that the start failed is stopped instead,
-   * since nobody can ask for it. Rejects, and changes nothing, when the engine does not answer.
+   * since no caller can ask for it. Rejects, and changes nothing, when the engine does not answer.
    * @returns the run that the turn has got
    */
   resolve(turn: DispatchState): Promise<RunSummary | undefined>

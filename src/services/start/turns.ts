@@ -59,7 +59,7 @@ export interface TurnParts {
   mayLackRow: (turn: NewTurn) => boolean
 }
 
-/** How long a start may take in all, whatever is slow: the database, the turns ahead, the engine. */
+/** How long a start may take in all, with the database, the turns ahead of it and the engine. */
 export const START_MS = 10_000
 /** A little longer than the database refuses calls after one that failed. */
 const SECOND_TRY_MS = 1_200
@@ -98,7 +98,7 @@ export function turnService(context: ServiceContext, parts: TurnParts): TurnServ
 
   /**
    * Gives a turn the run that the engine has for its key.
-   * @returns the run; else the number of runs that the key has and that are nobody's answer
+   * @returns the run; else the number of runs that the key has, none of which can be its answer
    */
   async function takeOver(turn: NewTurn, known: { turnId: string; deleted: boolean }, patient: boolean) {
     const { turnId, deleted } = known

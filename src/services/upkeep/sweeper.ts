@@ -65,7 +65,7 @@ export function sweeper(context: ServiceContext, resolver: Resolver, finalizer: 
     }
   }
 
-  /** A run whose deadline is over ends whatever goes wrong; the engine stops it when it can be asked. */
+  /** A run whose deadline is over ends also when the engine fails; the engine stops it when it can be asked. */
   async function endWithoutEngine(due: DueRun): Promise<boolean> {
     if (isFinished(due.status)) return true
     if (!due.overdue) return !away
