@@ -1,6 +1,6 @@
 /**
- * Process: figures of the local engine, which runs in a process of its own with the tasks of its tests and with
- * the agent. Resident memory is read from /proc, so that part needs Linux.
+ * Process: measures the local engine, which runs in a process of its own, with the tasks of its tests and with the agent.
+ * Resident memory is read from /proc, so that part needs Linux.
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -22,7 +22,7 @@ function residentMiB(pid: number): number {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
 }
 
-/** From the call of trigger to the event that says completed, one run after the other. */
+/** Milliseconds from the call of trigger to the event that says completed, one run after the other. */
 async function latencies(count: number): Promise<number[]> {
   const tag = `bench-${Date.now()}`
   const ends = new Map<string, (at: number) => void>()

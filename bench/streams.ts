@@ -1,20 +1,37 @@
 /**
- * Process: a thousand viewers of twenty live runs. The service and the engine have processes of their own, so that
- * the memory is the service's; the runs write the time, the viewers compare.
+ * Process: viewers of live runs, and viewers of a run that writes nothing. The service and the engine have processes of
+ * their own, so that the measured memory is the service's. The live runs write the time, and their viewers compare it
+ * with theirs.
+ *
+ * --runs N      live runs, 20 when left out
+ * --viewers N   viewers of the live runs, 1000 when left out
+ * --idle N      viewers of the run that writes nothing, none when left out
  */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { get } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
 import { buildApp } from '../src/app.ts'
-import { loadConfig } from '../src/config.ts'
+import { loadConfig } from '../src/config/config.ts'
 import { startLocalEngine } from '../src/local/engine/engine.ts'
 import { SECRET, token } from '../test/support/service.ts'
 import { startTestDatabase } from '../test/support/test-database.ts'
 
-const RUNS = 20
-const VIEWERS = 1000
+const { values: wanted, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    runs: { type: 'string', default: '20' },
+    viewers: { type: 'string', default: '1000' },
+    idle: { type: 'string', default: '0' },
+  },
+})
+const [RUNS, VIEWERS, IDLE] = [wanted.runs, wanted.viewers, wanted.idle].map(Number) as [
+  number,
+  number,
+  number,
+]
 const MEASURED_MS = 15_000
 const ENGINE_KEY = 'tr_dev_bench'
 
@@ -26,8 +43,8 @@ interface Figures {
   cpuSeconds: number
 }
 
-const [role, ...rest] = process.argv.slice(2)
-// A role does not outlive the bench, however that ends.
+const [role, ...rest] = positionals
+// The processes of the bench end with it, in every way in which it ends.
 if (role !== undefined) process.on('disconnect', () => process.exit(1))
 if (role === 'engine') await beEngine()
 else if (role === 'service') await beService(rest)
@@ -37,7 +54,7 @@ async function beEngine(): Promise<void> {
   const engine = await startLocalEngine({
     taskModules: [fileURLToPath(new URL('./tasks/ticker.ts', import.meta.url))],
     secretKey: ENGINE_KEY,
-    maxChildren: RUNS,
+    maxChildren: RUNS + 1,
     log: { info() {}, warn() {}, error() {} },
   })
   process.on('message', () => engine.stop().then(() => process.exit(0)))
@@ -54,6 +71,7 @@ async function beService([databaseUrl, engineUrl]: string[]): Promise<void> {
     AUTH_JWT_SECRET: SECRET,
     RATE_LIMIT_START_MAX: '100000',
     RATE_LIMIT_READ_MAX: '1000000',
+    STREAMS_PER_USER_MAX: '100000',
   })
   const app = buildApp(config as Parameters<typeof buildApp>[0])
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
@@ -81,21 +99,22 @@ async function measure(): Promise<void> {
   await sleep(2000)
   const before = await ask()
 
-  const start = async () => {
+  const start = async (message: string) => {
     const response = await fetch(`${service.address}/api/agent/chat`, {
       method: 'POST',
       headers: { authorization, 'content-type': 'application/json' },
-      body: '{"message":"go"}',
+      body: JSON.stringify({ message }),
     })
     return ((await response.json()) as { runId: string }).runId
   }
-  const runIds = await Promise.all(Array.from({ length: RUNS }, start))
+  const quiet = IDLE > 0 ? await start('quiet') : ''
+  const runIds = await Promise.all(Array.from({ length: RUNS }, () => start('go')))
 
   const delays: number[] = []
   let measuring = false
   const streaming = new Set<number>()
   const newest: number[] = []
-  /** Joins where the run is: replaying what came before would be another measurement. */
+  /** Joins at the present end of the stream, because a replay of earlier frames would be another measurement. */
   const view = (number: number) => {
     const run = number % RUNS
     const path = `/api/agent/chat/${runIds[run]}/stream?startIndex=${newest[run] ?? 0}`
@@ -111,7 +130,7 @@ async function measure(): Promise<void> {
       response.on('error', () => {})
     }).on('error', (error) => console.error(error.message))
   }
-  // A process for each run takes its time to start.
+  // Each run starts a process of its own, which takes a while.
   for (let number = 0; number < RUNS; number++) view(number)
   while (streaming.size < RUNS) await sleep(50)
   const connectedFrom = performance.now()
@@ -120,6 +139,16 @@ async function measure(): Promise<void> {
     while (number - streaming.size > 50) await sleep(5)
   }
   while (streaming.size < VIEWERS) await sleep(5)
+  let idle = 0
+  for (let number = 0; number < IDLE; number++) {
+    const path = `/api/agent/chat/${quiet}/stream`
+    get(service.address + path, { agent: false, headers: { authorization } }, (response) => {
+      if (response.statusCode === 200) idle++
+      response.resume().on('error', () => {})
+    }).on('error', (error) => console.error(error.message))
+    while (number - idle > 50) await sleep(5)
+  }
+  while (idle < IDLE) await sleep(5)
   const connectedMs = performance.now() - connectedFrom
 
   const from = await ask()
@@ -139,7 +168,7 @@ async function measure(): Promise<void> {
     'memory of the service without and with viewers',
     `${before.rssMiB.toFixed(0)} / ${to.rssMiB.toFixed(0)} MiB`,
   )
-  row('memory of a viewer', `${(((to.rssMiB - before.rssMiB) * 1024) / VIEWERS).toFixed(0)} KiB`)
+  row('memory of a viewer', `${(((to.rssMiB - before.rssMiB) * 1024) / (VIEWERS + IDLE)).toFixed(0)} KiB`)
   row('CPU of the service', `${(((to.cpuSeconds - from.cpuSeconds) * 1000) / MEASURED_MS).toFixed(2)} cores`)
 
   for (const { child } of [service, engine]) {
@@ -151,7 +180,7 @@ async function measure(): Promise<void> {
 }
 
 async function startRole(args: string[]) {
-  const child = fork(fileURLToPath(import.meta.url), args)
+  const child = fork(fileURLToPath(import.meta.url), [...process.argv.slice(2), ...args])
   const [address] = await once(child, 'message')
   return { child, address: address as string }
 }

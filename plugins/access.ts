@@ -4,9 +4,9 @@ import type { Scope } from '../src/auth/claims.ts'
 import type { Bucket } from '../src/limits/buckets.ts'
 
 /**
- * Every route says in its `config` who may call it, and a start without that fails:
- * `{ access: 'public' }`, or `{ scope: 'agent:read', bucket: 'read' }`. With the bucket `handler` the route
- * calls `request.charge(…)` itself.
+ * Every route declares in its `config` who may call it: `{ access: 'public' }`, or
+ * `{ scope: 'agent:read', bucket: 'read' }`. The process does not start when a declaration is missing. With the bucket
+ * `handler` the route calls `request.charge(…)` itself.
  */
 declare module 'fastify' {
   interface FastifyInstance {
@@ -20,7 +20,7 @@ declare module 'fastify' {
   }
 }
 
-/** Has to be registered before every route that it shall see. */
+/** This plugin checks only routes that are registered after it. */
 const access: FastifyPluginAsync = async (app) => {
   const routes: RouteOptions[] = []
   const urls: string[] = []

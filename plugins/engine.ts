@@ -1,6 +1,6 @@
 import type { FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
-import type { AppConfig } from '../src/config.ts'
+import type { AppConfig } from '../src/config/config.ts'
 import type { RunEngine } from '../src/engine/run-engine.ts'
 import { triggerRunEngine } from '../src/engine/trigger/adapter.ts'
 import { meteredEngine } from '../src/telemetry/metered.ts'

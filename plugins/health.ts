@@ -9,7 +9,7 @@ declare module 'fastify' {
   }
 }
 
-/** Gathers what readiness depends on, and refuses what still arrives once the server is closing. */
+/** Collects the checks of readiness, and refuses requests that arrive while the server is closing. */
 const health: FastifyPluginAsync<{ now?: () => number }> = async (app, { now }) => {
   app.decorate('health', createHealth(now))
   let closing = false

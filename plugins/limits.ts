@@ -1,7 +1,7 @@
 import rateLimit from '@fastify/rate-limit'
 import type { FastifyBaseLogger, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import type { AppConfig } from '../src/config.ts'
+import type { AppConfig } from '../src/config/config.ts'
 import { addressOf } from '../src/limits/address.ts'
 import { BUCKETS, type Bucket } from '../src/limits/buckets.ts'
 import { createLimit, type Limit } from '../src/limits/limit.ts'
@@ -104,7 +104,7 @@ const limits: FastifyPluginAsync<{ config: Pick<AppConfig, 'auth' | 'rateLimit'>
 const perBucket = <T>(make: (bucket: Bucket) => T) =>
   Object.fromEntries(BUCKETS.map((bucket) => [bucket, make(bucket)])) as Record<Bucket, T>
 
-/** Logs an outage once a second: every request meets it. */
+/** Logs an outage of Redis at most once a second, because every request notices the outage. */
 function oncePerSecond(log: FastifyBaseLogger): (error: unknown) => void {
   let last = Number.NEGATIVE_INFINITY
   return (error) => {

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import manifest from '../package.json' with { type: 'json' }
-import type { AppConfig } from '../src/config.ts'
+import type { AppConfig } from '../src/config/config.ts'
 import { explainListen } from '../src/start-error.ts'
 import { createMetrics, type Metrics, type RequestLabels } from '../src/telemetry/metrics.ts'
 import { type MetricsServer, serveMetrics } from '../src/telemetry/metrics-server.ts'
@@ -16,12 +16,13 @@ declare module 'fastify' {
 }
 
 /** Counts requests, and serves all metrics on a port of their own. Without METRICS_PORT the plugin does nothing. */
-const metrics: FastifyPluginAsync<{ config: Pick<AppConfig, 'host' | 'metricsPort' | 'database'> }> = async (
-  app,
-  { config },
-) => {
+const metrics: FastifyPluginAsync<{
+  config: Pick<AppConfig, 'host' | 'metricsPort' | 'database' | 'webhooks'>
+  agents: readonly string[]
+}> = async (app, { config, agents }) => {
   const { metricsPort: port, host } = config
-  const counted = port === undefined ? undefined : createMetrics(manifest.version)
+  const counted =
+    port === undefined ? undefined : createMetrics(manifest.version, receiversOf(config), agents)
   app.decorate('metrics', counted)
   app.decorate('metricsPort', undefined)
   if (counted === undefined || port === undefined) return
@@ -48,7 +49,9 @@ const metrics: FastifyPluginAsync<{ config: Pick<AppConfig, 'host' | 'metricsPor
       uncounted: () => app.limits.uncounted,
       streams: () => app.streams.stats(),
       sweeps: () => app.sweeperLag(),
-      components: async () => (await app.health.look()).components,
+      webhooks: () => app.webhookLag(),
+      feed: () => app.feed.stats(),
+      components: async () => (await app.health.readiness()).components,
     })
     server = await serveMetrics(counted.registry, { host, port }).catch((error: unknown) => {
       throw explainListen(error, { host, port }, 'METRICS_PORT')
@@ -57,7 +60,13 @@ const metrics: FastifyPluginAsync<{ config: Pick<AppConfig, 'host' | 'metricsPor
   })
 }
 
-/** What a request counts as when no route took it. Callers without a token cannot grow the series beyond that. */
+/** The receivers of webhooks, as the metrics call them. */
+const receiversOf = ({ webhooks: { endpoints, allowedOrigins } }: Pick<AppConfig, 'webhooks'>) => [
+  ...endpoints.map(({ name }) => name),
+  ...(allowedOrigins.length === 0 ? [] : ['start']),
+]
+
+/** The labels of requests that no route has let in, so that callers without a token cannot add series. */
 const REFUSED = { method: 'other', route: 'other', held: 'no' } as const
 
 /** No label comes from a caller: a route and its method are named for those whom the route let in. */
@@ -67,7 +76,7 @@ function labels(request: FastifyRequest, status: number): Omit<RequestLabels, 's
   // The routes that answer for wrong methods and preflights are public too; they alone declare `allow`.
   const isLetIn = caller !== undefined || (config.access === 'public' && config.allow === undefined)
   if (is404 || !isLetIn) return REFUSED
-  const isLong = /\/(stream|sync)$/.test(url) || waitOf(query) > 0
+  const isLong = /\/(stream|sync|events)$/.test(url) || waitOf(query) > 0
   return { method, route: url, held: isLong && status < 400 ? 'yes' : 'no' }
 }
 

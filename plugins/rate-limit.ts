@@ -6,18 +6,18 @@ import type { Bucket } from '../src/limits/buckets.ts'
 declare module 'fastify' {
   interface FastifyRequest {
     /**
-     * Takes one from the caller's bucket; for routes with `bucket: 'handler'`, once they know what they cost.
+     * Takes one request from the caller's bucket. A route with `bucket: 'handler'` calls this once it knows its price.
      * @throws Problem `rate_limited`
      */
     charge(bucket: Bucket): Promise<void>
-    /** The route has yet to say what the request costs. */
+    /** Whether the route has not yet said what the request costs. */
     uncharged: boolean
   }
 }
 
 /**
- * Charges every route for the bucket that it declares, as soon as it is known who calls. Where the route decides
- * itself, what is refused before it could is a read: no start, but not for nothing either.
+ * Charges every request to the bucket that its route declares, as soon as the caller is known. With the bucket
+ * `handler`, a request that is refused before the handler has chosen a price is charged as a read.
  */
 const rateLimit: FastifyPluginAsync = async (app) => {
   app.decorateRequest('uncharged', false)

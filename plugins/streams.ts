@@ -1,5 +1,6 @@
 import type { FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
+import type { AppConfig } from '../src/config/config.ts'
 import { type Streams, streams } from '../src/streams/streams.ts'
 import { meteredStreams } from '../src/telemetry/metered.ts'
 
@@ -10,14 +11,17 @@ declare module 'fastify' {
 }
 
 /** The streams of this instance. A drain resets their connections before the server waits for them. */
-const plugin: FastifyPluginAsync = async (app) => {
-  const shown = streams({
-    engine: app.engine,
-    waiters: app.services.waiters,
-    progress: app.stores.runs.progress,
-    settle: app.services.settle,
-    log: app.log,
-  })
+const plugin: FastifyPluginAsync<{ config: Pick<AppConfig, 'streamsPerUser'> }> = async (app, { config }) => {
+  const shown = streams(
+    {
+      engine: app.engine,
+      waiters: app.services.waiters,
+      progress: app.stores.runs.progress,
+      settle: app.services.settle,
+      log: app.log,
+    },
+    { perUser: config.streamsPerUser },
+  )
   app.decorate('streams', app.metrics === undefined ? shown : meteredStreams(shown, app.metrics))
   app.addHook('preClose', async () => app.streams.drain())
   app.addHook('onClose', () => app.streams.close())

@@ -19,7 +19,7 @@ const health: FastifyPluginAsyncTypebox = async (app) => {
       operationId: 'live',
       summary: 'Whether the process answers',
       description:
-        'Says nothing of the database or the engine: restarting this process would not bring them back.',
+        'The answer does not depend on the database or the engine, because a restart of this process would not bring them back.',
       tags: ['operations'],
       response: {
         200: Type.Object(
@@ -38,23 +38,23 @@ const health: FastifyPluginAsyncTypebox = async (app) => {
       operationId: 'ready',
       summary: 'Whether this instance should get traffic',
       description:
-        'Ready once everything it needs has been there; an outage after that is `degraded`, still with 200.',
+        'An instance is ready once the database and the engine have each been available. During an outage after that the status is `degraded` and the answer stays 200.',
       tags: ['operations'],
       response: {
         200: {
-          description: 'It should; `degraded` names what is away.',
+          description: 'The instance should get traffic. `components` names the dependencies that are down.',
           content: { 'application/json': { schema: Readiness } },
         },
         503: {
           description:
-            'Not yet (`starting`), or no more (`draining`, or `shutting_down` in the last moments).',
+            'The instance should get no traffic: it is `starting`, or it is `draining` before it ends. In its last moments it answers with the problem `shutting_down`.',
           content: { 'application/json': { schema: Readiness } },
         },
         ...problems(...NO_HTTP),
       },
     },
     handler: async (_request, reply) => {
-      const readiness = await app.health.look()
+      const readiness = await app.health.readiness()
       const up = readiness.status === 'ok' || readiness.status === 'degraded'
       return reply.code(up ? 200 : 503).send(readiness)
     },

@@ -12,7 +12,7 @@ const Home = Type.Object(
   { 'x-name': 'Home', description: 'Where to go on' },
 )
 
-/** Where a person, or a program that knows the address alone, goes next. */
+/** Links for a person or a program that knows only the address of the service. */
 const LINKS = {
   docs: '/docs',
   openapi: '/openapi.json',
@@ -23,7 +23,12 @@ const LINKS = {
   ready: '/readyz',
 }
 
-const home: FastifyPluginAsyncTypebox = async (app) => {
+/** The links as callers use them: with the path of PUBLIC_URL. */
+const linksUnder = (base: string, links: Record<string, string>) =>
+  Object.fromEntries(Object.entries(links).map(([name, path]) => [name, base + path]))
+
+const home: FastifyPluginAsyncTypebox<{ playground: boolean }> = async (app, { playground }) => {
+  const links = playground ? { playground: '/playground', ...LINKS } : LINKS
   app.get('/', {
     config: { access: 'public' },
     schema: {
@@ -44,19 +49,20 @@ const home: FastifyPluginAsyncTypebox = async (app) => {
     handler: async ({ headers }, reply) => {
       reply.header('vary', 'Accept')
       const { name: service, version } = manifest
-      if (!headers.accept?.includes('text/html')) return reply.send({ service, version, links: LINKS })
+      if (!headers.accept?.includes('text/html'))
+        return reply.send({ service, version, links: linksUnder(app.publicPath, links) })
       return reply
         .headers({
           'content-security-policy': "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
         })
         .type('text/html; charset=utf-8')
         .serializer(String)
-        .send(page(service, version) as never)
+        .send(page(service, version, app.publicPath, playground) as never)
     },
   })
 }
 
-const page = (service: string, version: string) => `<!doctype html>
+const page = (service: string, version: string, base: string, playground: boolean) => `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
@@ -64,10 +70,15 @@ const page = (service: string, version: string) => `<!doctype html>
 <style>body { font: 16px/1.5 system-ui, sans-serif; max-width: 40em; margin: 3em auto; padding: 0 1em }</style>
 <h1>${service} ${version}</h1>
 <p>An HTTP API in front of an AI agent: start a turn, then poll, wait for, stream or cancel the answer.</p>
-<ul>
-<li><a href="docs">API description, to read and to try out</a>
-<li><a href="openapi.json">OpenAPI document</a>, <a href="openapi.yaml">as YAML</a>
-<li><a href="readyz">Whether this instance is ready</a>
+<ul>${
+  playground
+    ? `
+<li><a href="${base}/playground">Playground, to talk with the agent</a>`
+    : ''
+}
+<li><a href="${base}/docs">API description, to read and to try out</a>
+<li><a href="${base}/openapi.json">OpenAPI document</a>, <a href="${base}/openapi.yaml">as YAML</a>
+<li><a href="${base}/readyz">Whether this instance is ready</a>
 </ul>
 </html>
 `

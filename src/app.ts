@@ -8,40 +8,50 @@ import {
   type RawServerDefault,
 } from 'fastify'
 import access from '../plugins/access.ts'
-import addresses from '../plugins/addresses.ts'
 import auth from '../plugins/auth.ts'
-import connections from '../plugins/connections.ts'
-import cors from '../plugins/cors.ts'
-import defaultHeaders from '../plugins/default-headers.ts'
-import docs from '../plugins/docs.ts'
 import engine from '../plugins/engine.ts'
-import errors from '../plugins/errors.ts'
+import feed from '../plugins/feed.ts'
 import health from '../plugins/health.ts'
+import addresses from '../plugins/http/addresses.ts'
+import connections from '../plugins/http/connections.ts'
+import cors from '../plugins/http/cors.ts'
+import defaultHeaders from '../plugins/http/default-headers.ts'
+import docs from '../plugins/http/docs.ts'
+import errors from '../plugins/http/errors.ts'
+import logging from '../plugins/http/logging.ts'
+import methods from '../plugins/http/methods.ts'
+import openapi from '../plugins/http/openapi.ts'
+import playground from '../plugins/http/playground.ts'
+import protocol from '../plugins/http/protocol.ts'
+import requestId, { requestIdOf } from '../plugins/http/request-id.ts'
+import strictQuery from '../plugins/http/strict-query.ts'
+import tracing from '../plugins/http/tracing.ts'
 import limits from '../plugins/limits.ts'
-import logging from '../plugins/logging.ts'
-import methods from '../plugins/methods.ts'
 import metrics from '../plugins/metrics.ts'
-import openapi from '../plugins/openapi.ts'
 import persistence from '../plugins/persistence.ts'
-import protocol from '../plugins/protocol.ts'
 import rateLimit from '../plugins/rate-limit.ts'
-import requestId, { requestIdOf } from '../plugins/request-id.ts'
 import services from '../plugins/services.ts'
 import streams from '../plugins/streams.ts'
-import strictQuery from '../plugins/strict-query.ts'
-import tracing from '../plugins/tracing.ts'
+import actionRoutes from '../routes/api/agent/actions/index.ts'
+import agentRoutes from '../routes/api/agent/agents/index.ts'
 import chatRoutes from '../routes/api/agent/chat/index.ts'
 import conversationRoutes from '../routes/api/agent/conversations/index.ts'
+import eventRoutes from '../routes/api/agent/events/index.ts'
+import usageRoutes from '../routes/api/agent/usage/index.ts'
+import webhookDeliveryRoutes from '../routes/api/agent/webhook-deliveries/index.ts'
 import healthRoutes from '../routes/health.ts'
 import homeRoutes from '../routes/index.ts'
 import problemRoutes from '../routes/problems/index.ts'
-import type { AppConfig } from './config.ts'
-import { acceptOnlyJson } from './http/json-body.ts'
-import { parseQuery } from './http/query.ts'
+import type { AgentRegister } from './agent/definition.ts'
+import { agents as registered } from './agents/index.ts'
+import type { AppConfig } from './config/config.ts'
 import { refuseConnection } from './http/refuse-connection.ts'
 import { RequestLog } from './http/request-log.ts'
+import { serializerBuilder } from './http/serialization.ts'
 import { routedTarget } from './http/target.ts'
-import { validatorBuilder } from './http/validation.ts'
+import { acceptOnlyJson } from './http/validation/json-body.ts'
+import { parseQuery } from './http/validation/query.ts'
+import { validatorBuilder } from './http/validation/validation.ts'
 import { logOptions } from './telemetry/log-options.ts'
 
 export type App = FastifyInstance<
@@ -62,6 +72,8 @@ declare module 'fastify' {
 export interface AppOptions {
   /** Where log lines go and how they look (pino's options); level and contents are the service's own. */
   logger?: Exclude<FastifyServerOptions['logger'], boolean | undefined>
+  /** Other agents than those of `src/agents`. */
+  agents?: AgentRegister
 }
 
 /** Bytes of a body. A history of a hundred long messages fits; the longest one that the schema allows does not. */
@@ -75,6 +87,7 @@ const HEADERS_LIMIT = 128 * 1024
 
 /** Builds the service, ready to `listen` or `inject`. Nothing is connected before `ready`. */
 export function buildApp(config: AppConfig, options: AppOptions = {}): App {
+  const { agents = registered } = options
   const publicPath =
     config.publicUrl === undefined ? '' : new URL(config.publicUrl).pathname.replace(/\/$/, '')
   const app = fastify({
@@ -91,12 +104,17 @@ export function buildApp(config: AppConfig, options: AppOptions = {}): App {
     clientErrorHandler: refuseConnection,
     return503OnClosing: false,
     // `never`: Fastify's types only know compilers made by its own pool.
-    schemaController: { compilersFactory: { buildValidator: validatorBuilder() as never } },
+    schemaController: {
+      compilersFactory: {
+        buildValidator: validatorBuilder() as never,
+        buildSerializer: serializerBuilder() as never,
+      },
+    },
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.decorate('publicPath', publicPath)
   acceptOnlyJson(app)
 
-  // What every answer has, whatever becomes of the request.
+  // What every answer has, refusals included.
   app.register(requestId)
   app.register(logging, { config })
   app.register(tracing, { config })
@@ -105,7 +123,7 @@ export function buildApp(config: AppConfig, options: AppOptions = {}): App {
   app.register(errors)
   app.register(health)
   app.register(connections, { config })
-  app.register(metrics, { config })
+  app.register(metrics, { config, agents: Object.keys(agents) })
   app.register(protocol)
   app.register(addresses)
 
@@ -122,16 +140,26 @@ export function buildApp(config: AppConfig, options: AppOptions = {}): App {
   // What the service works with: database, run engine, and the use cases over both.
   app.register(persistence, { config })
   app.register(engine, { config })
-  app.register(services, { config })
-  app.register(streams)
+  app.register(services, { config, agents })
+  app.register(streams, { config })
+  app.register(feed, { config })
 
   // The addresses.
-  app.register(chatRoutes)
+  app.register(chatRoutes, {
+    agents,
+    webhookOrigins: config.webhooks.allowedOrigins,
+  })
+  app.register(actionRoutes)
+  app.register(agentRoutes)
   app.register(conversationRoutes)
+  app.register(eventRoutes)
+  app.register(usageRoutes)
+  app.register(webhookDeliveryRoutes)
   app.register(healthRoutes)
-  app.register(homeRoutes)
+  app.register(homeRoutes, { playground: config.playground })
   app.register(problemRoutes)
   app.register(docs, { config })
+  if (config.playground) app.register(playground)
   app.register(methods) // last: answers for the methods that the others left out
 
   return app

@@ -47,20 +47,27 @@ export const PROBLEMS = {
     what: '`Last-Event-ID` or `startIndex` is malformed or lies beyond the end of the stream.',
     action: 'Resume with the id of the last frame that you received, or without any.',
   },
+  agent_unknown: {
+    status: 400,
+    title: 'Unknown agent',
+    retryable: false,
+    what: 'This service has no agent of that name. The agent of an older conversation may have been removed.',
+    action: 'Choose one of the agents that `GET /api/agent/agents` lists.',
+  },
   regenerate_unsupported: {
     status: 400,
     title: 'Regenerating is not supported',
     retryable: false,
-    what: 'The body asks for another answer to a question of the conversation (`trigger: "regenerate-message"`); conversations here only grow.',
-    action: 'Send the question again as a new message. A page leaves out its button for it.',
+    what: 'The body asks for another answer to a message that a start or a fork brought along as history; only answers of runs can be asked for again.',
+    action: 'Send the question again as a new message.',
   },
   edit_unsupported: {
     status: 400,
     title: 'Editing is not supported',
     retryable: false,
-    what: 'The body changes a message that the conversation holds already (`messageId`); conversations here only grow.',
+    what: 'The body changes a message that a start or a fork brought along as history, would replace more than 500 turns, or does not tell which message it changes.',
     action:
-      'Send the text as a new message, after the page has loaded the messages of the conversation again.',
+      'Fork the conversation before the message, or send the text as a new message after the page has loaded the messages again.',
   },
   unauthorized: {
     status: 401,
@@ -74,7 +81,7 @@ export const PROBLEMS = {
     title: 'Insufficient scope',
     retryable: false,
     what: 'The token is valid but lacks the scope that this operation needs.',
-    action: 'Ask whoever issues your tokens for the scope that `WWW-Authenticate` names.',
+    action: 'Ask the issuer of your tokens for the scope that `WWW-Authenticate` names.',
   },
   not_found: {
     status: 404,
@@ -90,12 +97,33 @@ export const PROBLEMS = {
     what: 'There is no such conversation, or it is not yours.',
     action: 'Check the id and the user of the token.',
   },
+  message_not_found: {
+    status: 404,
+    title: 'Message not found',
+    retryable: false,
+    what: 'The conversation has no such message in its thread. A superseded message does not count.',
+    action: 'Load the messages of the conversation again.',
+  },
   run_not_found: {
     status: 404,
     title: 'Run not found',
     retryable: false,
     what: 'There is no such run, it is not yours, or its conversation was deleted.',
     action: 'Check the id and the user of the token.',
+  },
+  delivery_not_found: {
+    status: 404,
+    title: 'Delivery not found',
+    retryable: false,
+    what: 'There is no such webhook delivery, or it is not about a run or a conversation of yours.',
+    action: 'Check the id and the user of the token. Deliveries are kept as long as runs.',
+  },
+  action_not_found: {
+    status: 404,
+    title: 'Action not found',
+    retryable: false,
+    what: 'The run has no such action, it is not yours to answer, or its conversation was deleted.',
+    action: 'Take `runId` and `actionId` from the `pendingActions` of a run, or from the list of actions.',
   },
   method_not_allowed: {
     status: 405,
@@ -125,12 +153,44 @@ export const PROBLEMS = {
     what: 'Ten runs of the conversation are unfinished.',
     action: 'Wait for one of them to end.',
   },
+  action_decided: {
+    status: 409,
+    title: 'Action decided',
+    retryable: false,
+    what: 'Another answer about the tool call counts already, or the call was denied because nobody had answered in time or the conversation went on.',
+    action:
+      '`decision` says what was decided. Poll the run: `continuedBy` names the run with which the turn goes on.',
+  },
+  agent_mismatch: {
+    status: 409,
+    title: 'Another agent has this conversation',
+    retryable: false,
+    what: 'The first turn of a conversation decides which agent answers in it. The request names another one; `agent` is that of the conversation.',
+    action: 'Leave `agent` out, or begin a new conversation.',
+  },
+  turn_not_last: {
+    status: 409,
+    title: 'Not the last turn',
+    retryable: false,
+    what: 'Only the newest answer of a conversation can be asked for again. A later turn stands behind this one, or its run was replaced by the run `supersededBy`. `headMessageId` is the newest message of the conversation.',
+    action:
+      'Load the messages of the conversation again; to go on from an earlier message, edit it or fork there.',
+  },
   conversation_changed: {
     status: 409,
     title: 'Conversation has changed',
     retryable: false,
     what: 'The conversation holds messages that are missing from `messages`: another page has sent them, or this page has removed them. `headMessageId` is the newest message of the conversation.',
-    action: 'Load the messages of the conversation again, then send the message once more.',
+    action:
+      'Load the messages of the conversation again, then send the message once more. A page that has removed messages on purpose sends `headMessageId` along.',
+  },
+  conversation_too_long: {
+    status: 409,
+    title: 'Conversation too long',
+    retryable: false,
+    what: 'A fork copies 1,000 messages at most.',
+    action:
+      'Fork at an earlier message, or start a new conversation with the newest messages as its `history`.',
   },
   idempotency_in_progress: {
     status: 409,
@@ -145,6 +205,13 @@ export const PROBLEMS = {
     retryable: false,
     what: 'The stream of this run is no longer kept in full.',
     action: 'Poll the run: the whole answer is there.',
+  },
+  feed_expired: {
+    status: 410,
+    title: 'Feed position expired',
+    retryable: false,
+    what: 'The events after `Last-Event-ID` are no longer kept in full: ids are valid for an hour.',
+    action: 'Open the feed without an id, and load the runs and conversations again.',
   },
   payload_too_large: {
     status: 413,
@@ -187,7 +254,23 @@ export const PROBLEMS = {
     title: 'Rate limit exceeded',
     retryable: true,
     what: 'The user, the actor or, with bad tokens, the address has used up the requests of the current window.',
-    action: 'Wait `retryAfter` seconds; then the request is accepted when nobody else spends the budget.',
+    action:
+      'Wait `retryAfter` seconds; then the request is accepted, unless other requests have used up the budget.',
+  },
+  too_many_streams: {
+    status: 429,
+    title: 'Too many open streams',
+    retryable: true,
+    what: 'The user has as many open streams, or as many open feeds, on this instance as one user may have. No run was started.',
+    action: 'Close a stream that is read no more, or poll the run. `retryAfter` says when to try again.',
+  },
+  budget_exhausted: {
+    status: 429,
+    title: 'Budget exhausted',
+    retryable: true,
+    what: 'Of the tokens that the user or the actor may use on this day (UTC), fewer are left than a run needs. Unfinished runs hold some of them reserved.',
+    action:
+      'Wait `retryAfter` seconds, until the day ends, or for the end of unfinished runs; `GET /api/agent/usage` says what is left.',
   },
   headers_too_large: {
     status: 431,
@@ -200,21 +283,21 @@ export const PROBLEMS = {
     status: 500,
     title: 'Internal error',
     retryable: true,
-    what: 'The service failed in a way that it does not know. The cause is in its log.',
+    what: 'An unexpected error occurred in the service. Its log has the cause.',
     action: 'Tell the operator the `requestId`.',
   },
   engine_refused: {
     status: 502,
     title: 'Run engine refused the request',
     retryable: false,
-    what: 'Trigger.dev refuses what this service asks of it, and will until its operator acts. Nothing half-made remains.',
+    what: 'Trigger.dev refuses the calls of this service until the operator acts. No part of the request remains.',
     action: 'Tell the operator the `detail` and the `requestId`; the log has the words of Trigger.dev.',
   },
   engine_unavailable: {
     status: 503,
     title: 'Run engine unavailable',
     retryable: true,
-    what: 'Trigger.dev is away, limits the calls of this service or did not answer in time. Nothing half-made remains.',
+    what: 'Trigger.dev is away, limits the calls of this service or did not answer in time. No part of the request remains visible.',
     action: 'Retry after `retryAfter` seconds, with the same Idempotency-Key if you sent one.',
   },
   database_unavailable: {
@@ -266,8 +349,15 @@ export interface ProblemDetails {
   /** For an occurrence that differs from the register. */
   retryable?: boolean
   /** Further members of the body that the code defines. */
-  members?: { errors?: Fault[]; activeRunId?: string | null; headMessageId?: string | null }
-  /** What really happened; logged, never sent. */
+  members?: {
+    errors?: Fault[]
+    activeRunId?: string | null
+    headMessageId?: string | null
+    supersededBy?: string | null
+    decision?: { status: string; decidedAt: string; decidedBy?: string }
+    agent?: string
+  }
+  /** The real cause, which is logged and never sent. */
   cause?: unknown
 }
 

@@ -8,22 +8,22 @@ export interface Readiness {
 }
 
 export interface Health {
-  /** A component without which the service is not ready; `check` rejects while it is away. At most 1 s. */
+  /** Adds a component without which the service is not ready. `check` rejects while the component is away; 1 s at most. */
   add(name: string, check: Check, options?: { timeoutMs?: number }): void
-  /** Something worth seeing, asked for at every look. */
+  /** Adds a value that every answer of readiness shows. */
   detail(name: string, read: () => unknown): void
-  /** From now on traffic should go elsewhere. */
+  /** Makes readiness say from now on that traffic should go to other instances. */
   drain(): void
   readonly draining: boolean
-  look(): Promise<Readiness>
+  readiness(): Promise<Readiness>
 }
 
 const CHECK_TIMEOUT_MS = 1000
 const CACHE_MS = 1000
 
 /**
- * Ready once every component has been there once; an outage after that is "degraded", because most of the
- * service works on and an orchestrator that took the instance away would make it worse.
+ * The service is ready once every component has answered. An outage after that is "degraded" and still ready, because
+ * most of the service works on, and because an orchestrator that took the instance away would make the outage worse.
  */
 export function createHealth(now: () => number = () => performance.now()): Health {
   const checks = new Map<string, () => Promise<boolean>>()
@@ -60,7 +60,7 @@ export function createHealth(now: () => number = () => performance.now()): Healt
     get draining() {
       return draining
     },
-    async look() {
+    async readiness() {
       if (last === undefined || now() - last.at >= CACHE_MS) last = { at: now(), components: ask() }
       const components = await last.components
       const more = Object.fromEntries([...details].map(([name, read]) => [name, read()]))
@@ -80,7 +80,7 @@ async function passes(check: Check, timeoutMs: number): Promise<boolean> {
         .then(() => true),
     ])
   } catch {
-    return false // Why it is away is logged by the component itself.
+    return false // The component itself logs why it is away.
   } finally {
     clearTimeout(timer)
   }

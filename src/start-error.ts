@@ -1,4 +1,4 @@
-/** A reason not to start (or not to go on) that the message explains completely, so that no stack is logged. */
+/** An error that ends the process and whose message explains it completely, so that no stack is logged. */
 export class StartError extends Error {
   constructor(message: string, options?: ErrorOptions) {
     super(message, options)
@@ -6,7 +6,7 @@ export class StartError extends Error {
   }
 }
 
-/** Says what to do about an address that cannot be listened on; other errors stay what they are. */
+/** A StartError that says what to do when a port cannot be listened on. Any other error is returned unchanged. */
 export function explainListen(
   error: unknown,
   { host, port }: { host: string; port: number },

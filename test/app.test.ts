@@ -7,7 +7,7 @@ import fc from 'fast-check'
 import root, { type Test, test } from 'tap'
 import { PROBLEMS, problem } from '../src/errors.ts'
 import { matches } from '../src/http/run-answer.ts'
-import { RUN_FAILURES } from '../src/services/end/run-failures.ts'
+import { RUN_FAILURES } from '../src/run-failures.ts'
 import { logSink, testApp } from './support/app.ts'
 import { bearer } from './support/tokens.ts'
 
@@ -243,7 +243,7 @@ test('nesting and sheer number cannot hurt', async (t) => {
   const deep = await post('['.repeat(200_000) + ']'.repeat(200_000), '/any')
   t.equal(deep.statusCode, 400)
   t.match(deep.json().errors, [{ message: 'must not be nested deeper than 100 levels' }])
-  const wide = await post(`{"message":"m","history":[${Array(500_000).fill('0').join()}]}`)
+  const wide = await post(`{"message":"m","history":[${Array(240_000).fill('0').join()}]}`)
   t.equal(wide.statusCode, 400)
   t.ok(wide.json().errors.length <= 100)
   t.equal(wide.json().errors[0].path, '/history')
@@ -251,7 +251,36 @@ test('nesting and sheer number cannot hurt', async (t) => {
   t.equal((await post(bad)).json().errors.length, 21, 'twenty texts, and the first fault of the rest')
 })
 
-test('what is not JSON is malformed, whatever it is', async (t) => {
+/** Sizes in bytes are those of the largest body, names are all different. */
+const HEAVY = {
+  'arrays in arrays': '['.repeat(900_000) + ']'.repeat(900_000),
+  'objects in objects': `${'{"a":'.repeat(300_000)}1${'}'.repeat(300_000)}`,
+  'empty arrays': `[${'[],'.repeat(600_000)}1]`,
+  'objects without a common name': `[${Array.from({ length: 75_000 }, (_, n) => `{"a${n}":1,"b${n}":2}`).join()}]`,
+  'one object of many names': `{${Array.from({ length: 100_000 }, (_, n) => `"name${n}":1`).join()}}`,
+  'names behind escapes': `{${Array.from({ length: 100_000 }, (_, n) => `"\\"\\\\${n}":1`).join()}}`,
+}
+
+test('a body that would hold up all other requests is refused before it is parsed', async (t) => {
+  await post(HEAVY['empty arrays'], '/any')
+  for (const [what, body] of Object.entries(HEAVY)) {
+    const before = process.threadCpuUsage()
+    const answer = await post(body, '/any')
+    const { user, system } = process.threadCpuUsage(before)
+    t.equal(answer.statusCode, 413, what)
+    t.match(answer.json(), { code: 'payload_too_large', detail: /^The body has more than 250000 values/ })
+    // Parsing takes 100 to 500 ms of work.
+    t.ok(user + system < 90_000, `${what}: ${(user + system) / 1000} ms of work`)
+  }
+  for (const body of [
+    JSON.stringify({ text: 'x[{,:'.repeat(300_000) }),
+    JSON.stringify(Array.from({ length: 30_000 }, (_, id) => ({ id, name: 'a name', price: 1.5 }))),
+    JSON.stringify({ text: '"\\,['.repeat(200_000) }),
+  ])
+    t.equal((await post(body, '/any')).statusCode, 200, body.slice(0, 30))
+})
+
+test('a body that is not JSON is malformed', async (t) => {
   for (const body of ['{"message":', 'hello', '{"message":"m"}}', "{'message':'m'}", '', 'NaN', '{"a":1,}']) {
     const answer = await post(body)
     t.equal(answer.statusCode, 400, body)
@@ -449,7 +478,7 @@ test('a harmless request id is kept, any other replaced', async (t) => {
   }
   for (const id of ['', 'x'.repeat(129), 'a b', 'a;b', '<b>', 'ä', '../x']) {
     const answer = await app.inject({ url: '/nowhere', headers: { 'x-request-id': id } })
-    t.match(answer.headers['x-request-id'], /^[0-9a-f]{8}-[0-9a-f]{4}-7/, JSON.stringify(id))
+    t.match(answer.headers['x-request-id'], /^[0-9a-f]{8}-[0-9a-f]{4}-[47]/, JSON.stringify(id))
     t.equal(answer.json().requestId, answer.headers['x-request-id'])
   }
 })
@@ -628,6 +657,17 @@ test('a page of an allowed origin may send every header that it asks for', async
   t.same(await allowed('b3', 'https://evil.example'), ['undefined'])
 })
 
+type Refusal = { type: string; instance: string; code: string }
+
+/** Every example of a refusal in an API description. */
+function refusalExamples(node: unknown): Refusal[] {
+  if (typeof node !== 'object' || node === null) return []
+  const { example } = ((node as Record<string, unknown>)['application/problem+json'] ?? {}) as {
+    example?: Refusal
+  }
+  return [...(example === undefined ? [] : [example]), ...Object.values(node).flatMap(refusalExamples)]
+}
+
 test('under the path of PUBLIC_URL every address that leaves the service has that path', async (t) => {
   const app = testApp(t, { config: { publicUrl: 'https://app.example/svc' } })
   for (const prefix of ['', '/svc']) {
@@ -638,7 +678,21 @@ test('under the path of PUBLIC_URL every address that leaves the service has tha
     t.match((await app.inject(`${prefix}/docs`)).body, /src="\/svc\/docs\/static\/swagger-initializer\.js"/)
     const redirect = await app.inject(`${prefix}/docs/static/index.html`)
     t.equal(redirect.headers.location, '/svc/docs/')
-    t.same((await app.inject(`${prefix}/openapi.json`)).json().servers[0].url, 'https://app.example/svc')
+    const document = (await app.inject(`${prefix}/openapi.json`)).json()
+    t.same(document.servers[0].url, 'https://app.example/svc')
+    const examples = refusalExamples(document)
+    t.ok(examples.length > 20, 'the document has examples of refusals')
+    for (const { type, instance, code } of examples)
+      t.match({ type, instance }, { type: `/svc/problems/${code}`, instance: /^\/svc\// }, code)
+    for (const path of [`${prefix}/`, prefix, `${prefix}?x=1`].filter((path) => path.startsWith('/'))) {
+      const { links } = (await app.inject(path)).json()
+      t.ok(
+        Object.values(links).every((link) => String(link).startsWith('/svc/')),
+        `${path} leads on`,
+      )
+      const page = await app.inject({ url: path, headers: { accept: 'text/html' } })
+      t.match(page.body, /<a href="\/svc\/docs">/, path)
+    }
   }
   t.equal((await app.inject('/svcx/livez')).statusCode, 404)
   const plain = await testApp(t).inject('/docs')

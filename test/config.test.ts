@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'tap'
-import { ConfigError, loadConfig } from '../src/config.ts'
-import { SECRETS } from '../src/secret-files.ts'
+import { ConfigError, loadConfig } from '../src/config/config.ts'
+import { SECRETS } from '../src/config/secret-files.ts'
 import { startProcess } from './support/process.ts'
 
 const SECRET = 'x'.repeat(32)
@@ -48,7 +48,7 @@ test('an empty environment has a default for everything that can have one', asyn
   t.same(loadConfig({ PORT: '', HOST: ' ', UNKNOWN: '1' }), config, 'empty is unset, unknown is no business')
 })
 
-test('what is set is read as what it means', async (t) => {
+test('every setting is read with its type', async (t) => {
   const config = loadConfig({
     PORT: '0',
     TRIGGER_LARGE_PAYLOADS: 'true',
@@ -122,7 +122,7 @@ test('every fault is named at once, and no value is shown', async (t) => {
   )
 })
 
-test('an address that nobody could dial is a fault in plain words', async (t) => {
+test('an address that no program could dial is a fault in plain words', async (t) => {
   for (const [name, beginnings, values] of [
     [
       'DATABASE_URL',
@@ -149,7 +149,7 @@ test('an address that nobody could dial is a fault in plain words', async (t) =>
   t.same(faultsOf({ REDIS_URL: 'rediss://:secret@cache:6380/1' }), [])
 })
 
-test('an address that what dials it would refuse is a fault too', async (t) => {
+test('an address that fetch or a driver would refuse is a fault too', async (t) => {
   for (const [name, values, why] of [
     [
       'REDIS_URL',
@@ -231,11 +231,23 @@ test('the claims that hold scopes are a setting', async (t) => {
   t.match(faultsOf({ AUTH_SCOPE_CLAIMS: ' , ' }), [/^AUTH_SCOPE_CLAIMS: holds no name/])
 })
 
-test('numbers have sensible bounds', async (t) => {
+test('budgets are off until one of them is set', async (t) => {
+  t.equal(loadConfig({}).budget, undefined)
+  t.equal(loadConfig({ BUDGET_TOKENS_PER_RUN: '100' }).budget, undefined)
+  t.same(loadConfig({ BUDGET_TOKENS_PER_USER_DAY: '1000000' }).budget, { user: 1_000_000, perRun: 50_000 })
+  t.same(loadConfig({ BUDGET_TOKENS_PER_ACTOR_DAY: '9', BUDGET_TOKENS_PER_RUN: '7' }).budget, {
+    actor: 9,
+    perRun: 7,
+  })
+})
+
+test('a number outside of its bounds is a fault', async (t) => {
   for (const [name, values] of Object.entries({
     PORT: ['-1', '65536', '80.5', 'http', '0x50', 'Infinity'],
     RATE_LIMIT_WINDOW_SECONDS: ['0', '86401'],
     RETENTION_DAYS: ['0'],
+    BUDGET_TOKENS_PER_USER_DAY: ['0', '-1', '1.5'],
+    BUDGET_TOKENS_PER_RUN: ['0'],
     SHUTDOWN_TIMEOUT_SECONDS: ['0', '1e9'],
   })) {
     for (const value of values)
@@ -251,7 +263,7 @@ test('secrets have at least 32 bytes each', async (t) => {
   t.match(faultsOf({ AUTH_JWT_SECRET: ' , ' }), [/AUTH_JWT_SECRET: holds no secret/])
 })
 
-test('production supplies nothing by itself', async (t) => {
+test('production has no embedded defaults: each missing setting is a fault', async (t) => {
   t.same(faultsOf(PRODUCTION), [])
   t.equal(loadConfig(PRODUCTION).production, true)
   t.same(faultsOf({ NODE_ENV: 'production' }), [
@@ -293,6 +305,12 @@ test('the settings of the agent are those that its worker reads', async (t) => {
   t.match(loadConfig({ AGENT_REASONING_EFFORT: 'low' }).agentEnvironment, { AGENT_REASONING_EFFORT: 'low' })
 })
 
+test('the worker reads the variables of tools too, and none of another name', async (t) => {
+  const own = { AGENT_ORDERS_URL: 'http://orders.example', AGENT_BLANK: '', OTHER: 'x' }
+  const { AGENT_ORDERS_URL, AGENT_BLANK, OTHER } = loadConfig(own).agentEnvironment
+  t.same([AGENT_ORDERS_URL, AGENT_BLANK, OTHER], [own.AGENT_ORDERS_URL, undefined, undefined])
+})
+
 test('every secret may come from a file, which is a fault when it cannot be read or names the secret twice', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'secrets-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
@@ -307,6 +325,9 @@ test('every secret may come from a file, which is a fault when it cannot be read
     REDIS_URL: 'redis://cache:6379',
     OTEL_EXPORTER_OTLP_HEADERS: 'x-key=1',
     AGENT_MODEL_API_KEY: 'sk-1',
+    AGENT_MCP_SERVERS: '[]',
+    WEBHOOK_ENDPOINTS: '[]',
+    WEBHOOK_SECRETS: `whsec_${Buffer.alloc(32).toString('base64')}`,
   }
   t.strictSame(SECRETS.toSorted(), Object.keys(values).toSorted())
   const shared = {
@@ -362,8 +383,8 @@ test('in production the start warns of plain http addresses beyond this machine'
   t.same(loadConfig({ TRIGGER_API_URL: 'http://trigger:3030' }).plainHttp, [], 'development is left in peace')
 })
 
-test('the warning is a line of the log', async (t) => {
-  const { ended, output } = startProcess(t, [process.execPath, 'src/server.ts'], {
+test('the warning of plain http is a line of the log', async (t) => {
+  const { ended, output } = startProcess(t, [process.execPath, 'src/bin/server.ts'], {
     environment: {
       ...PRODUCTION,
       PORT: '0',
@@ -378,7 +399,7 @@ test('the warning is a line of the log', async (t) => {
 })
 
 test('a faulty environment ends the process with code 1 and says why', async (t) => {
-  const { status, stdout, stderr } = spawnSync(process.execPath, ['src/server.ts'], {
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['src/bin/server.ts'], {
     env: { PATH: process.env.PATH, NODE_ENV: 'production', PORT: 'x' },
     encoding: 'utf8',
     timeout: 30_000,

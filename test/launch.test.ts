@@ -8,9 +8,9 @@ const SECRET = 'a secret of the file .env, long enough for HS256'
 
 /** Runs the launcher of a folder, as the npm scripts do. */
 const launch = (folder: string, args: string, before = '') =>
-  `cd ${folder} && exec ${process.execPath} ${before} src/launch.mjs ${args}`
+  `cd ${folder} && exec ${process.execPath} ${before} src/bin/launch.mjs ${args}`
 
-test('without packages the start is one sentence', async (t) => {
+test('without packages the start fails with one sentence', async (t) => {
   const folder = await temporaryFolder(t)
   for (const part of ['package.json', 'src', 'plugins', 'routes']) {
     await cp(part, join(folder, part), { recursive: true })
@@ -20,7 +20,7 @@ test('without packages the start is one sentence', async (t) => {
   t.match(service.output(), /^The package \S+ is not installed\. Run `npm ci` first\.$/)
 })
 
-test('an old Node is one sentence', async (t) => {
+test('an old Node makes the start fail with one sentence', async (t) => {
   const folder = await temporaryFolder(t)
   const old = join(folder, 'old.mjs')
   // What the launcher sees of a Node 20; that it only uses what a Node 20 understands is checked below.
@@ -40,18 +40,18 @@ test('the npm scripts start with nothing that an old Node refuses', async (t) =>
   for (const name of ['start', 'dev', 'migrate', 'token', 'engine']) {
     t.match(
       scripts[name],
-      /^(exec )?node (--(watch|watch-preserve-output|max-semi-space-size=1|v8-pool-size=1) )*src\/launch\.mjs /,
+      /^(exec )?node (--(watch|watch-preserve-output|max-semi-space-size=1|v8-pool-size=1) )*src\/bin\/launch\.mjs /,
     )
   }
 })
 
 test('variables come from .env unless they are set', async (t) => {
   const folder = await temporaryFolder(t)
-  await mkdir(join(folder, 'src'))
-  await cp('src/launch.mjs', join(folder, 'src/launch.mjs'))
+  await mkdir(join(folder, 'src/bin'), { recursive: true })
+  await cp('src/bin/launch.mjs', join(folder, 'src/bin/launch.mjs'))
   await symlink(resolve('node_modules'), join(folder, 'node_modules'))
   await writeFile(
-    join(folder, 'src/show.ts'),
+    join(folder, 'src/bin/show.ts'),
     'console.log(process.argv.slice(2).join(), process.env.AUTH_JWT_SECRET, process.env.PORT)',
   )
   await writeFile(join(folder, '.env'), `AUTH_JWT_SECRET="${SECRET}"\nPORT=1\n`)

@@ -13,9 +13,9 @@ const NAMES = readdirSync('migrations')
   .sort()
 const NEWEST = String(NAMES.at(-1))
 
-/** Runs `node src/migrate.ts` to its end. */
+/** Runs `node src/bin/migrate.ts` to its end. */
 async function run(t: Test, args: string[], environment: Record<string, string>) {
-  const migration = startProcess(t, [process.execPath, 'src/migrate.ts', ...args], { environment })
+  const migration = startProcess(t, [process.execPath, 'src/bin/migrate.ts', ...args], { environment })
   const { code } = await migration.ended
   return { code, output: migration.output() }
 }
@@ -63,7 +63,7 @@ test('every migration can be taken back, and what is left is an empty database',
   )
 })
 
-test('an argument that it does not know is refused before anything happens', async (t) => {
+test('an unknown argument is refused before anything happens', async (t) => {
   const DATABASE_URL = await createEmptyDatabase(t)
   for (const wrong of [['--dwon'], ['down'], ['--down=no']]) {
     const { code, output } = await run(t, wrong, { DATABASE_URL })
@@ -73,7 +73,7 @@ test('an argument that it does not know is refused before anything happens', asy
   t.match(await schemaState(DATABASE_URL), { state: 'behind', migrations: NAMES })
 })
 
-test('without an address production learns of everything that is missing, development of the address', async (t) => {
+test('without an address, production lists everything that is missing, and development asks for the address', async (t) => {
   const production = await run(t, [], { NODE_ENV: 'production', PORT: 'eighty' })
   t.equal(production.code, 1)
   for (const name of ['DATABASE_URL', 'TRIGGER_SECRET_KEY', 'AUTH_JWT_SECRET or AUTH_JWKS_URL', 'PORT'])

@@ -1,12 +1,11 @@
 import { readFile } from 'node:fs/promises'
-import { Ajv2020 } from 'ajv/dist/2020.js'
-import addFormats from 'ajv-formats'
 import t, { test } from 'tap'
 import { isLocal } from '../src/auth/docs-token.ts'
+import { generate } from '../src/bin/openapi.ts'
 import { PROBLEMS, type ProblemCode } from '../src/errors.ts'
-import { generate } from '../src/openapi.ts'
 import { RUN_STATUSES, Run } from '../src/schemas/run.ts'
 import { RUNS } from '../src/schemas/run-variants.ts'
+import { compilerOf } from './requests/check.ts'
 import { testApp } from './support/app.ts'
 import { SECRET } from './support/tokens.ts'
 
@@ -15,7 +14,7 @@ type Response = {
   headers?: Record<string, object>
   content?: Record<
     string,
-    { schema: unknown; example?: Example; examples?: Record<string, { value: { status: string } }> }
+    { schema: Schema; example?: Example; examples?: Record<string, { value: { status: string } }> }
   >
 }
 type Example = { type: string; status: number; code: ProblemCode }
@@ -37,6 +36,9 @@ type Document = {
   components: { schemas: Record<string, Schema>; responses: Record<string, Response> }
 }
 type Schema = {
+  $ref?: string
+  allOf?: Schema[]
+  required?: string[]
   properties?: Record<string, Schema>
   enum?: string[]
   oneOf?: Array<{ $ref: string }>
@@ -78,7 +80,8 @@ test('every operation has a name, a tag, and refusals in the one shape', async (
       t.ok(response.description && response.description !== 'Default Response', `${name} ${status}`)
       if (Number(status) < 400) continue
       const { schema, example } = response.content?.['application/problem+json'] ?? {}
-      t.match(schema, { allOf: [{ $ref: '#/components/schemas/Problem' }, {}] }, `${name} ${status}`)
+      for (const problem of problemsIn(schema))
+        t.match(problem.allOf, [{ $ref: '#/components/schemas/Problem' }, {}], `${name} ${status}`)
       t.equal(example?.status, Number(status), `${name} ${status} has an example of its own`)
       t.equal(example?.type, `/problems/${example?.code}`)
     }
@@ -155,10 +158,10 @@ test('every reference leads somewhere', async (t) => {
 })
 
 /** Whether a value fits a schema of the document; the sentence says why not. */
-const ajv = addFormats.default(new Ajv2020({ strict: false, allErrors: true }))
+const { compile, errorsText } = compilerOf(document, true)
 function misfit(value: unknown, schema: unknown): string | undefined {
-  const validate = ajv.compile({ ...(schema as object), components: document.components })
-  return validate(value) ? undefined : ajv.errorsText(validate.errors)
+  const validate = compile(schema as object)
+  return validate(value) ? undefined : errorsText(validate)
 }
 
 test('a poll has an example of every status, and all examples fit their schemas', async (t) => {
@@ -191,7 +194,9 @@ test('examples invent no ids and no filters', async (t) => {
   for (const { name, operation } of operations) {
     for (const parameter of operation.parameters ?? []) {
       const { example } = parameter as { example?: unknown }
-      const isAnswered = parameter.name === 'code' || JSON.stringify(example) === '{}'
+      // Without `seconds`, Swagger UI would wait for the end of a feed.
+      const isAnswered =
+        ['code', 'seconds'].includes(parameter.name ?? '') || JSON.stringify(example) === '{}'
       t.ok(example === undefined || isAnswered, `${name} ${parameter.name}`)
     }
     for (const { schema } of Object.values(operation.requestBody?.content ?? {}))
@@ -221,6 +226,29 @@ test('a run is one of five schemas, which together are the one that writes the a
   t.same([...described].sort(), Object.keys(Run.properties).sort())
 })
 
+/** The problems of one code each that a refusal can be. */
+function problemsIn(schema: Schema | { $ref?: string } = {}): Schema[] {
+  const { oneOf = [schema] } = schema as Schema
+  return oneOf.map(schemaOf)
+}
+
+test('a problem is typed by its code, with the members that only this code has', (t) => {
+  const { schemas } = document.components
+  const codes = schemas.ProblemCode?.enum as ProblemCode[]
+  t.same(codes, Object.keys(PROBLEMS))
+  const typed = Object.values(schemas).flatMap(({ allOf: [base, own] = [] }) =>
+    base?.$ref === '#/components/schemas/Problem' && own !== undefined ? [own] : [],
+  )
+  const named = typed.map(({ properties }) => properties?.code?.enum?.[0])
+  // Any address can answer with these, so no operation names them.
+  const everywhere = ['method_not_allowed', 'request_timeout', 'expectation_failed']
+  t.same(named.concat(everywhere).sort(), codes.toSorted())
+  for (const { properties, required } of typed) t.same(required, Object.keys(properties ?? {}))
+  const members = new Set(typed.flatMap(({ required = [] }) => required))
+  for (const member of ['errors', 'activeRunId', 'headMessageId', 'supersededBy']) t.ok(members.has(member))
+  t.end()
+})
+
 function schemaOf({ $ref }: { $ref?: string }): Schema {
   return document.components.schemas[$ref?.split('/').at(-1) ?? ''] ?? {}
 }
@@ -229,8 +257,9 @@ test('a refusal lists the codes that the operation can give with that status', a
   const codesOf = (operationId: string, status: number) => {
     const { operation } = operations.find(({ operation }) => operation.operationId === operationId) ?? {}
     const { schema } = operation?.responses[status]?.content?.['application/problem+json'] ?? {}
-    const [, own] = (schema as { allOf?: Schema[] } | undefined)?.allOf ?? []
-    return own?.properties?.code?.enum?.toSorted()
+    return problemsIn(schema)
+      .flatMap(({ allOf: [, own] = [] }) => own?.properties?.code?.enum ?? [])
+      .sort()
   }
   t.same(codesOf('pollAgentChat', 404), ['run_not_found'])
   t.same(codesOf('pollAgentChat', 400), ['invalid_request'])
@@ -266,8 +295,10 @@ test('the service serves its own description', async (t) => {
 
 test('the documentation opens authorised on this machine only', async (t) => {
   const embedded = { embeddedSecret: SECRET }
+  const apps = new Map<object, ReturnType<typeof testApp>>()
   const tokenFrom = async (config: object, headers: Record<string, string>) => {
-    const app = testApp(t, { config })
+    const app = apps.get(config) ?? testApp(t, { config })
+    apps.set(config, app)
     const page = await app.inject({ url: '/docs', headers })
     t.equal(page.statusCode, 200)
     const script = await app.inject({ url: '/docs/static/swagger-initializer.js', headers })

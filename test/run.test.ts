@@ -27,10 +27,10 @@ async function project(t: Teardown, files: Files, timeout = 60): Promise<string>
 }
 
 /** The runner at work in a project, on the database server of this run. */
-function run(folder: string, args: string[] = []) {
+function run(folder: string, args: string[] = [], environment: Record<string, string> = {}) {
   const child = spawn(process.execPath, [join(import.meta.dirname, 'run.mjs'), ...args], {
     cwd: folder,
-    env: { PATH: process.env.PATH, TEST_DATABASE_URL: server },
+    env: { PATH: process.env.PATH, TEST_DATABASE_URL: server, ...environment },
   })
   const result = Promise.all([text(child.stdout), once(child, 'exit')]).then(([output, [code]]) => ({
     code,
@@ -56,7 +56,7 @@ test('innermost tests are counted, and a run in which all of them pass ends with
   t.match(output, /^ok +test\/good\.test\.ts +4 passed +\d+\.\d\d s$/m)
 })
 
-test('whatever goes wrong in a file is one failure with its name, and the run ends with 1', async (t) => {
+test('each fault of a file counts as one failure with the name of the file, and the run ends with 1', async (t) => {
   const folder = await project(t, {
     good,
     'broken assertion': `
@@ -96,6 +96,30 @@ test('a file that takes too long is stopped and is a failure', async (t) => {
   t.match(output, /FAILED test\/hangs\.test\.ts[\s\S]*took too long/)
 })
 
+test('with TEST_AGAIN=1 a file that failed runs again, and the second outcome counts', async (t) => {
+  const now = `
+      import { existsSync, writeFileSync } from 'node:fs'
+      import { test } from 'tap'
+      test('fails the first time', async (t) => {
+        t.ok(existsSync('been here'), 'the place was new')
+        writeFileSync('been here', '')
+      })`
+  const always = `
+      import { test } from 'tap'
+      test('fails each time', async (t) => { t.fail('as ever') })`
+  const once = await run(await project(t, { good, now }), [], { TEST_AGAIN: '1' }).result
+  t.equal(once.lastLine, '5 passed, 0 failed')
+  t.equal(once.code, 0)
+  t.match(once.output, /the place was new[\s\S]*test\/now\.test\.ts runs again, alone\.\nok /)
+
+  const twice = await run(await project(t, { good, always }), [], { TEST_AGAIN: '1' }).result
+  t.equal(twice.lastLine, '4 passed, 1 failed')
+  t.equal(twice.code, 1)
+
+  const without = await run(await project(t, { good, now })).result
+  t.equal(without.lastLine, '4 passed, 1 failed', 'without it a failure counts')
+})
+
 test('a run in which nothing was executed is not a success', async (t) => {
   const lazy = `
       import { test } from 'tap'
@@ -108,7 +132,7 @@ test('a run in which nothing was executed is not a success', async (t) => {
   const absent = await run(await project(t, { good }), ['test/absent.test.ts']).result
   t.equal(absent.lastLine, '0 passed, 1 failed')
   t.equal(absent.code, 1)
-  t.match(absent.output, /FAILED test\/absent\.test\.ts\n +The file did not run/)
+  t.match(absent.output, /FAILED test\/absent\.test\.ts\n +The file does not exist/)
 })
 
 test('a runner that is told to end takes its test processes and its database with it', async (t) => {

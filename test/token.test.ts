@@ -9,7 +9,7 @@ const first = 'the first secret and newest of the list'
 const second = 'the second secret that is phased out'
 
 function token(args: string[], environment: Record<string, string> = {}) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, ['src/token.ts', ...args], {
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['src/bin/token.ts', ...args], {
     encoding: 'utf8',
     env: { PATH: process.env.PATH, ...environment },
     timeout: 30_000,

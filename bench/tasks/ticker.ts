@@ -2,19 +2,20 @@ import { realtimeStreams } from '@trigger.dev/core/v3'
 import { queue, task } from '@trigger.dev/sdk'
 import { AGENT_QUEUE, AGENT_STREAM, AGENT_TASK_ID } from '../../src/agent/turn.ts'
 
-const PACE_MS = 50
+const PACE_MS = Number(process.env.BENCH_PACE_MS ?? 50)
 const SECONDS = 120
 
-/** In the place of the agent: writes the time into its stream, twenty times a second. */
+/** A task in the place of the agent: it writes the time into its stream, twenty times a second, or nothing. */
 export const ticker = task({
   id: AGENT_TASK_ID,
   queue: queue({ name: AGENT_QUEUE, concurrencyLimit: 1 }),
-  run: async (turn: { assistantMessageId: string }) => {
+  run: async (turn: { assistantMessageId: string; message: { parts: Array<{ text?: string }> } }) => {
+    const isQuiet = turn.message.parts[0]?.text === 'quiet'
     let index = 0
     const until = Date.now() + SECONDS * 1000
     const records = new ReadableStream({
       async pull(controller) {
-        await new Promise((resolve) => setTimeout(resolve, PACE_MS))
+        await new Promise((resolve) => setTimeout(resolve, isQuiet ? SECONDS * 1000 : PACE_MS))
         if (Date.now() < until)
           return controller.enqueue({
             index: index++,

@@ -1,8 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { PROBLEMS, type ProblemCode, problem } from '../../src/errors.ts'
+import { RUN_FAILURES } from '../../src/run-failures.ts'
 import { problems as refusals } from '../../src/schemas/problem.ts'
-import { RUN_FAILURES } from '../../src/services/end/run-failures.ts'
 
 const Explanation = Type.Object(
   {
@@ -65,7 +65,7 @@ function explain(code: string, base: string): (typeof Explanation)['static'] | u
 
 const isCode = (code: string): code is ProblemCode => Object.hasOwn(PROBLEMS, code)
 
-/** Only the register's own words get in here. */
+/** Only texts of the register are passed to this function. */
 const page = ({
   code,
   title,

@@ -1,5 +1,15 @@
 import type { LanguageModelV4 } from '@ai-sdk/provider'
-import { isStepCount, type StopCondition, type Telemetry, ToolLoopAgent, type ToolSet } from 'ai'
+import {
+  isStepCount,
+  type ModelMessage,
+  type StopCondition,
+  type Telemetry,
+  ToolLoopAgent,
+  type ToolSet,
+} from 'ai'
+import type { PendingActions } from './actions/pending.ts'
+import type { Spent, Stop } from './finish-reason.ts'
+import { isSpent } from './limits.ts'
 import type { AgentSettings } from './settings.ts'
 import { isToolLoop } from './tools/tool-loop.ts'
 
@@ -8,19 +18,37 @@ export interface AgentParts {
   instructions: string
   tools: ToolSet
   telemetry: Telemetry | undefined
-  /** Is told when the same tool call has failed so often that the loop is cut. */
-  onToolLoop(): void
+  /** Says which calls wait for somebody. */
+  approval: PendingActions['approval']
+  /** The agent calls this function when it stops although it has steps left. */
+  onStop(reason: Stop): void
+  /** The reason when the tokens of the turn are used up. */
+  spent: Spent
+  /** Tokens that the turn has used before these steps. */
+  usedBefore: number
+  /** Makes the messages of a step fit into its prompt. */
+  prepareStep(messages: ModelMessage[]): ModelMessage[]
 }
 
-/** OpenAI keeps prompts and answers unless it is told not to; and an item that it forgets would wedge a conversation. */
-const DEFAULT_OPTIONS = { openai: { store: false } }
+/**
+ * OpenAI stores prompts and answers unless `store` is false. The AI SDK then refers to stored items by their ids, and
+ * OpenAI refuses every prompt that refers to an item which it has deleted. OpenAI refuses most schemas in its strict
+ * mode; the answer is checked here in any case.
+ */
+const DEFAULT_OPTIONS = { openai: { store: false, strictJsonSchema: false } }
 
 /** Model, instructions and tools as one AI SDK agent. */
 export function createAgent(settings: AgentSettings, parts: AgentParts) {
   const toolLoop: StopCondition<ToolSet> = ({ steps }) => {
     const looped = isToolLoop(steps)
-    if (looped) parts.onToolLoop()
+    if (looped) parts.onStop('tool_loop')
     return looped
+  }
+  const tokenLimit: StopCondition<ToolSet> = ({ steps }) => {
+    const { maxTotalTokens = Number.POSITIVE_INFINITY } = settings
+    const isOver = isSpent(steps, parts.usedBefore, maxTotalTokens)
+    if (isOver) parts.onStop(parts.spent)
+    return isOver
   }
   const { maxOutputTokens, temperature, reasoning, providerOptions, timeouts } = settings
   return new ToolLoopAgent({
@@ -28,10 +56,12 @@ export function createAgent(settings: AgentSettings, parts: AgentParts) {
     model: parts.model,
     instructions: parts.instructions,
     tools: parts.tools,
-    stopWhen: [isStepCount(settings.maxSteps), toolLoop],
-    // The run itself has one attempt (a second one would run tools again), so retries happen here.
+    toolApproval: parts.approval,
+    stopWhen: [isStepCount(settings.maxSteps), toolLoop, tokenLimit],
+    prepareStep: ({ messages }) => ({ messages: parts.prepareStep(messages) }),
+    // A run has one attempt, because a second one would call tools again. So the agent repeats failed model calls.
     maxRetries: settings.maxRetries,
-    // Tools have a limit of their own, which also ends those that ignore their signal.
+    // The toolbox limits the time of tools, because its limit also ends tools that ignore their signal.
     timeout: { firstChunkMs: timeouts.firstChunkMs, chunkMs: timeouts.chunkMs },
     ...(maxOutputTokens === undefined ? {} : { maxOutputTokens }),
     ...(temperature === undefined ? {} : { temperature }),
@@ -40,9 +70,9 @@ export function createAgent(settings: AgentSettings, parts: AgentParts) {
       ...providerOptions,
       openai: { ...DEFAULT_OPTIONS.openai, ...providerOptions.openai },
     },
-    // Errors are judged by whoever reads the stream; the default would print them, the whole prompt included.
+    // `converse` judges errors when it reads the stream. The AI SDK's default prints an error with the whole prompt.
     onError: () => {},
-    // Spans say how long and how many, never what was said.
+    // Spans hold durations and counts, and never the texts of prompts and answers.
     ...(parts.telemetry && {
       telemetry: {
         integrations: parts.telemetry,

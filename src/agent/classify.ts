@@ -15,8 +15,8 @@ import { readProvider } from './provider-report.ts'
 import { SettingsError } from './settings-error.ts'
 
 /**
- * Finds the code for what the AI SDK reports or throws. What a provider said stays out of it: bodies and messages
- * of errors may hold the whole prompt.
+ * Finds the failure code of an error that the AI SDK reports or throws. The code holds no words of the provider,
+ * because bodies and messages of errors may quote the whole prompt.
  */
 export function classify(error: unknown): FailureCode {
   if (RetryError.isInstance(error)) return classify(error.lastError)
@@ -41,7 +41,7 @@ const OVERFLOW =
   /context_length_exceeded|maximum context|context (length|window|size|limit)|prompt is too long|too many tokens|exceeds the maximum number of tokens|input is too long|request_too_large|request too large/i
 const QUOTA =
   /insufficient[_ ](quota|balance|credits?|funds)|billing|credit balance|out of credits|exceeded your (current|monthly) (quota|budget)|payment required/i
-/** Google says "quota" of every limit: only one that is counted by the day is a quota here. */
+/** Google uses the word "quota" for every limit. Only a limit that is counted by the day is a quota here. */
 const SHORT_LIMIT = /PerMinute|retryDelay/
 const DAILY_LIMIT = /PerDay/
 const FILTER = /content_filter|content_policy|content management policy|responsible ?ai/i
@@ -60,7 +60,7 @@ const BY_STATUS: Record<number, FailureCode> = {
   529: 'provider_overloaded',
 }
 
-/** Words of the provider come before its status: several providers use 400, 403 and 429 for many things. */
+/** The words of the provider decide before its status, since several providers use 400, 403 and 429 for many things. */
 function classifyCall(error: APICallError | StreamProviderError): FailureCode {
   const { code = '', message = '', details = '', status } = readProvider(error) ?? {}
   const said = `${code} ${message}`
@@ -97,7 +97,7 @@ function isTimeout(error: unknown): boolean {
   return error instanceof Error && error.name === 'TimeoutError'
 }
 
-/** What Node's fetch throws when the socket of a response breaks. */
+/** Whether Node's fetch threw the error because the socket of a response broke. */
 function isBrokenConnection(error: unknown): boolean {
   return error instanceof TypeError && /terminated|fetch failed|network/i.test(error.message)
 }

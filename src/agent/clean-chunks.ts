@@ -6,8 +6,8 @@ export type Delta = Extract<UIMessageChunk, { type: 'text-delta' | 'reasoning-de
 const LAST = new Set(['finish-step', 'finish', 'abort', 'error'])
 
 /**
- * Cleans the chunks of one stream. A surrogate pair may be split over two deltas of a block, so its first half is
- * held back until the second one comes, or the block ends. Other blocks may go on in between.
+ * Cleans the chunks of one stream. A surrogate pair may be split over two deltas of a block, so the cleaner holds back
+ * the first half until the second half arrives, or the block ends. Chunks of other blocks pass meanwhile.
  */
 export function createChunkCleaner(): (chunk: UIMessageChunk) => UIMessageChunk[] {
   const held = new Map<string, Delta>()

@@ -1,85 +1,118 @@
-import { type Telemetry, type TextStreamPart, type ToolSet, toUIMessageStream, type UIMessageChunk } from 'ai'
-import { createAgent } from './agent.ts'
-import { classify } from './classify.ts'
-import type { AgentDefinition } from './definition.ts'
-import { type AgentLog, describeFailure, textsIn } from './failure-log.ts'
-import { toModelMessages, windowHistory } from './history.ts'
-import { selectModel } from './models/select.ts'
-import type { AgentSettings } from './settings.ts'
-import { createToolbox } from './tools/toolbox.ts'
-import type { AgentTurn, TurnMessage } from './turn.ts'
-import type { TurnWatch } from './turn-watch.ts'
+import type { ModelMessage, UIMessageChunk } from 'ai'
+import { carryOut } from './actions/carry-out.ts'
+import { ownMessages } from './history.ts'
+import { type PreparedTurn, prepareTurn, type TurnTools } from './prepared-turn.ts'
+import { isBlank } from './prompt.ts'
+import { type Speech, speak } from './speech.ts'
+import type { AgentTurn, AskedAction, KeptWindow, TurnMessage } from './turn.ts'
 
-interface Conversation {
-  settings: () => AgentSettings
-  agent: AgentDefinition
-  runId: string
-  signal: AbortSignal
-  log: AgentLog
-  telemetry?: Telemetry | undefined
-  watch: TurnWatch
+export interface Conversation extends TurnTools {
   write(chunk: UIMessageChunk): Promise<void>
   describeToolError(error: unknown): string
 }
 
-/** Lets the agent answer; what its stream says about its end goes to the watch instead of the reader. */
-export async function converse(turn: AgentTurn, conversation: Conversation): Promise<TurnMessage> {
-  const { watch, write, signal, describeToolError } = conversation
-  let message: TurnMessage = { id: turn.assistantMessageId, role: 'assistant', parts: [] }
-  const messages = await toModelMessages([...windowHistory(turn.history), turn.message])
-  watch.meter.begin(messages)
-  const { agent, isDone } = await prepare(turn, conversation)
-  const { stream } = await agent.stream({ messages, abortSignal: signal })
-  const observe = new TransformStream<TextStreamPart<ToolSet>, TextStreamPart<ToolSet>>({
-    transform(part, controller) {
-      watch.observe(part)
-      controller.enqueue(part)
-    },
-  })
-  const chunks = toUIMessageStream({
-    stream: stream.pipeThrough(observe),
-    tools: agent.tools,
-    generateMessageId: () => turn.assistantMessageId,
-    sendStart: false,
-    sendFinish: false,
-    onError: describeToolError,
-    onEnd: ({ responseMessage: { id, role, parts } }) => {
-      message = { id, role, parts: parts.filter(({ type }) => type !== 'custom') }
-    },
-  })
-  for await (const chunk of chunks) {
-    // A `custom` chunk is a note of the provider for itself, and clients before AI SDK 7 fail on it.
-    if (chunk.type === 'abort' || chunk.type === 'error' || chunk.type === 'custom') continue
-    if (chunk.type === 'tool-output-available' && chunk.preliminary && isDone(chunk.toolCallId)) continue
-    await write(chunk)
-    if (chunk.type === 'finish-step')
-      await write({ type: 'data-usage', data: watch.usage(), transient: true })
-  }
-  return message
+export interface Answer {
+  parts: TurnMessage['parts']
+  /** Whether the last text has the form that was asked for. */
+  structured: boolean
+  /** The calls for which the turn waits. */
+  pendingActions: AskedAction[]
+  /** What later prompts need; absent when prompts are not measured in tokens. */
+  window?: KeptWindow
 }
 
-/** The agent of this turn: its model, its instructions and its tools. */
-async function prepare(turn: AgentTurn, { agent, watch, log, runId, telemetry, ...others }: Conversation) {
-  const settings = others.settings()
-  const { caller, context = {} } = turn
-  const model = await selectModel(settings, {
-    onAsk: watch.asked,
-    onFailure: (failed, next, error) => {
-      const secret = textsIn([turn.message, turn.history, context])
-      const why = describeFailure(classify(error), error, secret)
-      log.warn(`The model ${failed} could not answer, ${next} is asked instead. ${why}`)
-    },
-  })
-  const { timeouts, toolOutputMax: outputMax } = settings
-  const toolbox = createToolbox(agent.tools(settings), {
-    ...{ runId, caller, context, outputMax, log },
-    timeoutMs: timeouts.toolMs,
-  })
-  const conversation = { id: turn.conversationId, history: turn.history }
-  const instructions =
-    typeof agent.instructions === 'string'
-      ? agent.instructions
-      : await agent.instructions({ caller, context, now: new Date(), conversation })
-  const parts = { model, instructions, tools: toolbox.tools, telemetry, onToolLoop: watch.sawToolLoop }
-  return { agent: createAgent(settings, parts), isDone: toolbox.isDone }
+/** Lets the agent answer a turn and writes the chunks of the answer. The watch observes how the turn ends. */
+export async function converse(turn: AgentTurn, conversation: Conversation): Promise<Answer> {
+  const prepared = await prepareTurn(turn, conversation)
+  const { history, window, toolbox, pending } = prepared
+  const before = await earlierParts(turn, prepared, conversation)
+  const told = await ownMessages({ id: turn.assistantMessageId, role: 'assistant', parts: before })
+  const prompt = async () => {
+    const { messages, counts } = await history.fit()
+    conversation.watch.remembers(counts)
+    return [...messages, ...told]
+  }
+  const say = (messages: ModelMessage[]): Promise<Speech> => {
+    const { watch, write, describeToolError } = conversation
+    const messageId = turn.assistantMessageId
+    return speak(messages, {
+      agent: prepared.agent(),
+      messageId,
+      watch,
+      toolbox,
+      pending,
+      write,
+      describeToolError,
+    })
+  }
+
+  let asked = await prompt()
+  const speech = await say(asked)
+  if (conversation.watch.verdict.isOverflow) {
+    conversation.watch.again()
+    window.halve()
+    asked = await prompt()
+    add(speech, await say([...asked, ...speech.messages]))
+  }
+  const structured = await isFormed(prepared, conversation, speech, (repair) =>
+    say([...asked, ...speech.messages, repair]),
+  )
+  const isWaiting = !conversation.watch.verdict.isCut
+  const answer = {
+    parts: [...before, ...speech.parts],
+    structured,
+    pendingActions: isWaiting ? pending.all : [],
+  }
+  if (prepared.settings.contextTokens === undefined) return answer
+  const { written: summary } = history
+  const { learned: charactersPerToken } = window
+  const kept = {
+    ...(summary === undefined ? {} : { summary }),
+    ...(charactersPerToken === undefined ? {} : { charactersPerToken }),
+  }
+  return { ...answer, window: kept }
+}
+
+/** The answer so far of a turn that goes on: its calls get their results first. */
+async function earlierParts(
+  { continues }: AgentTurn,
+  { toolbox }: PreparedTurn,
+  { watch, write, describeToolError }: Conversation,
+): Promise<TurnMessage['parts']> {
+  if (continues === undefined) return []
+  if (continues.message.parts.some((part) => part.type === 'text' && !isBlank(part.text)))
+    watch.verdict.hasSpoken()
+  return carryOut(continues, { toolbox, signal: watch.signal, write, describeToolError })
+}
+
+/**
+ * Whether a whole answer has the form that was asked for, after one repair at most. An answer that a limit has cut is
+ * not judged.
+ */
+async function isFormed(
+  { form, settings }: PreparedTurn,
+  { watch }: Conversation,
+  speech: Speech,
+  say: (repair: ModelMessage) => Promise<Speech>,
+): Promise<boolean> {
+  const isWhole = () => {
+    const end = watch.reach()
+    return end.status === 'completed' && (end.finishReason === 'stop' || end.finishReason === 'other')
+  }
+  if (form === undefined || !isWhole()) return false
+  const repair = form.repair(speech.parts)
+  if (repair === undefined) return true
+  if (watch.meter.steps < settings.maxSteps) {
+    watch.again()
+    add(speech, await say(repair))
+    if (!isWhole()) return false
+  }
+  const isRepaired = form.repair(speech.parts) === undefined
+  if (!isRepaired) watch.verdict.refuse('output_invalid', new Error('The answer does not fit the schema.'))
+  return isRepaired
+}
+
+function add(speech: Speech, more: Speech): void {
+  speech.parts = [...speech.parts, ...more.parts]
+  speech.messages = [...speech.messages, ...more.messages]
 }

@@ -1,4 +1,4 @@
-/** Parsers of variables: each returns the value, or a sentence that says what it must be. */
+/** Parsers of variables: each returns the value, or a sentence that says what the value must be. */
 
 /** A whole number (or any, with `fractions`) within bounds. */
 export function number(minimum: number, maximum: number, { fractions = false } = {}) {

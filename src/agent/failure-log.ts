@@ -3,14 +3,14 @@ import { FAILURES, type FailureCode } from './failure.ts'
 import { readProvider } from './provider-report.ts'
 import { SettingsError } from './settings-error.ts'
 
-/** The operator's log, as Trigger.dev's `logger` has it. */
+/** The worker's log for the operator. Trigger.dev's `logger` fits this interface. */
 export interface AgentLog {
   warn(message: string, fields?: Record<string, unknown>): void
   error(message: string, fields?: Record<string, unknown>): void
 }
 
 const LONGEST = 300
-/** A quotation of so many characters counts as a piece of the prompt. */
+/** A provider's message quotes the prompt when the two share this many characters in a row. */
 const QUOTATION = 20
 const SHORTEST = 4
 const KEY = /\b(sk|pk|key|gsk|xai|AIza)[-_\w*.]{8,}/g
@@ -29,7 +29,10 @@ export function describeFailure(code: FailureCode, error: unknown, prompt: strin
   return `${FAILURES[code].message} (${code}): ${[from, own].filter(Boolean).join(', ')}${said && `: ${said}`}`
 }
 
-/** Without the message, which may hold anything: the kind of the error, and where in the code it was thrown. */
+/**
+ * Describes an error by its kind and the lines of code that threw it. The message is left out, because it may quote a
+ * user; only a `SettingsError` shows its message.
+ */
 export function nameOf(error: unknown): string {
   if (error instanceof SettingsError) return error.message
   if (!(error instanceof Error)) return `a thrown ${typeof error}`
@@ -39,7 +42,7 @@ export function nameOf(error: unknown): string {
   return [kind, ...frames.map((frame) => frame.trim())].join(' ')
 }
 
-/** The message on one line, unless it quotes the prompt. */
+/** The provider's message on one line, or a note in its place when the message quotes the prompt. */
 function redact(message: string, prompt: string[]): string {
   const line = message.replace(/\s+/g, ' ').trim()
   if (quotes(line, prompt)) return '[its message quotes the conversation and is left out]'
@@ -58,7 +61,7 @@ function quotes(line: string, prompt: string[]): boolean {
   ).some((piece) => whole.includes(piece))
 }
 
-/** What the failed call itself had sent, results of tools included. */
+/** The texts that the failed model call had sent, results of tools included. */
 function askedIn(error: unknown): string[] {
   const call = RetryError.isInstance(error) ? error.lastError : error
   if (!APICallError.isInstance(call)) return []
@@ -68,7 +71,7 @@ function askedIn(error: unknown): string[] {
 
 const NO_CONTENT = new Set(['role', 'type', 'id', 'tool_call_id', 'call_id', 'name'])
 
-/** All strings in a value, but for the names that make up its form. */
+/** All strings in a value, except the names that belong to its structure. */
 export function textsIn(value: unknown): string[] {
   if (typeof value === 'string') return [value]
   if (typeof value !== 'object' || value === null) return []

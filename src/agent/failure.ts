@@ -5,7 +5,7 @@ export interface Failure {
   retryable: boolean
   /** Who must act, and how. */
   action: string
-  /** Whole seconds after which the provider allows another call, where it said so. */
+  /** Whole seconds after which the provider allows another call; absent when the provider named no time. */
   retryAfter?: number
 }
 
@@ -69,13 +69,19 @@ export const FAILURES = {
   context_overflow: {
     message: 'The conversation is too long for the model.',
     retryable: false,
-    action: 'Begin a new conversation, or send a shorter message.',
+    action:
+      'Begin a new conversation, or send a shorter message. The operator sets AGENT_CONTEXT_TOKENS to what the model takes.',
   },
   model_timeout: { message: 'The model did not answer in time.', retryable: true, action: RETRY },
   model_interrupted: {
     message: 'The answer of the model ended too early.',
     retryable: true,
     action: RETRY,
+  },
+  output_invalid: {
+    message: 'The answer of the model did not have the form that was asked for.',
+    retryable: true,
+    action: 'Send the message again, or ask for a simpler form.',
   },
   model_silent: { message: 'The model ended its answer without a word.', retryable: true, action: RETRY },
   invalid_history: {
@@ -87,6 +93,11 @@ export const FAILURES = {
     message: 'The agent of this service is not set up correctly.',
     retryable: false,
     action: 'The operator reads the log of the worker: it names the setting.',
+  },
+  agent_not_deployed: {
+    message: 'The worker does not know the agent of this conversation.',
+    retryable: true,
+    action: 'The operator deploys the worker that has this agent.',
   },
   payload_too_new: {
     message: 'The worker is older than the service that started this run.',
@@ -103,7 +114,7 @@ export const FAILURES = {
 export type FailureCode = keyof typeof FAILURES
 
 /**
- * The message of the error that a failed task throws, and the only thing that the engine tells about it.
+ * The message of the error that a failed task throws. The engine passes on nothing else of the error.
  * @param retryAfter whole seconds, where the provider gave a time
  */
 export function failureMessage(code: FailureCode, retryAfter?: number): string {
@@ -111,7 +122,7 @@ export function failureMessage(code: FailureCode, retryAfter?: number): string {
   return `${code}: ${FAILURES[code].message}${time}`
 }
 
-/** Reads back `failureMessage`; `undefined` when the run failed in another way. */
+/** Reads a message that `failureMessage` made; `undefined` when the run failed in another way. */
 export function parseFailure(message: string): Failure | undefined {
   const [, code, retryAfter] = /^([a-z_]+): .*?(?: \(retry after (\d{1,9}) s\))?$/s.exec(message) ?? []
   if (code === undefined || !isFailureCode(code)) return undefined

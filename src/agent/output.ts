@@ -7,7 +7,7 @@ const CUT_TEXT = '\n\n[The rest of this answer was too long to be kept.]'
 
 type Part = TurnMessage['parts'][number]
 
-/** Characters that a part may keep; what is not named stays whole. */
+/** Characters that each field of a part may keep. A field without a limit stays whole. */
 interface Limits {
   output?: number
   input?: number
@@ -16,7 +16,7 @@ interface Limits {
 }
 
 const BESIDE_TEXT: Limits = { output: 100, input: 100, reasoning: 100 }
-/** From level to level more is cut; the answer itself comes last. */
+/** Limits to try in this order, each stricter than the one before. The text of the answer is cut last. */
 const LEVELS: Limits[] = [
   {},
   ...[32, 8, 1].map((kb) => ({ output: kb * KB })),
@@ -25,10 +25,11 @@ const LEVELS: Limits[] = [
 ]
 
 /**
- * Cuts what a run returns until it fits into 120 KiB as JSON; from 128 KiB on the engine needs an object store.
- * Where that took words of the answer it says so: `textCut`.
+ * Cuts the output of a run until it fits into 120 KiB as JSON; from 128 KiB on the engine needs an object store.
+ * `textCut` is true when text of the answer was cut. The calls for which the turn waits always stay: a worker executes
+ * only calls of the answer.
  */
-export function fitOutput(output: TurnOutput): TurnOutput {
+export function fitOutput(output: TurnOutput, bytes = LIMIT_BYTES): TurnOutput {
   for (const limits of LEVELS) {
     const fitted = withParts(
       output,
@@ -36,18 +37,21 @@ export function fitOutput(output: TurnOutput): TurnOutput {
     )
     if (output.uiMessage.parts.some((part) => part.type === 'text' && isTooLong(part.text, limits.text)))
       fitted.textCut = true
-    if (Buffer.byteLength(JSON.stringify(fitted)) <= LIMIT_BYTES) return fitted
+    if (Buffer.byteLength(JSON.stringify(fitted)) <= bytes) return fitted
   }
-  return { ...withParts(output, [{ type: 'text', text: CUT_TEXT.trim() }]), textCut: true }
+  const waiting = new Set(output.pendingActions?.map(({ toolCallId }) => toolCallId))
+  const calls = output.uiMessage.parts.filter((part) => 'toolCallId' in part && waiting.has(part.toolCallId))
+  const kept = calls.map((part) => cutPart(part, BESIDE_TEXT))
+  return { ...withParts(output, [{ type: 'text', text: CUT_TEXT.trim() }, ...kept]), textCut: true }
 }
 
-/** The message as an output would have it. */
-export function fitMessage(uiMessage: TurnMessage): TurnMessage {
+/** Cuts a message to so many bytes, as `fitOutput` cuts the message of an output. */
+export function fitMessage(uiMessage: TurnMessage, bytes = LIMIT_BYTES): TurnMessage {
   const usage = { inputTokens: 0, outputTokens: 0, totalTokens: 0 }
-  return fitOutput({ uiMessage, usage, finishReason: '' }).uiMessage
+  return fitOutput({ uiMessage, usage, finishReason: '' }, bytes).uiMessage
 }
 
-/** The message with its whole text, and beside that no more than an output has whose text had to be cut. */
+/** Keeps the whole text of a message, and cuts its other fields as far as `fitOutput` ever cuts them. */
 export function cutBesideText(message: TurnMessage): TurnMessage {
   return { ...message, parts: message.parts.map((part) => cutPart(part, BESIDE_TEXT)) }
 }
@@ -71,7 +75,7 @@ function cutText(text: string, limit = Number.POSITIVE_INFINITY): string {
 
 const isTooLong = (text: string, limit = Number.POSITIVE_INFINITY): boolean => text.length > limit
 
-/** A value beyond the limit becomes a text: the beginning of its JSON, and how long that was. */
+/** A value whose JSON is longer than the limit becomes a text: the beginning of the JSON, and the JSON's length. */
 export function cutJson(value: unknown, limit = Number.POSITIVE_INFINITY): unknown {
   const json = JSON.stringify(value) ?? ''
   return json.length > limit ? `${head(json, limit)}… [cut: ${json.length} characters]` : value

@@ -13,7 +13,7 @@ const CONVERSATION_BEGINS = '[The conversation begins with a message of the assi
 const NO_ANSWER = '[No answer followed.]'
 
 /**
- * The prompt as even strict providers take it, the same for all of them:
+ * Rewrites a prompt so that strict providers accept it. The rules are the same for all providers:
  *
  * - No text is blank and no list is empty. (Anthropic refuses blank texts, others refuse `content: []`.)
  * - After the instructions, the user and the assistant take turns, and the user begins. Consecutive messages of one
@@ -29,7 +29,7 @@ export function fitPrompt(prompt: LanguageModelV4Prompt): LanguageModelV4Prompt 
   )
 }
 
-/** A prompt ends with a question, or with what a tool has returned. */
+/** Adds a message of the user to a prompt that ends with neither a message of the user nor a tool result. */
 function asking(messages: LanguageModelV4Message[]): LanguageModelV4Message[] {
   const last = messages.at(-1)?.role
   if (last === 'user' || last === 'tool') return messages
@@ -42,13 +42,13 @@ function withoutBlanks(message: LanguageModelV4Message): LanguageModelV4Message[
   const content = (message.content as Content[])
     .filter((part) => !isBlankPart(part))
     .map((part) => (part.type === 'tool-result' ? { ...part, output: withoutBlank(part.output) } : part))
-  // Notes that a provider made for itself are left out by another, and would leave an empty message behind.
+  // Another provider's package drops `custom` parts, so a message that has no other part would become empty.
   return content.some(({ type }) => type !== 'custom') ? [withContent(message, content)] : []
 }
 
 function isBlankPart(part: Content): boolean {
   if (part.type === 'text') return isBlank(part.text)
-  // A provider may hide what was thought and sign it all the same.
+  // Reasoning without text may still carry a signature that its provider wants back.
   return part.type === 'reasoning' && isBlank(part.text) && part.providerOptions === undefined
 }
 
@@ -70,7 +70,7 @@ function withoutBlank(output: LanguageModelV4ToolResultOutput): LanguageModelV4T
 const isEmptyJson = (value: unknown) =>
   value === undefined || value === null || (typeof value === 'string' && isBlank(value))
 
-/** Control characters count as blank: to providers in Python some of them are white space. */
+/** Control characters count as blank, because providers written in Python take some of them for white space. */
 export const isBlank = (text: string): boolean => /^[\p{White_Space}\p{Cc}\ufeff]*$/u.test(text)
 
 function join(messages: LanguageModelV4Message[], message: LanguageModelV4Message): LanguageModelV4Message[] {
@@ -81,7 +81,7 @@ function join(messages: LanguageModelV4Message[], message: LanguageModelV4Messag
   return [...messages.slice(0, -1), withContent(last, content)]
 }
 
-/** Many templates read the content of a message as one string. */
+/** Joins consecutive texts of a message, because many chat templates read the content as one string. */
 function joinTexts(parts: Content[], part: Content): Content[] {
   const last = parts.at(-1)
   if (last?.type !== 'text' || part.type !== 'text' || last.providerOptions || part.providerOptions)
@@ -100,7 +100,7 @@ function takeTurns(messages: LanguageModelV4Message[]): LanguageModelV4Message[]
   })
 }
 
-/** The types of the roles differ in which parts they allow; none is moved to another role here. */
+/** The cast is safe: the roles allow different types of parts, and no part moves to another role here. */
 function withContent(message: LanguageModelV4Message, content: Content[]): LanguageModelV4Message {
   return { ...message, content } as LanguageModelV4Message
 }

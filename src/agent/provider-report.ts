@@ -1,6 +1,6 @@
 import { APICallError, RetryError, StreamProviderError } from 'ai'
 
-/** What a provider said about a call that failed. Nothing of it is for callers: `message` may quote the prompt. */
+/** A provider's report about a model call that failed. Callers never read its texts: `message` may quote the prompt. */
 export interface ProviderReport {
   /** HTTP status of the answer, or the one that the provider named in its stream. */
   status?: number
@@ -9,7 +9,7 @@ export interface ProviderReport {
   /** The provider's own code, such as `insufficient_quota`, or Node's for a connection that failed. */
   code?: string
   message?: string
-  /** What else came with the error, as JSON. */
+  /** The field `details` of the provider's error, as JSON. */
   details?: string
   /** Whole seconds after which the provider allows another call. */
   retryAfter?: number
@@ -17,7 +17,7 @@ export interface ProviderReport {
 
 const LONGEST_WAIT_SECONDS = 24 * 3600
 
-/** Reads what is known about a failed call; `undefined` when the error is not about one. */
+/** Reads the provider's report out of an error; `undefined` when the error is not about a model call. */
 export function readProvider(error: unknown): ProviderReport | undefined {
   if (RetryError.isInstance(error)) return readProvider(error.lastError)
   if (StreamProviderError.isInstance(error)) {
@@ -64,7 +64,7 @@ function readBody(body: unknown): ProviderReport {
   })
 }
 
-/** RFC 9110 §10.2.3: seconds or a date; `retry-after-ms` is OpenAI's. */
+/** Reads `Retry-After` (RFC 9110 §10.2.3: seconds or a date), and OpenAI's `retry-after-ms`. */
 function retryAfter(headers: Record<string, string>): number | undefined {
   const { 'retry-after-ms': ms, 'retry-after': after } = headers
   if (ms && Number.isFinite(Number(ms))) return seconds(Number(ms) / 1000)
@@ -81,7 +81,7 @@ function parse(body: string | undefined): unknown {
   try {
     return body ? JSON.parse(body) : undefined
   } catch {
-    // HTML, or cut off: the status has to do.
+    // The body is HTML, or was cut off. The report then has the status alone.
     return undefined
   }
 }

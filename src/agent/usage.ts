@@ -17,12 +17,16 @@ export function createUsageMeter() {
   let steps = 0
   let open = false
 
+  const add = (usage: LanguageModelUsage | undefined, asked: number, answered: number) => {
+    const [input, output] = [counted(usage?.inputTokens), counted(usage?.outputTokens)]
+    estimated ||= input === undefined || output === undefined
+    settled.inputTokens += input ?? estimateTokens(asked)
+    settled.outputTokens += output ?? estimateTokens(answered)
+    addDetail('cachedInputTokens', counted(usage?.inputTokenDetails?.cacheReadTokens))
+    addDetail('reasoningTokens', counted(usage?.outputTokenDetails?.reasoningTokens))
+  }
   const settle = (usage?: LanguageModelUsage) => {
-    estimated ||= usage?.inputTokens === undefined || usage.outputTokens === undefined
-    settled.inputTokens += usage?.inputTokens ?? estimateTokens(context)
-    settled.outputTokens += usage?.outputTokens ?? estimateTokens(said)
-    addDetail('cachedInputTokens', usage?.inputTokenDetails?.cacheReadTokens)
-    addDetail('reasoningTokens', usage?.outputTokenDetails?.reasoningTokens)
+    add(usage, context, said)
     context += said
     said = 0
     open = false
@@ -46,6 +50,17 @@ export function createUsageMeter() {
         context += JSON.stringify(part.output ?? '').length
       if (part.type === 'finish-step') settle(part.usage)
     },
+    /** Adds a call of the model that is no step of the answer. What its provider did not count is estimated. */
+    add,
+    /** Whether a step has begun and not ended. */
+    get isOpen(): boolean {
+      return open
+    },
+    /** Tokens so far, with an estimate of the unfinished step. */
+    sofar(): number {
+      const step = open ? estimateTokens(context) + estimateTokens(said) : 0
+      return settled.inputTokens + settled.outputTokens + step
+    },
     /** Calls of the model so far, the unfinished one included. */
     get steps(): number {
       return steps
@@ -57,4 +72,12 @@ export function createUsageMeter() {
       return { ...settled, totalTokens, ...details, ...(estimated ? { estimated } : {}) }
     },
   }
+}
+
+/** More tokens than one model call can have. The bound is low enough for a report to add up many calls. */
+const MOST = 1e12
+
+/** The count of tokens that a provider sent; undefined when the value is no count, so that the answer is not lost. */
+function counted(tokens: number | undefined): number | undefined {
+  return Number.isInteger(tokens) && Number(tokens) >= 0 && Number(tokens) <= MOST ? tokens : undefined
 }

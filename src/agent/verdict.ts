@@ -1,7 +1,7 @@
 import type { FinishReason as ModelFinishReason, TextStreamPart, ToolSet } from 'ai'
 import { classify } from './classify.ts'
 import type { FailureCode } from './failure.ts'
-import { tellReason, WORDLESS } from './finish-reason.ts'
+import { type Cut, type Stop, tellReason, WORDLESS } from './finish-reason.ts'
 import { readProvider } from './provider-report.ts'
 import type { FinishReason } from './turn.ts'
 
@@ -13,34 +13,36 @@ export type VerdictResult =
 export interface Failed {
   status: 'failed'
   errorCode: FailureCode
-  /** Whole seconds after which the provider allows another call, where it said so. */
+  /** Whole seconds after which the provider allows another call; absent when the provider named no time. */
   retryAfter?: number
-  /** What was thrown, for the operator's log alone. */
+  /** The error that was thrown, for the operator's log alone. */
   cause?: unknown
 }
 
 export type Verdict = ReturnType<typeof createVerdict>
 
 /**
- * Judges how a turn ended by what its stream shows. `length`, `content-filter` and `tool-calls` (the loop was cut)
- * are completed turns. Timeouts reach the stream as aborts: an abort that the turn's own signal did not ask for is
- * a timeout.
+ * Judges from the stream how a turn ended. Turns with the reasons `length`, `content-filter` and `tool-calls` (the
+ * agent stopped the loop) are completed. Timeouts reach the stream as aborts: an abort without an abort of the turn's
+ * own signal is a timeout. An answer that a limit has cut is completed, also when its stream then ends with an error.
  */
 export function createVerdict(signal: AbortSignal) {
   let finish: { reason: ModelFinishReason; raw: string | undefined } | undefined
   let problem: { errorCode: FailureCode; cause?: unknown } | undefined
+  let cut: Cut | undefined
   let hasText = false
 
   const failed = (error: unknown) => {
     problem ??= { errorCode: classify(error), cause: error }
   }
-  /** Why there is no whole answer, although the AI SDK calls such a stream completed. */
-  const broken = (looped: boolean): FailureCode | undefined => {
+  /** Why the answer is not whole, although the AI SDK reports that the stream is complete. */
+  const broken = (stop: Stop | undefined): FailureCode | undefined => {
     if (finish === undefined || finish.reason === 'interrupted') return 'model_interrupted'
     if (finish.reason === 'error') return 'provider_error'
-    // Without a reason of the provider's own, the SDK made this one up for a stream that just ended.
+    // The provider sent no reason: the AI SDK reports `other` for a stream that ended without one.
     if (finish.reason === 'other' && finish.raw === undefined) return 'model_interrupted'
-    return hasText || WORDLESS[tellReason(finish.reason, looped)] ? undefined : 'model_silent'
+    const told = tellReason(finish.reason, stop)
+    return hasText || told === 'action_required' || WORDLESS[told] ? undefined : 'model_silent'
   }
 
   return {
@@ -51,12 +53,38 @@ export function createVerdict(signal: AbortSignal) {
       if (part.type === 'abort') problem ??= { errorCode: 'model_timeout' }
     },
     failed,
+    /** Notes that the answer has words from before this run. */
+    hasSpoken(): void {
+      hasText = true
+    },
+    /** Ends a whole answer as failed. */
+    refuse(errorCode: FailureCode, cause: unknown): void {
+      problem = { errorCode, cause }
+    },
+    /** Notes that a limit cuts the answer. @returns false when the answer has ended, or was cut, before */
+    cut(reason: Cut): boolean {
+      if (signal.aborted || cut !== undefined || problem !== undefined || finish !== undefined) return false
+      cut = reason
+      return true
+    },
+    get isCut(): boolean {
+      return cut !== undefined
+    },
+    /** Whether the provider has refused the prompt as too long. */
+    get isOverflow(): boolean {
+      return problem?.errorCode === 'context_overflow' && !signal.aborted && cut === undefined
+    },
+    again(): void {
+      finish = undefined
+      problem = undefined
+    },
     /** Whether the answer has a word. */
     get hasText(): boolean {
       return hasText
     },
-    reach({ looped }: { looped: boolean }): VerdictResult {
-      const errorCode = problem?.errorCode ?? broken(looped)
+    reach(stop: Stop | undefined): VerdictResult {
+      if (cut !== undefined) return { status: 'completed', finishReason: cut, modelReason: 'other' }
+      const errorCode = problem?.errorCode ?? broken(stop)
       if (errorCode !== undefined) {
         if (signal.aborted) return { status: 'cancelled' }
         const { retryAfter } = readProvider(problem?.cause) ?? {}
@@ -64,7 +92,7 @@ export function createVerdict(signal: AbortSignal) {
         return { status: 'failed', errorCode, ...(retryAfter === undefined ? {} : { retryAfter }), ...cause }
       }
       const modelReason = finish?.reason ?? 'stop'
-      return { status: 'completed', finishReason: tellReason(modelReason, looped), modelReason }
+      return { status: 'completed', finishReason: tellReason(modelReason, stop), modelReason }
     },
   }
 }

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { headerValues } from '../http/header-values.ts'
 
-/** The scheme has any case (RFC 9110 §11.1); one or more blanks follow it, then one b64token (RFC 6750 §2.1). */
+/** The scheme in any case (RFC 9110 §11.1), one or more blanks, then one b64token (RFC 6750 §2.1). */
 const CREDENTIALS = /^bearer +([\w\-.~+/]+=*)$/i
 
 /**

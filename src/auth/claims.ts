@@ -1,9 +1,11 @@
 import type { Caller } from '../caller.ts'
 
-export const SCOPES = ['agent:read', 'agent:write', 'agent:delegate'] as const
+export const SCOPES = ['agent:read', 'agent:write', 'agent:delegate', 'agent:admin', 'agent:approve'] as const
 export type Scope = (typeof SCOPES)[number]
+/** The scope to use an agent, where the operator asks for it. */
+export type AgentScope = `agent:use:${string}`
 
-/** What a verified token says. */
+/** The claims of a verified token that the service uses. */
 export interface Identity {
   subject: string
   /** The chain of `act` claims (RFC 8693), nearest first; empty when the subject calls for itself. */
@@ -17,7 +19,7 @@ export const isPrintable = (value: unknown): value is string =>
   typeof value === 'string' && /^[^\p{C}\p{Zl}\p{Zp}]{1,255}$/u.test(value)
 
 const MAX_ACTORS = 10
-/** The latest time that `Date` can hold, in seconds. */
+/** The latest time, in seconds, that `Date` can hold. */
 const LAST_SECOND = 8_640_000_000_000
 
 /**
@@ -53,8 +55,12 @@ function words(value: unknown): string[] {
   return Array.isArray(value) ? value.filter((word) => typeof word === 'string') : []
 }
 
-/** The caller of a request: the effective user, and the actors when someone else calls for that user. */
-export function toCaller({ subject, actors }: Identity, onBehalfOf?: string): Caller {
+/** The caller of a request: the effective user, and the chain of actors when an actor calls for that user. */
+export function toCaller({ subject, actors, scopes }: Identity, onBehalfOf?: string): Caller {
   const chain = onBehalfOf === undefined ? actors : [subject, ...actors]
-  return { userId: onBehalfOf ?? subject, ...(chain.length === 0 ? {} : { actor: chain.join(', ') }) }
+  return {
+    userId: onBehalfOf ?? subject,
+    ...(chain.length === 0 ? {} : { actor: chain.join(', ') }),
+    scopes: [...scopes],
+  }
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { SignJWT } from 'jose'
-import type { AppConfig } from '../config.ts'
+import type { AppConfig } from '../config/config.ts'
 
 const LIFETIME = '12h'
 
@@ -22,19 +22,19 @@ const LOOPBACK = /^(127(\.\d{1,3}){3}|::1|\[::1\]|::ffff:127(\.\d{1,3}){3}|local
 const OF_PROXIES =
   /^(forwarded|via|true-client-ip|x-(forwarded|original|real|client|cluster|remote|envoy|proxy)|cf-|fly-|fastly-)/
 
-/** What can be known of a request for a docs token. */
+/** The facts about a request that decide about a docs token. */
 type Asked = Pick<IncomingMessage, 'headers' | 'httpVersion'> & {
-  /** The target as it came. */
+  /** The target of the request line. */
   target: string
   /** The address of the other end of the connection. */
   remoteAddress: string | undefined
 }
 
 /**
- * Whether the documentation was opened by a browser on this machine, on a service that serves this machine alone. A
- * foreign name that resolves to loopback (DNS rebinding) belongs to a foreign page. A proxy on this machine connects
- * from loopback too, and may send a loopback host; it gives itself away by what it adds, and by `Connection`, which
- * belongs to one connection (RFC 9110 §7.6.1): browsers ask to keep theirs alive, and a proxy does not pass that on.
+ * Whether a browser on this machine has opened the documentation of a service that listens on this machine alone. A
+ * foreign host name that resolves to loopback (DNS rebinding) means a foreign page, and is refused. A proxy on this
+ * machine also connects from loopback and may send a loopback host. It is recognized by the headers that it adds, and by
+ * a missing `Connection: keep-alive`, which browsers send and which a proxy does not pass on (RFC 9110 §7.6.1).
  */
 export function isLocal(listenHost: string, { headers, httpVersion, target, remoteAddress }: Asked): boolean {
   const { host, referer, connection, 'sec-fetch-site': site = 'same-origin' } = headers

@@ -4,7 +4,7 @@ import { problem } from '../errors.ts'
 import { headerValues } from '../http/header-values.ts'
 import { isPrintable } from './claims.ts'
 
-/** Node reads headers as latin1; names beyond ASCII are sent as UTF-8 and have to equal a token's `sub`. */
+/** Node reads headers as latin1. Names beyond ASCII arrive in UTF-8 and have to equal the `sub` of a token. */
 function decoded(value: string): string {
   const bytes = Buffer.from(value, 'latin1')
   return isUtf8(bytes) ? bytes.toString() : value

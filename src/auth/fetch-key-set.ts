@@ -1,9 +1,9 @@
-/** Identity providers publish a handful of keys; one with its certificates takes about 4 KiB. */
+/** Bounds of a key set. Identity providers publish a handful of keys, of about 4 KiB each with their certificates. */
 const MAX_BYTES = 512 * 1024
 const MAX_KEYS = 200
 
 /**
- * Fetches a key set for jose, within bounds: reading a set of any size would hold up every other request.
+ * Fetches a key set for jose, within bounds, because reading a very large set would hold up every other request.
  *
  * @throws Error when the set has too many bytes or keys
  */

@@ -16,25 +16,25 @@ export interface KeySet {
    * @throws an error when the set has no such key, or only one that is too short
    */
   find(header: JWSHeaderParameters): Promise<string>
-  /** Fetches the set, at most once per cooldown; rejects when the last fetch failed. */
+  /** Fetches the set, at most once per cooldown. Rejects when the last fetch failed. */
   refresh(): Promise<void>
-  /** Rejects while the set cannot be reached; fetches only while it is not known to be there. */
+  /** For readiness. Rejects when the last fetch failed; after a fetch that succeeded it fetches nothing. */
   check(): Promise<void>
 }
 
 const FETCH_TIMEOUT_MS = 3000
-/** The least that RS256 demands (RFC 7518 §3.3). */
+/** The shortest RSA key that RS256 allows (RFC 7518 §3.3). */
 const MIN_RSA_BITS = 2048
-/** Least time between two fetches, whatever tokens ask for: with keys at hand, and before there have been any. */
+/** Least time between two fetches: once the set has been fetched, and before the first fetch has succeeded. */
 const COOLDOWN_MS = 10_000
 const FIRST_COOLDOWN_MS = 1000
 
 /**
- * A remote key set (RFC 7517). Keys that were fetched stay valid while the endpoint is away. A key that is not among
- * them causes one fetch per cooldown, which all requests that wait for it share.
+ * A remote key set (RFC 7517). Fetched keys stay valid while the endpoint is away. A token with an unknown key causes a
+ * fetch, at most one per cooldown. All requests that wait for the fetch share it.
  */
 export function createKeySet(url: string, now = () => performance.now()): KeySet {
-  // When to fetch is decided here: jose would fetch for every unknown key while the endpoint is away.
+  // This module decides when to fetch, because jose would fetch for every unknown key while the endpoint is away.
   const remote = createRemoteJWKSet(new URL(url), {
     timeoutDuration: FETCH_TIMEOUT_MS,
     cooldownDuration: Number.POSITIVE_INFINITY,

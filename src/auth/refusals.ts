@@ -1,12 +1,11 @@
 import { type Problem, problem } from '../errors.ts'
-import type { Scope } from './claims.ts'
+import type { AgentScope, Scope } from './claims.ts'
 
 const REALM = 'Bearer realm="agent-chat-service"'
 
 /**
- * What a caller hears about a token that this service trusted at another time, by the verifier's code. Only a
- * token with a valid signature gets one of these, so the answer tells a forger nothing. Every other reason stays
- * in the log.
+ * The sentences that a caller may read about a refused token, by the verifier's code. Only a token with a valid signature
+ * can be refused for these reasons, so a forger learns nothing. Every other reason stays in the log.
  */
 const DESCRIPTIONS: Record<string, string> = {
   FAST_JWT_EXPIRED: 'The token has expired.',
@@ -17,10 +16,10 @@ const DESCRIPTIONS: Record<string, string> = {
 export const noToken = (): Problem => problem('unauthorized', { headers: { 'www-authenticate': REALM } })
 
 /**
- * 401 for a token that was refused: `invalid_token` (RFC 6750 §3.1), and in words only that it is too old or too
- * young.
+ * 401 for a refused token: `invalid_token` (RFC 6750 §3.1), with a sentence when the token has expired or is not valid
+ * yet.
  *
- * @param cause what the verifier said, for the log
+ * @param cause the verifier's error, for the log
  */
 export function badToken(cause: unknown): Problem {
   const description = DESCRIPTIONS[String((cause as { code?: unknown } | undefined)?.code)]
@@ -37,7 +36,7 @@ export function badToken(cause: unknown): Problem {
 }
 
 /** 403 that names the scope which the token lacks. */
-export const insufficientScope = (scope: Scope): Problem =>
+export const insufficientScope = (scope: Scope | AgentScope): Problem =>
   problem('insufficient_scope', {
     detail: `The token lacks the scope ${scope}.`,
     headers: { 'www-authenticate': `${REALM}, error="insufficient_scope", scope="${scope}"` },

@@ -1,8 +1,8 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 
 /**
- * Picks the secret that signed a token, so that several can be valid while they are being rotated. The
- * verifier checks the signature again; when none fits it refuses with whichever it gets.
+ * Picks the secret that signed a token, so that several secrets can be valid during a rotation. The verifier checks the
+ * signature again. When no secret fits, the first one is returned, and the verifier refuses the token.
  */
 export function secretFor(secrets: readonly string[], token: string): string {
   const [current = ''] = secrets

@@ -1,6 +1,6 @@
 import type { JWT, VerifyOptions } from '@fastify/jwt'
 import type { FastifyInstance } from 'fastify'
-import type { AuthConfig } from '../config.ts'
+import type { AuthConfig } from '../config/config.ts'
 import { createKeySet, type KeySet } from './key-set.ts'
 import { secretFor } from './secrets.ts'
 
@@ -8,33 +8,26 @@ import { secretFor } from './secrets.ts'
  * Verifies a token and returns its claims.
  *
  * @throws Problem `key_set_unavailable`
- * @throws an error of the verifier for every other token that is not valid here; some have a `code`
+ * @throws an error of the verifier for every other token that is not valid; some of these errors have a `code`
  */
 export type Verify = (token: string) => Promise<Record<string, unknown>>
 
-const CLOCK_TOLERANCE_MS = 5000
+export const CLOCK_TOLERANCE_MS = 5000
 const KEY_SET_REFRESH_MS = 5 * 60_000
-/** Verified tokens are remembered: this many, and a token of a withdrawn key for so long at most. */
-const REMEMBERED_TOKENS = 1000
-const REMEMBERED_MS = 60_000
 
-/** What every token has to satisfy, whichever key signed it. */
+/** The checks that every token has to pass, besides that of its signature. */
 export function rules({ issuer, audience }: AuthConfig): Partial<VerifyOptions> {
   return {
     ...(issuer === undefined ? {} : { allowedIss: issuer }),
     ...(audience === undefined ? {} : { allowedAud: audience }),
     requiredClaims: ['sub', 'exp', ...(issuer ? ['iss'] : []), ...(audience ? ['aud'] : [])],
     clockTolerance: CLOCK_TOLERANCE_MS,
-    cache: REMEMBERED_TOKENS,
-    cacheTTL: REMEMBERED_MS,
-    // A refusal is never remembered: the key set may be reachable, or hold the key, a moment later.
-    errorCacheTTL: () => Number.NEGATIVE_INFINITY,
   }
 }
 
 /**
- * Verification with HS256 secrets, several while they are rotated. The verifier is given the token alone: a
- * verifier that is given the request keeps requests with their bodies in its pools.
+ * Verification with HS256 secrets, of which there are several during a rotation. The verifier gets the token alone,
+ * because a verifier that gets the request keeps requests with their bodies in its pools.
  */
 export function verifyWithSecrets(jwt: JWT, secrets: readonly string[]): Verify {
   const [current] = secrets
@@ -46,7 +39,7 @@ export function verifyWithSecrets(jwt: JWT, secrets: readonly string[]): Verify 
 
 export const KEY_SET_ALGORITHMS = ['RS256', 'ES256', 'EdDSA'] as const
 
-/** The key of the key set for a decoded token, for the verifier to ask for. */
+/** A function by which the verifier asks for the key of a decoded token. */
 export function keyFrom(keys: KeySet) {
   return async ({ header }: { header: { alg: string; kid?: string } }): Promise<string> => {
     if (!KEY_SET_ALGORITHMS.some((algorithm) => algorithm === header.alg))
@@ -55,13 +48,13 @@ export function keyFrom(keys: KeySet) {
   }
 }
 
-/** Verification with the keys of a key set, which the verifier fetches through `keyFrom`. */
+/** Verification with the keys of a key set. The verifier asks for a key through `keyFrom`. */
 export function verifyWithKeySet(jwt: JWT): Verify {
   return async (token) => {
     try {
       return await jwt.verify(token)
     } catch (error) {
-      // The verifier wraps what `keyFrom` throws.
+      // The verifier wraps the errors of `keyFrom`.
       const { originalError = error } = error as { originalError?: unknown }
       throw originalError
     }
@@ -71,7 +64,7 @@ export function verifyWithKeySet(jwt: JWT): Verify {
 /** The key set of this instance: refreshed in the background, and part of readiness. */
 export function watchedKeySet(app: FastifyInstance, url: string): KeySet {
   const keys = createKeySet(url)
-  // The refresh forgets withdrawn keys, and knows new ones before the first token that needs them.
+  // The refresh drops withdrawn keys, and fetches new keys before the first token that needs them.
   const refresh = setInterval(() => {
     keys.refresh().catch((error) => app.log.warn({ err: error }, 'the key set could not be refreshed'))
   }, KEY_SET_REFRESH_MS).unref()

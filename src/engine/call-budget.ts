@@ -1,14 +1,15 @@
 import { EngineBusy, RETRY_SECONDS } from './engine-error.ts'
 
 /**
- * Who asks the engine: `act` (starts and cancels) goes before `look` (retrieve, streams), and the `sweep` gets
- * at most a fifth of the budget, so that the sweeper never starves callers. `settle` reads what a run that the
- * sweeper has found ended had said: at once, but the sweeper's next questions wait for it.
+ * The purpose of a call to the engine, which decides about its turn. `act` (starts and cancels) goes before `read`
+ * (retrieve, streams). `sweep` gets at most a fifth of the budget, so that the sweeper never starves callers. `end`
+ * reads the partial answer of a run that the sweeper has found ended: it is admitted before `sweep` calls, but counts
+ * in the sweeper's fifth.
  */
-export type CallKind = 'act' | 'look' | 'settle' | 'sweep'
+export type CallPurpose = 'act' | 'read' | 'end' | 'sweep'
 
 export interface Patience {
-  /** The caller leaves: `take` rejects with the signal's reason. */
+  /** Aborts when the caller leaves; `take` then rejects with the signal's reason. */
   signal?: AbortSignal
   /** Milliseconds after which `take` rejects with `EngineBusy`; for ever when absent. */
   patienceMs?: number
@@ -16,15 +17,15 @@ export interface Patience {
 
 export interface CallBudget {
   /** Resolves when the call may be made. Rejects with `EngineBusy` as soon as it cannot be made in time. */
-  take(kind: CallKind, patience?: Patience): Promise<void>
-  /** Resolves when the budget is not closed, and costs nothing: for long polls, which no limiter counts. */
+  take(purpose: CallPurpose, patience?: Patience): Promise<void>
+  /** Resolves when the budget is not closed. Costs nothing: it is for long polls, which Trigger.dev does not count. */
   opened(signal: AbortSignal): Promise<void>
-  /** The engine wants to hear nothing for so many milliseconds (at most ten minutes): no call of any kind is made. */
+  /** Stops all calls for so many milliseconds (at most ten minutes), because the engine has asked for it. */
   close(ms: number): void
 }
 
 interface Waiter {
-  kind: CallKind | 'free'
+  purpose: CallPurpose | 'free'
   /** By `performance.now()`. */
   leavesAt: number
   admit(): void
@@ -32,10 +33,10 @@ interface Waiter {
 }
 
 const SWEEP_SHARE = 0.2
-const ORDER: Waiter['kind'][] = ['free', 'act', 'look', 'settle', 'sweep']
+const ORDER: Waiter['purpose'][] = ['free', 'act', 'read', 'end', 'sweep']
 /** Seconds of budget that may be spent at once after a quiet time. */
 const BURST_SECONDS = 10
-/** No answer of the engine silences an instance for longer. */
+/** The longest time for which an answer of the engine can stop the calls of an instance. */
 const LONGEST_CLOSE_MS = 10 * 60_000
 
 /**
@@ -50,24 +51,24 @@ export function callBudget(callsPerMinute: number): CallBudget {
   let closedUntil = 0
   let timer: NodeJS.Timeout | undefined
 
-  const affordable = ({ kind }: Waiter) =>
-    kind === 'free' || (bucket.ready() && (kind !== 'sweep' || sweepBucket.ready()))
+  const affordable = ({ purpose }: Waiter) =>
+    purpose === 'free' || (bucket.ready() && (purpose !== 'sweep' || sweepBucket.ready()))
 
-  function spend(kind: Waiter['kind']): void {
-    if (kind === 'free') return
+  function spend(purpose: Waiter['purpose']): void {
+    if (purpose === 'free') return
     bucket.spend()
-    if (kind === 'sweep' || kind === 'settle') sweepBucket.spend()
+    if (purpose === 'sweep' || purpose === 'end') sweepBucket.spend()
   }
 
   function admitNext(): void {
     const closedMs = closedUntil - performance.now()
-    for (const kind of closedMs > 0 ? [] : ORDER) {
+    for (const purpose of closedMs > 0 ? [] : ORDER) {
       for (;;) {
-        const index = waiting.findIndex((waiter) => waiter.kind === kind)
+        const index = waiting.findIndex((waiter) => waiter.purpose === purpose)
         const waiter = waiting[index]
         if (waiter === undefined || !affordable(waiter)) break
         waiting.splice(index, 1)
-        spend(kind)
+        spend(purpose)
         waiter.admit()
       }
     }
@@ -86,7 +87,7 @@ export function callBudget(callsPerMinute: number): CallBudget {
     return new EngineBusy(closedMs > 0 ? Math.ceil(closedMs / 1000) : RETRY_SECONDS)
   }
 
-  function wait(kind: Waiter['kind'], { signal, patienceMs = Number.POSITIVE_INFINITY }: Patience) {
+  function wait(purpose: Waiter['purpose'], { signal, patienceMs = Number.POSITIVE_INFINITY }: Patience) {
     return new Promise<void>((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason)
       const end = () => {
@@ -94,7 +95,7 @@ export function callBudget(callsPerMinute: number): CallBudget {
         signal?.removeEventListener('abort', leave)
       }
       const waiter: Waiter = {
-        kind,
+        purpose,
         leavesAt: performance.now() + patienceMs,
         admit: () => {
           end()
@@ -118,13 +119,13 @@ export function callBudget(callsPerMinute: number): CallBudget {
   }
 
   return {
-    take: (kind, patience = {}) => wait(kind, patience),
+    take: (purpose, patience = {}) => wait(purpose, patience),
     opened: (signal) => wait('free', { signal }),
     close(ms) {
       const until = performance.now() + Math.min(ms, LONGEST_CLOSE_MS)
       if (until <= closedUntil) return
       closedUntil = until
-      // What was saved is not spent at once on an engine that has just been too busy.
+      // The bucket begins empty afterwards, so that no burst meets an engine which has just been too busy.
       bucket.empty(until)
       refuseTheHasty()
       admitNext()

@@ -1,12 +1,12 @@
 import { codeOf } from '../error-code.ts'
 import { Problem, type ProblemDetails } from '../errors.ts'
 
-/** Seconds after which a caller may try again when the engine has not named a time. */
+/** Seconds until a caller may try again, where the engine has named no time. */
 export const RETRY_SECONDS = 2
 
 /**
- * Why a run could not be started. `refused`: no run exists for certain, the turn's rows can go. `unknown`: the
- * answer never came, a run may exist.
+ * Why a run could not be started. `refused`: certainly no run exists, so the rows of the turn can be removed. `unknown`:
+ * no answer came, so a run may exist.
  */
 export class DispatchError extends Problem {
   readonly outcome: 'refused' | 'unknown'
@@ -22,8 +22,8 @@ export class DispatchError extends Problem {
 }
 
 /**
- * The instance may make no further call for now: its own budget is spent, or the engine has named a time to wait
- * (429). Nothing was asked, so this says nothing about whether the engine is there.
+ * The instance may make no further call for now: its own budget is spent, or the engine has named a time to wait (429).
+ * The engine was not asked, so this is no evidence that the engine is away.
  */
 export class EngineBusy extends Problem {
   constructor(retryAfter = RETRY_SECONDS) {
@@ -39,7 +39,7 @@ export class EngineBusy extends Problem {
 export const isEngineBusy = (error: unknown): boolean =>
   causesOf(error).some((cause) => cause instanceof EngineBusy)
 
-/** Whether the engine was asked in vain: it is away, stays silent, or refuses this service. */
+/** Whether a call got no useful answer: the engine is away, stays silent, or refuses this service. */
 export function isEngineAway(error: unknown): boolean {
   const isOfEngine =
     error instanceof Problem && (error.code === 'engine_unavailable' || error.code === 'engine_refused')
@@ -51,18 +51,18 @@ export function isGone(error: unknown): boolean {
   return causesOf(error).some((cause) => GONE.has(readFailure(cause).status ?? 0))
 }
 
-/** What the SDK's errors tell. */
+/** What an error of the SDK says about a call. */
 export interface CallFailure {
   /** Undefined: the connection broke or was refused, or the deadline has passed. 200: an unreadable answer. */
   status: number | undefined
   headers: Record<string, string | null | undefined>
-  /** Nothing was listening: the request certainly did not arrive. */
+  /** The connection was refused, so the request certainly did not arrive. */
   connectionRefused: boolean
   /** The deadline of the attempt has passed. */
   deadline: boolean
 }
 
-/** Reads an SDK error by its fields: several copies of core would defeat `instanceof`. */
+/** Reads an error of the SDK by its fields, because `instanceof` fails where several copies of core are loaded. */
 export function readFailure(error: unknown): CallFailure {
   const fields = (typeof error === 'object' && error !== null ? error : {}) as {
     status?: unknown
@@ -77,7 +77,7 @@ export function readFailure(error: unknown): CallFailure {
   }
 }
 
-/** Whether the same call may succeed when it is repeated: the server said so, or the connection broke. */
+/** Whether a repeated call may succeed: the server has said so, or the connection broke. */
 export function isRetryable({ status }: CallFailure): boolean {
   return status === undefined || PASSING.has(status) || status >= 500
 }
@@ -93,7 +93,7 @@ export function isUndone(failure: CallFailure): boolean {
 }
 
 const GONE = new Set([400, 404, 410])
-/** Statuses below 500 that another attempt may not see: timeout, lock, limit. */
+/** Statuses below 500 that may pass: timeout, lock, limit. */
 const PASSING = new Set([408, 409, 429])
 const REFUSED = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'])
 

@@ -7,10 +7,8 @@ export interface StartOptions {
   engineKey: string
   /** Runs with the same key execute one after the other, in the order of their start. */
   concurrencyKey: string
-  /** The last one is the turn's own: by it an earlier attempt of the same start is found. */
+  /** Tags of the run. The last one is the turn's own, by which an earlier attempt of the same start is found. */
   tags: string[]
-  /** Runs with the turn's tag that are not what this start is about. */
-  except?: string[]
   /** Seconds that the run may wait for its execution. */
   ttlSeconds: number
   /** Seconds that the run may execute. */
@@ -19,11 +17,11 @@ export interface StartOptions {
   keySeconds: number
   /** Milliseconds that the start may take with its repetitions; 10 s when absent. */
   deadlineMs?: number
-  /** On whose account; `act` when absent. */
-  kind?: 'act' | 'sweep'
+  /** The purpose of the call, for the budget; `act` when absent. */
+  purpose?: 'act' | 'sweep'
 }
 
-/** What lists and subscriptions tell about a run. Times are the engine's. */
+/** A run as lists and subscriptions describe it. Times are those of the engine's clock. */
 export interface RunSummary {
   runId: string
   status: PublicStatus
@@ -42,13 +40,15 @@ export interface RunSnapshot extends RunSummary {
   payload?: AgentTurn
   output?: AgentOutput
   failureCode?: string
+  /** Of a failed run: seconds after which the model provider allows another call. */
+  retryAfter?: number
 }
 
 export interface ReadOptions {
-  /** Called when the engine has begun to answer; what it has comes next. */
+  /** Called when the engine has begun to answer. The records that it holds follow. */
   onOpen?: () => void
-  /** On whose account; `look` when absent. */
-  kind?: 'look' | 'settle'
+  /** The purpose of the call, for the budget; `read` when absent. */
+  purpose?: 'read' | 'end'
 }
 
 /**
@@ -68,11 +68,11 @@ export interface RunEngine {
   /** Idempotent on `options.engineKey`. A rejection is a `DispatchError` that says whether a run may exist. */
   start(turn: AgentTurn, options: StartOptions): Promise<string>
   /** Runs with the tag, newest first, 100 a page. Lags behind by `listLagMs`; runs that cannot be read are left out. */
-  list(filter: { tag: string; createdFrom?: Date }, kind?: 'look' | 'sweep'): AsyncIterable<RunSummary>
+  list(filter: { tag: string; createdFrom?: Date }, purpose?: 'read' | 'sweep'): AsyncIterable<RunSummary>
   /** `undefined`: unknown to the engine, which may be lag; a run that is certainly lost is a failed snapshot. */
-  get(runId: string, kind?: 'look' | 'sweep'): Promise<RunSnapshot | undefined>
+  get(runId: string, purpose?: 'read' | 'sweep'): Promise<RunSnapshot | undefined>
   /** Idempotent; a finished run is left as it is, and an unknown one is no error. */
-  cancel(runId: string, kind?: 'act' | 'sweep'): Promise<void>
+  cancel(runId: string, purpose?: 'act' | 'sweep'): Promise<void>
   /**
    * The run's chunks, always from the start of the stream; ends by silence, not by the end of the run. Throws when
    * the connection cannot be made or breaks; `isGone` tells whether the engine has no such stream.

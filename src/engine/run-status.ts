@@ -6,8 +6,8 @@ export type { EngineStatus }
 export type PublicStatus = 'queued' | 'running' | 'completed' | 'failed' | 'cancelled'
 
 /**
- * Trigger.dev's statuses to ours. REST and realtime compute their booleans differently, so only `status`
- * counts; a status that a new SDK adds breaks the build here.
+ * The status of the API for each status of Trigger.dev. REST and realtime compute their booleans differently, so only
+ * `status` counts. A status that a new SDK adds breaks the type check here.
  */
 const PUBLIC: Record<EngineStatus, PublicStatus> = {
   PENDING_VERSION: 'queued',
@@ -25,7 +25,7 @@ const PUBLIC: Record<EngineStatus, PublicStatus> = {
   CANCELED: 'cancelled',
 }
 
-/** What Trigger.dev's realtime feed calls a status, where its name differs from that of the API. */
+/** The names of statuses in Trigger.dev's realtime feed, where they differ from the names in its API. */
 const FEED_NAMES: Record<string, EngineStatus> = {
   WAITING_FOR_DEPLOY: 'PENDING_VERSION',
   PENDING: 'QUEUED',
@@ -46,10 +46,10 @@ const FAILURE_CODES: Partial<Record<EngineStatus, string>> = {
   EXPIRED: 'expired',
 }
 
-/** What Trigger.dev says of a run whose worker it has lost; the status is FAILED, or CANCELED in development. */
+/** Trigger.dev's message for a run whose worker it has lost. The status is FAILED, or CANCELED in development. */
 const WORKER_LOST =
   /^trigger\.dev internal error \((TASK_RUN_STALLED_\w+|TASK_RUN_HEARTBEAT_TIMEOUT|POD_\w+)\)|^Dev session ended/
-/** What Trigger.dev says of a run whose process has ended by itself. */
+/** Trigger.dev's message for a run whose process has exited by itself. */
 const CRASHED = /^trigger\.dev internal error \((TASK_PROCESS_\w+|TASK_RUN_CRASHED)\)/
 
 export const isEngineStatus = (status: unknown): status is EngineStatus =>

@@ -2,8 +2,8 @@ import type { IncomingMessage } from 'node:http'
 import { headerValues } from './header-values.ts'
 
 /**
- * Seconds of `Prefer: wait=N` (RFC 7240 §4.3). The first `wait` counts, other preferences are passed over; what
- * cannot be read as whole seconds is ignored, as the RFC wants.
+ * Seconds of `Prefer: wait=N` (RFC 7240 §4.3). The first `wait` counts, and other preferences are ignored. A value that
+ * is no whole number of seconds is ignored too, as the RFC demands.
  */
 export function preferredWait(request: IncomingMessage): number | undefined {
   const preferences = headerValues(request, 'prefer').flatMap((value) => value.split(','))

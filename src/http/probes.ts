@@ -1,4 +1,4 @@
 const PROBES = new Set(['/livez', '/readyz'])
 
-/** Whether a route is asked by machines every few seconds: no news for logs and traces. */
+/** Whether probes call this route every few seconds. Logs and traces leave such requests out. */
 export const isProbe = (route: string | undefined): boolean => route !== undefined && PROBES.has(route)

@@ -2,14 +2,14 @@ import { type Fault, PROBLEMS, type Problem } from '../errors.ts'
 import { shortened } from './shortened.ts'
 import { asReference, targetPath } from './target.ts'
 
-/** What a refusal says of its request. */
+/** The facts about a request that its refusal repeats. */
 export interface RefusedRequest {
   id: string
-  /** The target as it came. */
+  /** The target of the request as the client sent it. */
   originalUrl: string
 }
 
-/** No caller can make a refusal longer than 16 KiB, so that a client which does not read it pins little memory. */
+/** Bounds a refusal to about 16 KiB, so that a client that does not read the refusal occupies little memory. */
 const MAX_FAULTS_BYTES = 12 * 1024
 const MAX_FAULTS = 100
 
@@ -43,7 +43,7 @@ export function problemBody(problem: Problem, { id, originalUrl }: RefusedReques
   }
 }
 
-/** As many faults as fit into the bounds; one more at the end counts the others. */
+/** As many faults as fit into the bounds. The last entry counts the faults that were left out. */
 function capped(faults: Fault[]): Fault[] {
   const listed: Fault[] = []
   let bytes = 0

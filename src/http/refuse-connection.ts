@@ -7,13 +7,13 @@ import { problemBody } from './problem-body.ts'
 import { resetConnection } from './reset-connection.ts'
 import { isDroppingBody } from './rest-of-body.ts'
 
-/** What Node reports about bytes that are no request (yet); everything else is malformed. */
+/** Problem codes of two errors of Node's HTTP server. Any other error is `malformed_http`. */
 const CODES: Record<string, ProblemCode> = {
   HPE_HEADER_OVERFLOW: 'headers_too_large',
   ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
 }
 
-/** Time for the answer to arrive before the connection breaks under a client that still sends. */
+/** Milliseconds in which the answer can arrive before the connection of a client that still sends is destroyed. */
 const LINGER_MS = 1_000
 
 /**
@@ -34,9 +34,9 @@ export function refuseConnection(
     resetConnection(socket)
     return
   }
-  // The answer below is out already, and more of the same has arrived: it is dropped until the answer has arrived too.
+  // The refusal below was sent for earlier bytes. Later bytes are dropped until the client has received the refusal.
   if (socket.writableEnded) return
-  // The client has gone.
+  // The client has closed the connection.
   if (!socket.writable) {
     socket.destroy()
     return
@@ -61,7 +61,7 @@ export function refuseConnection(
   setTimeout(() => socket.destroy(), LINGER_MS).unref()
 }
 
-/** Node keeps the response that a connection is busy with on its socket, and asks the same before it writes. */
+/** Whether an answer is being sent. Node keeps a connection's response on its socket, and checks this field too. */
 function isAnswering(socket: Socket & { _httpMessage?: { _headerSent?: boolean } | null }): boolean {
   return socket._httpMessage?._headerSent === true
 }

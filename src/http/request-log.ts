@@ -1,7 +1,11 @@
-import { type FastifyReply, type FastifyRequest, LogController } from 'fastify'
+import { type FastifyBaseLogger, type FastifyReply, type FastifyRequest, LogController } from 'fastify'
+import type { Logger } from 'pino'
 import { isProbe } from './probes.ts'
 
-/** One line per request, when it is over; those about probes are for debugging. Otherwise Fastify's own lines about what goes wrong with answers. */
+/**
+ * Logs one line per request when its answer has ended, at level debug for probes. Fastify logs the errors of answers
+ * in lines of its own.
+ */
 export class RequestLog extends LogController {
   constructor() {
     super({ requestIdLogLabel: 'requestId' })
@@ -19,10 +23,18 @@ export class RequestLog extends LogController {
   }
 }
 
-/** What came of a request as far as that is known: also of one whose answer never got to its end. */
+/**
+ * Adds fields to all further lines of a request. Fastify has made the logger for this request alone, so the logger
+ * itself is changed: a logger derived from it would cost as much as the line.
+ */
+export function nameInLog(log: FastifyBaseLogger, fields: Record<string, string>): void {
+  ;(log as Logger).setBindings(fields)
+}
+
+/** The fields of a request's log line; also for a request whose answer broke off. */
 export const described = (request: FastifyRequest, reply: FastifyReply) => ({
   method: request.method,
-  // No query and no headers: both may carry what does not belong into a log.
+  // The query and the headers are left out, because both may carry secrets.
   path: request.url.split('?', 1)[0],
   ...noted(request, reply),
   ...(reply.raw.headersSent ? { status: reply.statusCode } : {}),
@@ -31,7 +43,7 @@ export const described = (request: FastifyRequest, reply: FastifyReply) => ({
 
 export const levelOf = ({ routeOptions }: FastifyRequest) => (isProbe(routeOptions.url) ? 'debug' : 'info')
 
-/** Which run and conversation it was about; a stream says so in headers, everything else in its body. */
+/** The run and the conversation of a request. A stream names them in headers, every other answer in its body. */
 function noted({ noted }: FastifyRequest, reply: FastifyReply): Record<string, unknown> {
   const runId = reply.getHeader('x-run-id')
   const conversationId = reply.getHeader('x-conversation-id')

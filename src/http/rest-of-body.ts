@@ -3,14 +3,14 @@ import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 
 /**
- * Bytes of a body that are read only to be dropped: more than clients and proxies send before they look for an
- * answer. Node's time-out for requests bounds the time.
+ * Most bytes of a body that are read and dropped. Clients and proxies send fewer bytes before they read an answer.
+ * Node's time-out for requests bounds the time.
  */
 const MAX_DROPPED_BYTES = 64 * 1024 * 1024
 
 const DROPPING = Symbol('the answer is out, the rest of the body is being dropped')
 
-/** Whether a request has a body that nobody has read to its end. */
+/** Whether a request has a body that was not read to its end. */
 export function hasUnreadBody(raw: IncomingMessage): boolean {
   const { 'content-length': length, 'transfer-encoding': encoding } = raw.headers
   if (encoding === undefined && (length === undefined || length === '0')) return false
@@ -18,9 +18,9 @@ export function hasUnreadBody(raw: IncomingMessage): boolean {
 }
 
 /**
- * An answer to a request whose body has not been read. It is sent at once and ends when the body has: a connection
- * that is closed while its client still sends is reset, and the client never sees the answer. Many clients and
- * proxies send the whole body before they look.
+ * An answer to a request whose body has not been read. The answer is sent at once and ends when the body has ended.
+ * Many clients and proxies send the whole body before they read. If the connection were closed while such a client
+ * still sends, it would be reset, and the client would never see the answer.
  */
 export function beforeRestOfBody(raw: IncomingMessage, answer: string | Buffer): Readable {
   const { socket } = raw

@@ -1,6 +1,6 @@
-/** Characters of a text in an answer that repeats what the caller sent. */
+/** Most characters of a text that an answer repeats from its request. */
 const MAX_LENGTH = 512
 
-/** A text of an answer, cut to a bound in whole characters, with a mark where it went on. */
+/** Cuts a text of an answer after a bounded number of whole characters, and marks the cut. */
 export const shortened = (text: string): string =>
   text.length <= MAX_LENGTH ? text : `${text.slice(0, MAX_LENGTH).toWellFormed()}…`

@@ -16,12 +16,12 @@ export function isWellFormed(path: string): boolean {
     decodeURIComponent(path)
     return true
   } catch {
-    // URIError: there is no other way to ask.
+    // A URIError: Node has no function that checks an address without throwing.
     return false
   }
 }
 
-/** An address that no route has. */
+/** The target of paths that cannot be decoded: no route has this address. */
 const NOWHERE = '/%2F'
 
 /**
@@ -33,10 +33,12 @@ const NOWHERE = '/%2F'
 export function routedTarget(target: string, base: string): string {
   const url = withoutHost(target)
   if (!isWellFormed(url.split('?', 1)[0] ?? '')) return NOWHERE
-  return base !== '' && url.startsWith(`${base}/`) ? url.slice(base.length) : url
+  const rest = base !== '' && url.startsWith(base) ? url.slice(base.length) : undefined
+  if (rest === undefined || !/^([/?]|$)/.test(rest)) return url
+  return rest.startsWith('/') ? rest : `/${rest}`
 }
 
-/** Node hands out the target as it came. Targets in absolute form begin with a scheme, all others with a slash. */
+/** Node passes on the target as the client sent it: in absolute form with a scheme in front, else with a slash. */
 function withoutHost(target: string): string {
   if (target.startsWith('/')) return target
   const [host] = /^[a-z][a-z\d+.-]*:\/\/[^/?#]*/i.exec(target) ?? []

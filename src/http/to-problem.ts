@@ -1,5 +1,5 @@
 import { Problem, type ProblemCode, problem } from '../errors.ts'
-import { BROKEN_OFF } from './json-body.ts'
+import { BROKEN_OFF } from './validation/json-body.ts'
 
 /** Fastify's own errors. One that is not listed and not a 4xx is a fault of this service. */
 const FASTIFY_ERRORS: Record<string, ProblemCode> = {
@@ -17,7 +17,7 @@ export function toProblem(error: unknown): Problem {
   const { code, statusCode } = (error ?? {}) as { code?: unknown; statusCode?: unknown }
   const known = typeof code === 'string' ? FASTIFY_ERRORS[code] : undefined
   if (known !== undefined) return problem(known, { cause: error })
-  // Fastify marks a body that broke off with a status; an ECONNRESET of anything else has none.
+  // Fastify gives the error of a broken request body a status. An ECONNRESET of another connection has no status.
   if (code === 'ECONNRESET' && statusCode === 400)
     return problem('malformed_http', { detail: BROKEN_OFF, cause: error })
   const ofFastify = typeof code === 'string' && code.startsWith('FST_')

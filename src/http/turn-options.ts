@@ -5,10 +5,10 @@ import type { StartedRun, TurnOptions } from '../services/start/turns.ts'
 import { headerValues } from './header-values.ts'
 
 /**
- * What start, sync and stream take from the headers of a request.
- * @throws Problem `invalid_request` for two keys: Node would make a third one of them
+ * Reads the options of start, sync and stream from the headers of a request.
+ * @throws Problem `invalid_request` for two `Idempotency-Key` headers, because Node would join them to a third key
  */
-export function turnOptions(request: FastifyRequest): TurnOptions {
+export function turnOptions(request: FastifyRequest): Omit<TurnOptions, 'agents'> {
   const { 'idempotency-key': key } = request.headers
   const { traceparent } = request
   if (headerValues(request.raw, 'idempotency-key').length > 1) {
@@ -29,7 +29,7 @@ const TRACEPARENT = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
 /** `"key"` (a structured field) and `key` are the same. */
 const unquoted = (key: string): string => (key.startsWith('"') ? key.slice(1, -1) : key)
 
-/** Headers of every answer that tells of a started run. */
+/** Headers of every answer that reports a started run. */
 export function startedHeaders(
   { server }: FastifyRequest,
   { runId, replayed }: StartedRun,
@@ -40,7 +40,7 @@ export function startedHeaders(
   }
 }
 
-/** The body of every answer that tells of a started run. */
+/** The body of every answer that reports a started run. */
 export function startedBody({ runId, conversationId }: StartedRun): RunStarted {
   return { runId, status: 'queued', ...(conversationId === undefined ? {} : { conversationId }) }
 }

@@ -1,12 +1,12 @@
 import { StartError } from '../start-error.ts'
 
-/** Ends one part of the process; `signal` is the one that was received, undefined after a failure. */
+/** Ends one part of the process. `signal` is the received signal; undefined after a failure. */
 export type End = (signal: NodeJS.Signals | undefined) => Promise<unknown>
 
 export interface Parts {
-  /** Registers how a part ends that has just been started. */
+  /** Registers the function that ends a part which has just been started. */
   onEnd(end: End): void
-  /** Ends all parts and exits with 1: for work beside the start that finds that the process cannot go on. */
+  /** Ends all parts and exits with 1. Work beside the start calls it when the process cannot go on. */
   fail(error: unknown): void
 }
 
@@ -16,17 +16,20 @@ export interface ProcessOptions {
     error(message: string): void
     fatal(object: object, message: string): void
   }
-  /** Between the first signal and a forced end. */
+  /** Seconds between the first signal and a forced exit. */
   timeoutSeconds: number
 }
 
-/** A terminal sends Ctrl-C to all processes of the group, and npm passes its own on: the second is no wish. */
+/**
+ * A terminal sends Ctrl-C to all processes of the group, and npm passes its own signal on. A second signal within this
+ * time is that echo, and no wish of the user.
+ */
 const ECHO_MS = 300
 
 /**
- * Runs a process from its start to its end. The first SIGTERM or SIGINT ends the parts, latest first, and exits
- * with 0; a start that fails ends the parts that had started and exits with 1. A second signal, the timeout, and an
- * uncaught error exit at once with 1: the parts then end by `exit` listeners of their own.
+ * Runs a process from its start to its end. The first SIGTERM or SIGINT ends the parts, latest first, and exits with 0.
+ * A start that fails ends the parts that had started, and exits with 1. A second signal, the timeout, or an uncaught
+ * error exits at once with 1; the parts then end by their own `exit` listeners.
  */
 export async function runProcess(
   start: (parts: Parts) => Promise<void>,
@@ -51,7 +54,7 @@ export async function runProcess(
       log.error(`not ended within ${timeoutSeconds} s: exiting with what is left`)
       process.exit(1)
     }, timeoutSeconds * 1000).unref()
-    // What a start in progress has begun can only be ended once it is there.
+    // A part that is still starting can be ended only when it has started.
     await Promise.allSettled([starting])
     for (const one of ends.splice(0).reverse()) await one(signal)
   }
@@ -63,7 +66,7 @@ export async function runProcess(
 
   function fail(error: unknown): void {
     if (endingSince !== undefined) return
-    // Before the end, which may take a while and produce lines of its own.
+    // The report comes first, because the end may take a while and log lines of its own.
     report(error)
     void end().then(() => process.exit(1), die)
   }

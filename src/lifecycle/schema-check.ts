@@ -4,24 +4,27 @@ import { type SchemaState, schemaState } from '../stores/migrations.ts'
 import { UnfitDatabase } from '../stores/session.ts'
 
 export interface SchemaCheck {
-  /** Looks once. @returns whether the database could be asked @throws StartError when its schema is another */
-  look(): Promise<boolean>
-  /** Looks every second until the database could be asked. @throws like `look` */
+  /** Checks once. @returns whether the database has answered @throws StartError when its schema is another one */
+  check(): Promise<boolean>
+  /** Checks every second until the database has answered. @throws like `check` */
   untilKnown(signal: AbortSignal): Promise<void>
-  /** For readiness: rejects until the schema is known to be the right one. */
+  /** For readiness. Rejects until the schema is known to be the right one. */
   passed(): Promise<void>
 }
 
 const PAUSE_MS = 1_000
 
-/** A schema of another version stops the start, and so does a database that can never be used. One that is away is waited for. */
+/**
+ * Compares the schema of the database with the migrations of this version. Another schema stops the start, and so does a
+ * database that can never be used. A database that is away does not: the check is repeated until it answers.
+ */
 export function schemaCheck(
   databaseUrl: string,
   log: { warn(object: object, message: string): void },
 ): SchemaCheck {
   let known = false
 
-  async function look(): Promise<boolean> {
+  async function check(): Promise<boolean> {
     if (known) return true
     const schema = await schemaState(databaseUrl).catch((error: unknown) => {
       if (error instanceof UnfitDatabase) throw new StartError(error.message, { cause: error })
@@ -36,9 +39,9 @@ export function schemaCheck(
   }
 
   return {
-    look,
+    check,
     async untilKnown(signal) {
-      while (!(await look())) {
+      while (!(await check())) {
         await sleep(PAUSE_MS, undefined, { signal }).catch(() => {})
         if (signal.aborted) return
       }

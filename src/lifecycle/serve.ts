@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { App } from '../app.ts'
 import { explainListen } from '../start-error.ts'
 
-/** Listens. @returns the address @throws StartError when the port cannot be listened on */
+/** Makes the service listen. @returns its address @throws StartError when the service cannot listen on the port */
 export async function serve(app: App, { host, port }: { host: string; port: number }): Promise<string> {
   try {
     const listenTextResolver = (address: string) => `the service listens on ${address}`

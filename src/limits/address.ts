@@ -11,7 +11,7 @@ export function addressOf(request: FastifyRequest): string {
   const { headers } = request.raw
   const forwarded = headers['x-forwarded-for']
   if (typeof forwarded === 'string') headers['x-forwarded-for'] = forwarded.split(',').map(bare).join(', ')
-  // An entry that is no address says nothing: the hop before it counts.
+  // An entry that is no address is skipped, and the hop before it counts.
   const address = (request.ips ?? [request.ip]).findLast((hop) => isIP(hop) !== 0)
   return normalizeIP(address ?? request.ip)
 }

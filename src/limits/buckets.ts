@@ -1,3 +1,3 @@
-/** What a request may cost: a run of the agent, or a look at something. */
+/** The two prices of a request: `start` for a run of the agent, `read` for everything else. */
 export type Bucket = 'start' | 'read'
 export const BUCKETS = ['start', 'read'] as const satisfies Bucket[]

@@ -1,32 +1,32 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 
-/** One budget: how often something may happen in a window that begins with its first use. */
+/** One budget: the number of uses that are allowed in a window. The window begins with its first use. */
 export interface Limit {
-  /** Its name in `RateLimit-Policy`. */
+  /** Name of the limit in `RateLimit-Policy`. */
   name: string
   max: number
   windowSeconds: number
-  /** What is counted and by whom, for people: "starts", "reads by one actor". */
+  /** The things that are counted, in words for people: "starts", "reads by one actor". */
   noun: string
   /** Counts one use. */
   use(request: FastifyRequest): Promise<Budget>
-  /** Looks without counting. */
-  look(request: FastifyRequest): Promise<Budget>
+  /** Reads what is left without counting a use. */
+  peek(request: FastifyRequest): Promise<Budget>
 }
 
-/** What is left of a limit for one key. */
+/** The rest of a limit for one key. */
 export interface Budget {
   limit: Limit
   remaining: number
-  /** Seconds until the window ends, rounded up, at least 1: waiting them is enough. */
+  /** Seconds until the window ends, rounded up, at least 1. A caller who waits so long may go on. */
   seconds: number
-  /** The use that was just counted did not fit any more. */
+  /** Whether the use that was just counted exceeds the limit. */
   exceeded: boolean
 }
 
 export interface LimitOptions extends Pick<Limit, 'name' | 'max' | 'windowSeconds' | 'noun'> {
   key: (request: FastifyRequest) => string
-  /** Redis keeps a key through the last millisecond of its window; memory does not. */
+  /** Redis keeps a key through the last millisecond of its window. The store in memory does not. */
   lastMs: 0 | 1
 }
 
@@ -42,7 +42,7 @@ export function createLimit(app: FastifyInstance, { key, lastMs, ...limit }: Lim
   const options = {
     max: limit.max,
     timeWindow: limit.windowSeconds * 1000,
-    // In Redis every limit shares one key space: the name keeps them apart.
+    // All limits share one key space in Redis, so a key begins with the name of its limit.
     keyGenerator: (request: FastifyRequest) => `${limit.name}:${key(request)}`,
     cache: KEYS_IN_MEMORY, // heeded, though its types do not know
   }
@@ -58,7 +58,7 @@ export function createLimit(app: FastifyInstance, { key, lastMs, ...limit }: Lim
   const self: Limit = {
     ...limit,
     use: (request) => ask(request, true),
-    look: (request) => ask(request, false),
+    peek: (request) => ask(request, false),
   }
   return self
 }

@@ -4,8 +4,8 @@ import RedisStore from '@fastify/rate-limit/store/RedisStore.js'
 import type { Redis } from 'ioredis'
 
 /**
- * The store of @fastify/rate-limit in Redis, for all limits at once. Keys are `agent-chat-service:<limit>:<key>`;
- * left to itself, the package would put the address of a route into them, which these limits do not have.
+ * The store of @fastify/rate-limit in Redis, for all limits at once. Keys are `agent-chat-service:<limit>:<key>`. The
+ * package itself would put the address of a route into its keys, but these limits belong to no route.
  */
 export function redisStore(redis: Redis): FastifyRateLimitStoreCtor {
   return class {

@@ -2,8 +2,8 @@ import type { Redis } from 'ioredis'
 import { StartError } from '../start-error.ts'
 
 /**
- * A connection that fails at once instead of queueing: an outage must not cost a request more than 50 ms. A Redis
- * that does not answer is dropped and dialled again, so that unanswered commands cannot pile up.
+ * A connection that fails at once instead of queueing commands, because an outage must not cost a request more than
+ * 50 ms. A connection that does not answer is replaced, so that unanswered commands cannot pile up.
  *
  * @throws StartError when the address cannot be read
  */

@@ -3,12 +3,14 @@ import { type Problem, problem } from '../errors.ts'
 import type { Budget, Limit } from './limit.ts'
 
 /**
- * Counts one use of every limit, or of none when one of them is used up: a refused request must not eat into
- * a budget that its retry needs. Returns what is left of each.
+ * Counts one use of every limit. When one limit is used up, no use is counted, so that a refused request takes nothing
+ * from a budget that its repetition needs.
+ *
+ * @returns the rest of each limit
  */
 export async function spend(limits: Limit[], request: FastifyRequest): Promise<Budget[]> {
   if (limits.length > 1) {
-    const before = await Promise.all(limits.map((limit) => limit.look(request)))
+    const before = await Promise.all(limits.map((limit) => limit.peek(request)))
     if (before.some(isUsedUp)) return before.map((budget) => ({ ...budget, exceeded: isUsedUp(budget) }))
   }
   return Promise.all(limits.map((limit) => limit.use(request)))
@@ -25,7 +27,7 @@ export function rateLimitHeaders(budgets: Budget[]): Record<string, string> {
   }
 }
 
-/** The refusal, when a limit was exceeded: it waits for the one that takes longest. */
+/** The refusal when limits were exceeded. It names the longest wait. */
 export function exceeded(budgets: Budget[]): Problem | undefined {
   const [longest] = budgets.filter((budget) => budget.exceeded).sort((a, b) => b.seconds - a.seconds)
   if (longest === undefined) return undefined

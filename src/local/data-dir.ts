@@ -4,13 +4,14 @@ import { resolve } from 'node:path'
 import { StartError } from '../start-error.ts'
 
 /**
- * Creates the folder in which the embedded defaults keep their data, and answers its real path.
+ * Creates the folder in which the embedded parts keep their data, and returns its real path.
  *
  * @throws StartError that names LOCAL_DATA_DIR when the folder cannot be created or written.
  */
 export async function prepareDataDir(path: string): Promise<string> {
   try {
-    // Root's database server runs as another user, which has to pass through here; every file inside is 0600.
+    // When root starts the service, the database server runs as another user, who has to pass through this folder.
+    // Every file in it has mode 0600.
     await mkdir(path, { recursive: true, mode: process.getuid?.() === 0 ? 0o711 : 0o700 })
     await access(path, constants.R_OK | constants.W_OK | constants.X_OK)
     return await realpath(path)

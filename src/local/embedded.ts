@@ -1,7 +1,8 @@
 import path from 'node:path'
-import type { AppConfig, Config } from '../config.ts'
+import { readAgentSettings } from '../agent/settings.ts'
+import type { AppConfig, Config } from '../config/config.ts'
 import { schemaError } from '../lifecycle/schema-check.ts'
-import type { Part } from '../start-lines.ts'
+import type { Part } from '../lifecycle/start-lines.ts'
 import { migrate, schemaState } from '../stores/migrations.ts'
 import type { EngineLog } from './engine/log.ts'
 import type { Log } from './postgres/log.ts'
@@ -11,7 +12,7 @@ export interface Embedded {
   config: AppConfig
   /** What runs embedded and where, for the start-up lines: database, run engine, model. */
   parts: Part[]
-  /** Ends what was started here; call it once the service has drained. */
+  /** Stops the embedded parts. The caller has drained the service before. */
   stop(): Promise<void>
 }
 
@@ -20,13 +21,13 @@ const AGENT_TASK = path.resolve(import.meta.dirname, '../trigger/agent-chat.ts')
 export interface EmbeddedOptions {
   /** Loads the agent's code anew when it changes, for development. */
   watchAgent?: boolean
-  /** Called when the data folder has been deleted: nothing works any more, and only a new start helps. */
+  /** Called when the data folder has been deleted. The service cannot go on, and a new start makes a new folder. */
   onLost?: (error: Error) => void
 }
 
 /**
- * Starts a database, a run engine and a signing secret of this machine's own where the environment names none.
- * When one of them cannot be started, those that have started are ended before the error is thrown.
+ * Starts the embedded database and the local engine, and makes a signing secret, each where the environment names
+ * none. When one part cannot be started, the parts that have started are stopped before the error is thrown.
  */
 export async function startEmbedded(
   config: Config,
@@ -109,15 +110,15 @@ export async function startEmbedded(
   }
 }
 
-/** Which model answers, and how to get a real one. */
-function modelOf({ agentEnvironment: { AGENT_MODEL, AGENT_MODEL_BASE_URL } }: Config): string {
-  if (AGENT_MODEL === undefined) {
+/** Names the model that answers and its address, or says how to get a real one. */
+function modelOf({ agentEnvironment }: Config): string {
+  const [model] = readAgentSettings(agentEnvironment).models
+  if (model === undefined)
     return 'offline, answers without a network; for a real one set AGENT_MODEL and AGENT_MODEL_API_KEY'
-  }
-  return `${AGENT_MODEL} at ${AGENT_MODEL_BASE_URL ?? "OpenAI's API"}`
+  return `${agentEnvironment.AGENT_MODEL} at ${model.baseUrl}`
 }
 
-/** Like `Promise.all`, but waits for all before it rejects: what still starts must be stopped too. */
+/** Like `Promise.all`, but waits for all before it rejects, because a part that is still starting must be stopped too. */
 async function settled<T extends readonly unknown[]>(
   work: [...T],
 ): Promise<{ [K in keyof T]: Awaited<T[K]> }> {

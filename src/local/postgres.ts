@@ -11,24 +11,24 @@ import { databaseUrl } from './postgres/server.ts'
 import { localSecret } from './secret.ts'
 
 export type LocalPostgres = {
-  /** Superuser of a database of its own, on 127.0.0.1, with password. */
+  /** Address with the password of the superuser, on 127.0.0.1. */
   url: string
-  /** Ends all connections, waits until the server has ended and releases the data folder. Repeatable. */
+  /** Ends all connections, waits for the end of the server, and releases the data folder. It may be called twice. */
   stop(): Promise<void>
 }
 
 type Options = {
-  /** Created when missing; the database in it is kept from start to start. */
+  /** The data folder. It is created when it is missing, and its database is kept from start to start. */
   dataDir: string
   log: Log
-  /** Called once when the database's folder has been deleted while the server runs. */
+  /** Called once when the folder of the database has been deleted while the server runs. */
   onLost?: (error: Error) => void
-  /** For tests: fast, careless about power cuts, and deleted by stop(). */
+  /** For tests: the server writes nothing to disk in time, and stop() deletes its folder. */
   ephemeral?: boolean
 }
 
 /**
- * Starts a real Postgres of this machine's own, on a data folder that only one process at a time may use.
+ * Starts a real Postgres on this machine, in a data folder that one process at a time may use.
  *
  * @throws StartError whose message says what to do: folder in use or not writable, no Postgres to be found
  */

@@ -5,14 +5,14 @@ import { prepareDataDir, reason } from './data-dir.ts'
 
 const secretBytes = 32
 
-/** What the service signs and checks tokens with when no key is configured; `npm run token` has to know it too. */
+/** The secret that signs and verifies tokens when no key is configured. The service and `npm run token` share it. */
 export function localSigningSecret(dataDir: string): Promise<string> {
   return localSecret(dataDir, 'jwt-secret')
 }
 
 /**
- * The random secret of that name, kept in the data folder in a file of mode 0600 and made on first use.
- * Processes that ask at the same time get the same one.
+ * The random secret of that name, in a file of mode 0600 in the data folder. It is made on first use. Processes that ask
+ * at the same time get the same secret.
  *
  * @param name a plain word that becomes the file's name
  * @returns 43 characters of base64url (256 bits)
@@ -44,7 +44,7 @@ async function create(file: string): Promise<string> {
   try {
     await handle.writeFile(`${randomBytes(secretBytes).toString('base64url')}\n`)
     await handle.sync()
-    // A link appears whole or not at all, and only for the first of several processes.
+    // A link appears whole or not at all, and for the first of several processes alone.
     await link(draft, file)
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error

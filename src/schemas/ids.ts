@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 
-/** RFC 9562: versions 1 to 8, nil and max. */
+/** The UUIDs of RFC 9562: versions 1 to 8, nil and max. */
 const UUID =
   '^([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[1-8][0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}|00000000-0000-0000-0000-000000000000|ffffffff-ffff-ffff-ffff-ffffffffffff)$'
 
@@ -32,7 +32,7 @@ const streamId = new RegExp(STREAM_ID)
 /** Whether a text has the form of a run's or a conversation's id. */
 export const isStreamId = (text: string): boolean => streamId.test(text)
 
-/** A stream is asked for by its run or by its conversation. */
+/** The id in the address of a stream: that of a run or of a conversation. */
 export const StreamParams = Type.Object({
   id: Type.String({
     pattern: STREAM_ID,
@@ -42,11 +42,11 @@ export const StreamParams = Type.Object({
   }),
 })
 
-/** The AI SDK asks with the id of its chat, which may be any text. */
+/** The id in the address that the AI SDK builds: that of its chat, which may be any text. */
 export const ChatParams = Type.Object({
   id: Type.String({
     minLength: 1,
     description:
-      'Id of the chat: the `runId` that a start answered with, or the `id` of a conversation, finds its stream; any other text stands for a chat that has none',
+      'Id of the chat: the `runId` that a start answered with, or the `id` of a conversation, names its stream. Any other text stands for a chat without a stream',
   }),
 })

@@ -2,7 +2,12 @@ import { type TSchema, Type } from '@sinclair/typebox'
 
 /** Query of every list. */
 export const PageQuery = {
-  limit: Type.Integer({ minimum: 1, maximum: 100, default: 20, description: 'Most items of a page' }),
+  limit: Type.Integer({
+    minimum: 1,
+    maximum: 100,
+    default: 20,
+    description: 'Maximum number of items on a page',
+  }),
   cursor: Type.Optional(
     Type.String({
       minLength: 1,

@@ -1,6 +1,6 @@
-import { type TSchema, Type } from '@sinclair/typebox'
+import { type TProperties, Type } from '@sinclair/typebox'
 import { PROBLEMS, type ProblemCode } from '../errors.ts'
-import { oneOf } from './shared.ts'
+import { oneOf, ref } from './shared.ts'
 
 const Fault = Type.Object(
   {
@@ -12,6 +12,40 @@ const Fault = Type.Object(
   },
   { 'x-name': 'Fault', description: 'One fault of a request' },
 )
+
+const orNull = (description: string) => Type.Unsafe<string | null>({ type: ['string', 'null'], description })
+
+/** What only some problems say. */
+const members = {
+  errors: Type.Array(Fault, { description: 'Every fault of an invalid request; `invalid_request` only' }),
+  activeRunId: orNull(
+    'Oldest unfinished run of the conversation, null while it has no id; `conversation_busy` and `conversation_queue_full` only',
+  ),
+  headMessageId: orNull(
+    'Newest message of the conversation; `conversation_changed` and `turn_not_last` only',
+  ),
+  supersededBy: orNull(
+    'The run that has replaced the named one; null when none has, or while it has no id; `turn_not_last` only',
+  ),
+  decision: Type.Object(
+    {
+      status: oneOf(['approved', 'denied', 'answered', 'expired']),
+      decidedAt: Type.String({ format: 'date-time' }),
+      decidedBy: Type.Optional(Type.String({ description: 'The user who decided' })),
+    },
+    { 'x-name': 'Decision', description: 'What was decided; `action_decided` only' },
+  ),
+}
+
+const { errors, activeRunId, headMessageId, supersededBy, decision } = members
+const MEMBERS: Partial<Record<ProblemCode, TProperties>> = {
+  invalid_request: { errors },
+  conversation_busy: { activeRunId },
+  conversation_queue_full: { activeRunId },
+  conversation_changed: { headMessageId },
+  turn_not_last: { headMessageId, supersededBy },
+  action_decided: { decision },
+}
 
 /** The body of every refusal (RFC 9457, `application/problem+json`). */
 export const ProblemSchema = Type.Object(
@@ -31,22 +65,7 @@ export const ProblemSchema = Type.Object(
       Type.Integer({ minimum: 1, description: 'Seconds to wait; present exactly when `Retry-After` is' }),
     ),
     requestId: Type.String({ description: 'Also in `X-Request-Id` and in the log of the service' }),
-    errors: Type.Optional(
-      Type.Array(Fault, { description: 'Every fault of an invalid request; `invalid_request` only' }),
-    ),
-    activeRunId: Type.Optional(
-      Type.Unsafe<string | null>({
-        type: ['string', 'null'],
-        description:
-          'Oldest unfinished run of the conversation, null while it has no id; `conversation_busy` and `conversation_queue_full` only',
-      }),
-    ),
-    headMessageId: Type.Optional(
-      Type.Unsafe<string | null>({
-        type: ['string', 'null'],
-        description: 'Newest message of the conversation; `conversation_changed` only',
-      }),
-    ),
+    ...Type.Partial(Type.Object(members)).properties,
   },
   { $id: 'Problem', description: 'A refusal (RFC 9457)' },
 )
@@ -61,18 +80,18 @@ type Headers = Record<string, object>
 
 /**
  * Refusals for a route's schema, grouped by status: `response: { 200: Run, ...problems('run_not_found') }`.
- * Those that the declaration of the route implies (400, 401, 403, 429, 500 …) are added by the documentation.
- * Typed as empty, so that the types of the replies stay those of the successes.
+ * `documentRoute` adds those that the declaration of the route implies (400, 401, 403, 429, 500 …).
+ * The type of the result is empty, so that the types of the replies stay those of the successes.
  */
 export function problems(...codes: ProblemCode[]): Record<never, never> {
   const byStatus = Map.groupBy(codes, (code) => PROBLEMS[code].status)
   return Object.fromEntries([...byStatus].map(([status, grouped]) => [status, { 'x-codes': grouped }]))
 }
 
-/** All that the request of a public address without parameters can do wrong: it is not HTTP. */
+/** The only refusals of a public address without parameters: those of requests that are not HTTP. */
 export const NO_HTTP = ['malformed_http', 'headers_too_large'] as const satisfies ProblemCode[]
 
-/** The same refusals, each with these headers: the handler had set them before it refused. */
+/** The same refusals, each with these headers, which the handler has set before it refuses. */
 export function withHeaders(headers: Headers, refusals: Record<never, never>): Record<never, never> {
   return Object.fromEntries(
     Object.entries(refusals).map(([status, refusal]) => [status, { ...(refusal as Refusal), headers }]),
@@ -82,14 +101,37 @@ export function withHeaders(headers: Headers, refusals: Record<never, never>): R
 export const isRefusal = (response: unknown): response is Refusal =>
   typeof response === 'object' && response !== null && 'x-codes' in response
 
-/** The schema of a refusal that can have these codes only. */
-export const problemOf = (status: number, codes: ProblemCode[], problem: TSchema) => ({
-  allOf: [
-    problem,
-    {
-      type: 'object',
-      required: ['status', 'code'],
-      properties: { status: { type: 'integer', enum: [status] }, code: { type: 'string', enum: codes } },
-    },
-  ],
-})
+/** The problem of one code: the document has it once, as `RunNotFoundProblem`. */
+const variant = (code: ProblemCode) => {
+  const { status, title } = PROBLEMS[code]
+  const own = MEMBERS[code] ?? {}
+  return {
+    'x-name': problemName(code),
+    description: title,
+    allOf: [
+      ref(ProblemSchema),
+      {
+        type: 'object',
+        required: ['status', 'code', ...Object.keys(own)],
+        properties: { status: { type: 'integer', enum: [status] }, code: oneOf([code]), ...own },
+      },
+    ],
+  }
+}
+
+const problemName = (code: string) =>
+  `${code.replaceAll(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase())}Problem`
+
+/** The schema of a refusal that can have these codes only, told apart by the code. */
+export const problemOf = (codes: ProblemCode[]) =>
+  codes.length === 1
+    ? codes.map(variant)[0]
+    : {
+        oneOf: codes.map(variant),
+        discriminator: {
+          propertyName: 'code',
+          mapping: Object.fromEntries(
+            codes.map((code) => [code, `#/components/schemas/${problemName(code)}`]),
+          ),
+        },
+      }

@@ -4,16 +4,18 @@ import { RunId } from './ids.ts'
 import {
   begun,
   failure,
+  finish,
   finishedAt,
   known,
   log,
   partialText,
   Queue,
   said,
+  ToolCall,
   usage,
   wished,
 } from './run-fields.ts'
-import { oneOf } from './shared.ts'
+import { oneOf, ref } from './shared.ts'
 
 const variant = <Status extends PublicStatus, Fields extends TProperties>(
   name: string,
@@ -23,7 +25,15 @@ const variant = <Status extends PublicStatus, Fields extends TProperties>(
 ) =>
   Type.Object({ runId: RunId, status: oneOf([status]), ...known, ...fields }, { 'x-name': name, description })
 
-const partial = { text: partialText, ...said, ...usage, ...wished }
+const partial = {
+  text: partialText,
+  toolCalls: Type.Optional(
+    Type.Array(ref(ToolCall), { description: 'Calls of tools, of a run that goes on with an earlier one' }),
+  ),
+  ...said,
+  ...usage,
+  ...wished,
+}
 
 const QueuedRun = variant('QueuedRun', 'queued', 'A run that waits for its execution', {
   queue: Type.Optional(Queue),
@@ -33,6 +43,7 @@ const RunningRun = variant('RunningRun', 'running', 'A run that the agent works 
 const CompletedRun = variant('CompletedRun', 'completed', 'A run with its whole answer', {
   ...begun,
   finishedAt,
+  ...finish,
   ...log,
   ...said,
   ...usage,

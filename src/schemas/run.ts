@@ -1,8 +1,9 @@
-import { type Static, Type } from '@sinclair/typebox'
+import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { RunId } from './ids.ts'
 import {
   begun,
   failure,
+  finish,
   finishedAt,
   known,
   log,
@@ -25,15 +26,21 @@ const summary = {
   finishedAt: Type.Optional(finishedAt),
   ...wished,
   ...Type.Partial(Type.Object(failure)).properties,
+  ...finish,
   ...usage,
 }
 
-/** All that a run can have, in one flat object: answers are written faster by it than by a choice between schemas. */
+/** A field that is written as it is, in one piece: a serializer that looks at every item is slower for long answers. */
+const written = <T extends TSchema>(_shape: T) => Type.Optional(Type.Unsafe<Static<T>>({}))
+
+/** All fields that a run can have, in one flat object, because a choice between schemas makes the serializer slower. */
 const run = {
   ...summary,
   queue: Type.Optional(Queue),
   ...said,
   ...Type.Partial(Type.Object(log)).properties,
+  messages: written(log.messages),
+  toolCalls: written(log.toolCalls),
 }
 
 export const RunSummary = Type.Object(summary, {

@@ -7,6 +7,9 @@ import {
   Type,
 } from '@sinclair/typebox'
 
+/** Most characters of a text in a body. */
+export const MAX_TEXT = 100_000
+
 /** Points to a schema that `app.addSchema` knows by its `$id`: `#/components/schemas/<$id>` in the document. */
 export function ref<T extends TSchema>(schema: T): TUnsafe<Static<T>> {
   if (schema.$id === undefined) throw new TypeError('only a schema with $id can be referred to')

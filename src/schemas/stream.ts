@@ -2,8 +2,8 @@ import { type Static, Type } from '@sinclair/typebox'
 import { UI_VERSIONS } from '../streams/vocabulary.ts'
 import { ConversationId } from './ids.ts'
 import { Metadata } from './metadata.ts'
-import { leftOutOrNull, oneOf } from './shared.ts'
-import { IfBusy, MAX_TEXT } from './turn.ts'
+import { leftOutOrNull, MAX_TEXT, oneOf } from './shared.ts'
+import { AskedAgent, Context, IfBusy, Limits, ResponseFormat, TurnWebhook } from './turn.ts'
 
 const UiMessage = Type.Object(
   {
@@ -25,26 +25,60 @@ export const StreamBody = Type.Object(
     messages: Type.Array(UiMessage, {
       minItems: 1,
       description:
-        'The last one is the message for the agent. In a conversation the stored history counts, and of the earlier messages only their ids and `metadata.conversationId` are read. Without a conversation, the earlier texts of user and assistant begin a new one. Earlier messages are never a reason to refuse a body.',
+        'The last one is the message for the agent; or the newest message of the agent, with answers about the tool calls that wait.' +
+        ' Then its turn goes on, and nothing else in it counts. In a conversation the stored history counts, and of the earlier messages only their ids and `metadata.conversationId` are read. Without a conversation, the earlier texts of user and assistant begin a new one. Earlier messages are never a reason to refuse a body.',
     }),
     conversationId: leftOutOrNull({
       ...ConversationId,
       description:
         'Id of the conversation. When it is absent, the newest `metadata.conversationId` of `messages` counts, then `id` where it is that of a conversation of yours',
     }),
-    id: Type.Optional(Type.Unknown({ description: 'Id of the chat, which may be that of its conversation' })),
+    id: Type.Optional(
+      Type.Unknown({
+        description:
+          'Id of the chat, which may be that of its conversation. A chat with an id that its page has made for itself alone (`__LOCALID_…`, as assistant-ui does) may cut its list off: that is an edit while no other page or client has gone on',
+      }),
+    ),
+    agent: leftOutOrNull(AskedAgent),
     ifBusy: leftOutOrNull(IfBusy),
     metadata: leftOutOrNull(Metadata),
+    context: leftOutOrNull(Context),
+    limits: leftOutOrNull(Limits),
+    responseFormat: leftOutOrNull(ResponseFormat),
+    webhook: leftOutOrNull(TurnWebhook),
+    currentPage: Type.Optional(
+      Type.Unknown({ description: 'A text becomes the `currentPage` of the context, where that has none' }),
+    ),
     trigger: Type.Optional(
       Type.Unknown({
         description:
-          '`regenerate-message` asks for another answer, which is refused: conversations only grow. It is accepted where the conversation does not hold the question yet',
+          '`regenerate-message` asks for another answer to the last message, which is the newest question of the conversation. It is a start where the conversation does not hold the question yet',
       }),
     ),
     messageId: Type.Optional(
       Type.Unknown({
         description:
-          'Id of the message that the page has changed, which is refused like `regenerate-message` and accepted like it',
+          'Id of the message that the page has changed: the last message replaces it, and the turns from there on',
+      }),
+    ),
+    approvalResponse: leftOutOrNull(
+      Type.Object(
+        {
+          approvalId: Type.String({
+            maxLength: 64,
+            description: 'The `actionId`, which is the id of the approval too',
+          }),
+          approved: Type.Boolean(),
+          reason: Type.Optional(Type.String({ maxLength: 500 })),
+        },
+        { description: 'Answers about a tool call that waits; no turn is started' },
+      ),
+    ),
+    headMessageId: leftOutOrNull(
+      Type.String({
+        maxLength: 64,
+        description:
+          'Id of the newest message of the conversation that the page knows of. When the conversation has a newer one, the answer is 409. With it, a list that ends before that message replaces the turns that it leaves out',
       }),
     ),
   },

@@ -7,7 +7,7 @@ export interface ChangeWatch {
   changed(id: string, version: string, milliseconds: number, signal?: AbortSignal): Promise<void>
   /** Wakes all waits for `id`: this instance has just changed its row. */
   wake(id: string): void
-  /** Ends all waits, and every later one at once, for the drain. */
+  /** Ends all waits because the instance drains. A later wait ends at once. */
   release(): void
   /** Whether `release` was called. */
   released(): boolean
@@ -32,7 +32,7 @@ export function changeWatch(versionsOf: (ids: string[]) => Promise<Map<string, s
   async function compare(): Promise<void> {
     const ids = [...new Set([...waits].map((wait) => wait.id))]
     if (ids.length === 0) return
-    // A database that is away changes nothing: the next query may be answered.
+    // While the database is away, all rows count as unchanged, and the waits go on until the next query.
     const versions = await versionsOf(ids).catch(() => new Map<string, string>())
     for (const wait of waits) {
       const version = versions.get(wait.id)

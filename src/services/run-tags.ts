@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { RunEngine, RunSummary } from '../engine/run-engine.ts'
 import type { ServiceContext } from './context.ts'
 
-/** Whose start a run is: with a key, all turns that were ever made for the key share their runs. */
+/** The start that a run belongs to. All turns that were ever created for the same key share their runs. */
 export interface StartOrigin {
   turnId: string
   userId: string
@@ -11,13 +11,13 @@ export interface StartOrigin {
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
-/** The tag of this database's runs that were started without it. */
+/** The tag of runs that belong to this database and were started while it was away. */
 export const unstoredTag = async (tags: ServiceContext['tags']): Promise<string> =>
   (await tags.service()).replace(/^service/, 'unstored')
 
 export const turnTag = (turnId: string): string => `turn_${turnId}`
 
-/** The turn that a run was sent for, by its tags; undefined for a run that no service has sent. */
+/** The id of the turn that a run was started for, read from its tags; undefined when the tags name no turn. */
 export function turnOf(tags: string[]): string | undefined {
   const turnId = tags.find((tag) => tag.startsWith('turn_'))?.slice('turn_'.length)
   return turnId !== undefined && UUID.test(turnId) ? turnId : undefined
@@ -37,11 +37,11 @@ export const isStartTag = (tag: string): boolean => tag.startsWith('key_') || ta
 export async function runsTagged(
   engine: RunEngine,
   tag: string,
-  kind: 'look' | 'sweep',
+  purpose: 'read' | 'sweep',
   createdFrom?: Date,
 ): Promise<RunSummary[]> {
   const runs: RunSummary[] = []
   const filter = createdFrom === undefined ? { tag } : { tag, createdFrom }
-  for await (const run of engine.list(filter, kind)) if (run.tags.includes(tag)) runs.push(run)
+  for await (const run of engine.list(filter, purpose)) if (run.tags.includes(tag)) runs.push(run)
   return runs
 }

@@ -1,12 +1,12 @@
 import { problem } from '../errors.ts'
 import type { Verdict } from './database-errors.ts'
 
-/** How long an outage keeps calls away from the database before one call tries it again. */
+/** After a call that found the database away, calls are refused for this long. Then one call tries it again. */
 const PAUSE_MS = 1_000
 
 export interface BreakerOptions {
   judge(error: unknown): Verdict
-  /** The database answers again. */
+  /** Called when the database answers again. */
   onRecovery(): void
 }
 

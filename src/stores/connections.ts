@@ -26,9 +26,9 @@ export interface ConnectionsOptions {
   onIdleError(error: Error): void
 }
 
-/** For a new connection, or for one that other calls have to give back first. */
+/** How long a call waits for a new connection, or for one that another call gives back. */
 const CONNECT_TIMEOUT_MS = 4_000
-/** Counted by the client, for a network that swallows the answer; more than a statement may take on the server. */
+/** The client's own limit for a statement, for a network that loses the answer. The server's limit is shorter. */
 const QUERY_TIMEOUT_MS = 5_000
 const IDLE_MS = 30_000
 
@@ -42,24 +42,34 @@ export function openConnections({ url, poolMax, onIdleError }: ConnectionsOption
     idleTimeoutMillis: IDLE_MS,
     query_timeout: QUERY_TIMEOUT_MS,
     keepAlive: true,
-    // Behind a pooler a statement and the transaction around it travel together.
+    // Behind a pooler, a statement and the transaction around it are sent in one round trip.
     pipeline: true,
   })
   /** Open connections that are believed to work. */
   const sessions = new Map<pg.PoolClient, Session>()
   const distrusted = new WeakSet<pg.PoolClient>()
-  /** A pooler was noticed by its loss of prepared statements. */
+  /** Whether prepared statements were lost: then a pooler stands between the service and the server. */
   let isPoolerKnown = false
 
-  // Without a listener an idle connection that breaks ends the process.
+  // Without this listener, an idle connection that breaks would end the process.
   pool.on('error', onIdleError)
-  // A connection that breaks during a statement does so too; the statement itself has been rejected.
+  // The same holds for a connection that breaks during a statement. The statement itself rejects.
   pool.on('connect', (client) => client.on('error', () => {}))
   pool.on('remove', (client) => sessions.delete(client as pg.PoolClient))
 
+  /** A busy server may be slow to open a connection; by then one of the others may be free. */
+  async function connect(): Promise<pg.PoolClient> {
+    try {
+      return await pool.connect()
+    } catch (error) {
+      if (pool.idleCount === 0) throw error
+      return pool.connect()
+    }
+  }
+
   async function acquire(): Promise<pg.PoolClient> {
     for (;;) {
-      const client = await pool.connect().catch(refuse)
+      const client = await connect().catch(refuse)
       if (distrusted.has(client)) {
         client.release(true)
         continue
@@ -79,7 +89,7 @@ export function openConnections({ url, poolMax, onIdleError }: ConnectionsOption
     throw new NoConnection(error, sessions.size > 0)
   }
 
-  /** What one connection has seen of an outage is true for those that were opened before: new ones replace them. */
+  /** Replaces all open connections: after one of them has met an outage, the others cannot be trusted either. */
   function distrustAll(): void {
     for (const client of sessions.keys()) distrusted.add(client)
     sessions.clear()

@@ -1,5 +1,4 @@
 import { sql } from 'kysely'
-import type { TurnMessage } from '../agent/turn.ts'
 import type { Database } from './database.ts'
 import { MAX_METADATA_PAIRS, type Metadata } from './schema.ts'
 
@@ -8,42 +7,62 @@ export interface ConversationRecord {
   /** Null until the first message gives it one. */
   title: string | null
   metadata: Metadata
+  /** Null until the first turn fixes it. */
+  agent: string | null
   createdAt: Date
   updatedAt: Date
   lastActivityAt: Date
-  /** The oldest unfinished run; null when there is none, or while it has no id. */
+  /** The engine's id of the oldest unfinished run; null when there is none, or while its turn is being dispatched. */
   activeRunId: string | null
+  /** The text that stands for the oldest messages, and the id of the last one of them; absent in lists. */
+  summary?: string | null
+  summarizedThrough?: string | null
 }
 
-export interface MessageRecord {
-  id: string
-  /** The engine's id of the turn's run; null for seeded history. */
-  runId: string | null
-  position: number
-  seq: number
-  role: 'user' | 'assistant'
-  text: string
-  parts: TurnMessage['parts']
-  status: 'complete' | 'cancelled' | 'failed'
-  createdAt: Date
-  /** Of a failed message: its run's sentence and code. */
-  error: string | null
-  errorCode: string | null
+export interface ConversationFilter {
+  agent?: string
+  limit: number
+  before?: ConversationPlace
 }
+
+/** Where a conversation stands in a list. */
+export interface ConversationPlace {
+  lastActivityAt: Date
+  id: string
+}
+
+export interface ConversationListPage {
+  rows: ConversationRecord[]
+  /** The conversation at which the search stopped before the page was full: the next page begins after it. */
+  searchedTo?: ConversationPlace
+}
+
+/** Conversations that one page compares with its filter at most. */
+const SEARCHED = 500
 
 /** Messages, turns and runs that the request itself removes. */
 const DELETED_AT_ONCE = 500
 
-const CONVERSATION = sql.raw(`
-  c.id, c.title, c.metadata, c.created_at as "createdAt", c.updated_at as "updatedAt",
-  c.last_activity_at as "lastActivityAt",
+/** Messages that a fork copies at most. */
+export const MAX_FORKED = 1_000
+
+export type ForkOutcome =
+  | { outcome: 'forked' | 'conversation_not_found' | 'message_not_found' | 'too_long' }
+  | { outcome: 'busy'; activeRunId: string | null }
+
+const FIELDS = `c.id, c.title, c.metadata, c.agent, c.created_at as "createdAt", c.updated_at as "updatedAt",
+  c.last_activity_at as "lastActivityAt"`
+
+/** A list leaves the summary out, which has up to 8 KiB. */
+const CONVERSATION =
+  sql.raw(`${FIELDS}, c.summary->>'text' as summary, c.summary->>'through' as "summarizedThrough",
   (select unfinished.run_id from (
     select r.run_id, r.position from runs r where r.conversation_id = c.id and r.status in ('queued', 'running')
     union all
     select null, t.position from turns t where t.conversation_id = c.id and t.state = 'dispatching'
    ) unfinished order by unfinished.position limit 1) as "activeRunId"`)
 
-/** Conversations of one user; a foreign one does not exist. */
+/** Conversations of one user. The conversation of another user counts as unknown. */
 export function conversationStore(database: Database) {
   return {
     async create(
@@ -54,10 +73,12 @@ export function conversationStore(database: Database) {
         await database.run((db) =>
           sql<ConversationRecord>`
             with c as (
-              insert into conversations (id, user_id, title, metadata)
-              values (${conversation.id}, ${userId}, ${conversation.title}, ${JSON.stringify(conversation.metadata)}::jsonb)
+              insert into conversations (id, user_id, title, metadata, agent)
+              values (${conversation.id}, ${userId}, ${conversation.title}, ${JSON.stringify(conversation.metadata)}::jsonb, null)
               returning *)
-            select ${CONVERSATION} from c`.execute(db),
+            select ${CONVERSATION} from c, note_event('conversation.created', c.user_id, c.id, '{}')`.execute(
+            db,
+          ),
         ),
       )
     },
@@ -72,20 +93,45 @@ export function conversationStore(database: Database) {
       return rows[0]
     },
 
-    /** Newest activity first. */
-    async list(
-      userId: string,
-      page: { limit: number; before?: { lastActivityAt: Date; id: string } },
-    ): Promise<ConversationRecord[]> {
-      const before = page.before ?? null
+    /**
+     * Newest activity first. A filter by agent is applied to at most 500 conversations: `searchedTo` says where the
+     * search stopped before the page was full.
+     */
+    async list(userId: string, filter: ConversationFilter): Promise<ConversationListPage> {
+      const { agent, limit } = filter
+      const before = filter.before ?? null
+      const searched = agent === undefined ? limit : SEARCHED
+      const ofAgent = agent === undefined ? sql`` : sql`where agent = ${agent}`
       const { rows } = await database.page((db) =>
-        sql<ConversationRecord>`
-          select ${CONVERSATION} from conversations c
-          where c.user_id = ${userId} and not c.hidden
-            and (${before === null} or (c.last_activity_at, c.id) < (${before?.lastActivityAt ?? null}::timestamptz, ${before?.id ?? null}::uuid))
-          order by c.last_activity_at desc, c.id desc limit ${page.limit}`.execute(db),
+        sql<ConversationRecord & { searched: number; searchedAt: Date | null; searchedId: string | null }>`
+          with candidates as materialized (
+            select * from conversations
+            where user_id = ${userId} and not hidden
+              and (${before === null} or (last_activity_at, id) < (${before?.lastActivityAt ?? null}::timestamptz, ${before?.id ?? null}::uuid))
+            order by last_activity_at desc, id desc limit ${searched}),
+          page as materialized (
+            select * from candidates ${ofAgent} order by last_activity_at desc, id desc limit ${limit}),
+          unfinished as materialized (
+            select conversation_id, run_id, position from runs
+            where conversation_id = any(array(select id from page)) and status in ('queued', 'running')
+            union all
+            select conversation_id, null, position from turns
+            where conversation_id = any(array(select id from page)) and state = 'dispatching')
+          select ${sql.raw(FIELDS)},
+            (select run_id from unfinished where conversation_id = c.id order by position limit 1) as "activeRunId",
+            extent.searched, last.last_activity_at as "searchedAt", last.id as "searchedId"
+          from (select count(*)::integer as searched from candidates) extent
+          left join (select last_activity_at, id from candidates order by last_activity_at, id limit 1) last on true
+          left join page c on true order by c.last_activity_at desc, c.id desc`.execute(db),
       )
-      return rows
+      const [first] = rows
+      const found = rows
+        .filter(({ id }) => id !== null)
+        .map(({ searched: _, searchedAt: _at, searchedId: _id, ...row }) => row)
+      const isFruitless = first?.searched === searched && found.length < limit
+      return isFruitless && first.searchedAt !== null && first.searchedId !== null
+        ? { rows: found, searchedTo: { lastActivityAt: first.searchedAt, id: first.searchedId } }
+        : { rows: found }
     },
 
     /**
@@ -122,8 +168,8 @@ export function conversationStore(database: Database) {
     },
 
     /**
-     * Deletes the conversation with its messages and the contents of its runs. What is too much for one statement
-     * is hidden at once and removed in the background. Unfinished runs are marked to be cancelled.
+     * Deletes the conversation with its messages and the contents of its runs. All of it is hidden at once; the upkeep
+     * removes what is too much for this statement. Unfinished runs are marked to be cancelled.
      * @returns the unfinished runs; undefined when there was no such conversation
      */
     async remove(
@@ -138,64 +184,48 @@ export function conversationStore(database: Database) {
     },
 
     /**
-     * A page of messages in the order of the conversation; undefined when there is no such conversation. A failed
-     * run that said nothing has no message: here it gets one without a text, with the id that its answer was to have.
+     * The conversation that a message of a chat has opened, if it is among the twenty that the user was active in last.
+     * @param openedBy the ids of the chat and of the message
      */
-    async messages(
-      userId: string,
-      id: string,
-      page: { limit: number; order: 'asc' | 'desc'; after?: { position: number; seq: number } },
-    ): Promise<MessageRecord[] | undefined> {
-      const direction = sql.raw(page.order)
-      const behind = sql.raw(page.order === 'asc' ? '>' : '<')
-      const after =
-        page.after === undefined
-          ? sql``
-          : sql`and (m.position, m.seq) ${behind} (${page.after.position}, ${page.after.seq})`
-      const { rows } = await database.page((db) =>
-        sql<{ [K in keyof MessageRecord]: MessageRecord[K] | null }>`
-          select m.*, t.run_id as "runId", failure.error, failure.error_code as "errorCode"
-          from conversations c left join lateral (
-            select m.id, m.position, m.seq, m.role, m.text, m.parts, m.status, m.created_at as "createdAt"
-            from messages m where m.conversation_id = c.id and m.status <> 'abandoned' ${after}
-            order by m.position ${direction}, m.seq ${direction} limit ${page.limit}) m on true
-          left join turns t on t.conversation_id = c.id and t.position = m.position
-          left join lateral (
-            select error, error_code from runs where m.status = 'failed' and runs.run_id = t.run_id) failure on true
-          where c.id = ${id} and c.user_id = ${userId} and not c.hidden
-          order by m.position ${direction}, m.seq ${direction}`.execute(db),
+    async openedBy(userId: string, openedBy: string): Promise<string | undefined> {
+      const { rows } = await database.run((db) =>
+        sql<{ id: string }>`
+          select id from (
+            select id, opened_by, last_activity_at from conversations where user_id = ${userId} and not hidden
+            order by last_activity_at desc, id desc limit 20) recent
+          where opened_by = ${openedBy} order by last_activity_at desc, id desc limit 1`.execute(db),
       )
-      if (rows.length === 0) return undefined
-      return rows.filter((row): row is MessageRecord => row.id !== null)
+      return rows[0]?.id
+    },
+
+    /** The conversation in which a chat has asked last. @param chatId an id that the page itself has made */
+    async ofChat(userId: string, chatId: string): Promise<string | undefined> {
+      const [row] = await database.named<{ id: string }>(
+        'conversation_of_chat',
+        `select c.id from turns t join conversations c on c.id = t.conversation_id and not c.hidden
+         where t.user_id = $1 and t.chat_id = $2 order by t.created_at desc limit 1`,
+        [userId, chatId],
+      )
+      return row?.id
     },
 
     /**
-     * The newest of the messages that belongs to the conversation, with the number of the user's messages after it
-     * (200 at most) and the newest message of all; undefined when none of them does, or the conversation is not
-     * the user's.
+     * Copies the beginning of a conversation into a new one; see `sql/fork_conversation.sql`.
+     * @param messageId the last message that is copied; all are when it is undefined
      */
-    async newestOf(
+    async fork(
       userId: string,
       id: string,
-      messageIds: string[],
-    ): Promise<{ id: string; questionsAfter: number; headId: string } | undefined> {
-      const [row] = await database.named<{ id: string; questionsAfter: number; headId: string }>(
-        'newest_of_messages',
-        `select m.id, (
-             select count(*)::integer from (
-               select from messages later where later.conversation_id = m.conversation_id and later.role = 'user'
-                 and later.status <> 'abandoned'
-                 and (later.position, later.seq) > (m.position, m.seq) limit 200) found
-           ) as "questionsAfter", (
-             select head.id from messages head where head.conversation_id = m.conversation_id and head.status <> 'abandoned'
-             order by head.position desc, head.seq desc limit 1
-           ) as "headId"
-         from messages m join conversations c on c.id = m.conversation_id
-         where m.id = any($1::uuid[]) and m.status <> 'abandoned' and c.id = $2 and c.user_id = $3
-         order by m.position desc, m.seq desc limit 1`,
-        [messageIds, id, userId],
+      messageId: string | undefined,
+      newId: string,
+    ): Promise<ForkOutcome> {
+      const { rows } = await database.run((db) =>
+        sql<{ outcome: ForkOutcome }>`
+          select fork_conversation(${userId}, ${id}, ${messageId ?? null}::uuid, ${newId}, ${MAX_FORKED}) as outcome`.execute(
+          db,
+        ),
       )
-      return row
+      return one({ rows }).outcome
     },
   }
 }

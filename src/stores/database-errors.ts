@@ -4,7 +4,7 @@ import { Problem } from '../errors.ts'
 /** The pool could not hand out a connection: no statement was sent. The cause is the driver's or the server's error. */
 export class NoConnection extends Error {
   override name = 'NoConnection'
-  /** Whether all connections were taken, or other connections of the pool work: the database is there. */
+  /** Whether the database works: all connections were in use, or other connections of the pool work. */
   readonly isDatabaseThere: boolean
 
   constructor(cause: unknown, othersWork: boolean) {
@@ -13,7 +13,7 @@ export class NoConnection extends Error {
   }
 }
 
-/** pg-pool's words for a wait in its own queue. */
+/** The message of pg-pool when a call has waited too long in the pool's own queue. */
 const POOL_BUSY = 'timeout exceeded when trying to connect'
 
 /**
@@ -33,7 +33,7 @@ const READ_ONLY = '25006'
 
 /** Connection exception, insufficient resources, operator intervention, system error; see the Postgres manual, appendix A. */
 const AWAY_CLASSES = new Set(['08', '53', '57', '58'])
-/** Read-only after a failover; a session that was ended for being idle; and what refuses a login. */
+/** Read-only after a failover; a session that was ended because it was idle; refused logins. */
 const AWAY_CODES = new Set([READ_ONLY, '25P03', '28000', '28P01', '3D000'])
 
 /**
@@ -68,7 +68,7 @@ export function judge(error: unknown): Verdict {
   if (AWAY_CODES.has(code) || (isSqlState(code) && AWAY_CLASSES.has(code.slice(0, 2)))) return 'away'
   if (NETWORK_CODES.has(code) || (error instanceof Error && CLIENT_MESSAGES.test(error.message)))
     return 'away'
-  // What remains of those that a repetition may mend has been repeated in vain.
+  // A repeatable error that arrives here has been repeated without success.
   if (FOREIGN_DATABASE.has(code) || isRepeatable(error) || isInternal(code)) return 'unusable'
   return 'answered'
 }

@@ -42,7 +42,7 @@ export interface DatabaseOptions {
 }
 
 const REPETITIONS = 2
-/** At most one line a second about an outage; all calls meet the same one. */
+/** At most one log line a second about an outage, since all calls meet the same one. */
 const LOG_PAUSE_MS = 1_000
 
 /** Opens a pool; no connection is made before the first call. */

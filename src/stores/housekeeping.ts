@@ -1,39 +1,77 @@
 import { sql } from 'kysely'
 import type { Database } from './database.ts'
 
-/** What instances do for the whole database, in small batches that block nothing. */
+/** For how many days usage can be reported. */
+const USAGE_DAYS = 400
+/** For how many days a run may settle its reservation: more than a run can wait and execute. */
+const BUDGET_DAYS = 30
+
+/** The upkeep's statements for the whole database, in batches that are small enough to block no request. */
 export function housekeepingStore(database: Database) {
   return {
-    /** Deletes turns whose runs ended before the retention, with their keys. @returns how many went */
+    /** Deletes turns whose runs ended before the retention, with their keys. @returns how many turns were deleted */
     async expireRuns(retentionDays: number, limit: number): Promise<number> {
       const { rows } = await database.run((db) =>
         sql<{ count: number }>`
           with old as (
-            select id, turn_id, user_id, metadata from runs
+            select id, turn_id, user_id, agent, metadata from runs
             where finished_at < now() - ${retentionDays}::integer * interval '1 day'
             order by finished_at limit ${limit} for update skip locked),
           labels as (
             delete from run_labels where (label, id) in (
-              select run_label(user_id, key, value), id from old, jsonb_each_text(metadata))),
-          gone as (delete from turns where id in (select turn_id from old) returning id)
-          select count(*)::integer as count from gone`.execute(db),
+              select label, id from old, unnest(labels_of_run(user_id, agent, metadata)) label)),
+          deleted as (delete from turns where id in (select turn_id from old) returning id)
+          select count(*)::integer as count from deleted`.execute(db),
       )
       return rows[0]?.count ?? 0
     },
 
     /**
-     * Deletes conversations without activity for so many days, as their users would; those with an unfinished turn
-     * stay. @returns how many went
+     * Deletes conversations without activity for `retentionDays`, except those with an unfinished turn.
+     * @returns how many conversations were deleted
      */
     async expireConversations(retentionDays: number, limit: number, batch: number): Promise<number> {
       const { rows } = await database.run((db) =>
         sql<{ count: number }>`
           select count(delete_conversation(user_id, id, ${batch}))::integer as count from (
             select id, user_id from conversations c
-            where last_activity_at < now() - ${retentionDays}::integer * interval '1 day' and not hidden
+            where last_activity_at at time zone 'UTC' < (now() - ${retentionDays}::integer * interval '1 day') at time zone 'UTC'
+              and not hidden
               and not exists (select from runs where conversation_id = c.id and status in ('queued', 'running'))
               and not exists (select from turns where conversation_id = c.id and state = 'dispatching')
-            order by last_activity_at limit ${limit} for update skip locked) old`.execute(db),
+            order by last_activity_at at time zone 'UTC' limit ${limit} for update skip locked) old`.execute(
+          db,
+        ),
+      )
+      return rows[0]?.count ?? 0
+    },
+
+    /** Deletes the oldest days of usage reports. @returns how many rows were deleted */
+    async expireUsage(limit: number): Promise<number> {
+      const { rows } = await database.run((db) =>
+        sql<{ count: number }>`
+          with deleted as (
+            delete from usage_days where (user_id, day, agent, model) in (
+              select user_id, day, agent, model from usage_days
+              where day < (now() at time zone 'UTC')::date - ${USAGE_DAYS}::integer
+              order by day limit ${limit} for update skip locked)
+            returning 1)
+          select count(*)::integer as count from deleted`.execute(db),
+      )
+      return rows[0]?.count ?? 0
+    },
+
+    /** Deletes the oldest days of budgets. @returns how many rows were deleted */
+    async expireBudgets(limit: number): Promise<number> {
+      const { rows } = await database.run((db) =>
+        sql<{ count: number }>`
+          with deleted as (
+            delete from budget_days where (scope, name, day) in (
+              select scope, name, day from budget_days
+              where day < (now() at time zone 'UTC')::date - ${BUDGET_DAYS}::integer
+              order by day limit ${limit} for update skip locked)
+            returning 1)
+          select count(*)::integer as count from deleted`.execute(db),
       )
       return rows[0]?.count ?? 0
     },
@@ -51,7 +89,7 @@ export function housekeepingStore(database: Database) {
     },
 
     /**
-     * Takes the next search for runs without a row: one instance every few seconds, or at once when `now` is true.
+     * Claims the next search for runs without a row: for one instance every few seconds, or at once when `now` is true.
      * @returns the moment up to which all runs are known to have their rows; undefined when another instance searches
      */
     async claimSearch(seconds: number, now: boolean): Promise<Date | undefined> {

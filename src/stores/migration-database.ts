@@ -2,7 +2,7 @@ import { Kysely, PostgresAdapter, PostgresDialect, sql } from 'kysely'
 import pg from 'pg'
 import { openSession, type Session } from './session.ts'
 
-/** The key that Kysely's own lock has: this keeps migrations of earlier versions out, too. */
+/** The same key as that of Kysely's own lock, so that migrations of earlier versions wait for it, too. */
 const LOCK = sql.lit('3853314791062309107')
 /** Connects once, and closes the connection when the work is done. */
 export async function withDatabase<T>(
@@ -11,7 +11,7 @@ export async function withDatabase<T>(
   work: (db: Kysely<unknown>, session: Session) => Promise<T>,
 ): Promise<T> {
   const pool = new pg.Pool({ connectionString: databaseUrl, max: 1, ...timeouts })
-  // A connection that breaks is told by the statement that uses it.
+  // When a connection breaks, the statement that uses it rejects.
   pool.on('error', () => {})
   pool.on('connect', (client) => client.on('error', () => {}))
   const db = new Kysely<unknown>({ dialect: new MigrationDialect({ pool }) })
@@ -33,7 +33,7 @@ export async function appliedTo(db: Kysely<unknown>): Promise<string[]> {
   return rows.map(({ name }) => name)
 }
 
-/** @returns whether the lock is ours now: for the session, or until the end of the transaction */
+/** @returns whether this session has the lock now: for the session, or until the end of the transaction */
 export async function tryLock(
   db: Kysely<unknown>,
   name: 'pg_try_advisory_lock' | 'pg_try_advisory_xact_lock',
@@ -48,7 +48,7 @@ export async function unlock(db: Kysely<unknown>): Promise<void> {
   await sql`select pg_advisory_unlock(${LOCK}::bigint)`.execute(db)
 }
 
-/** Sets what the server knows of these settings, for the transaction or for the session. */
+/** Sets those of the settings that the server knows, for the transaction or for the session. */
 export async function set(
   db: Kysely<unknown>,
   settings: Record<string, string>,
@@ -58,7 +58,7 @@ export async function set(
     where current_setting(key, true) is not null`.execute(db)
 }
 
-/** The lock is taken by this module, in the transaction when there is one: a pooler may change sessions after that. */
+/** This module takes the lock itself, within the transaction if there is one, since a pooler may change sessions later. */
 class UnlockedAdapter extends PostgresAdapter {
   override async acquireMigrationLock(): Promise<void> {}
   override async releaseMigrationLock(): Promise<void> {}

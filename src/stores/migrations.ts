@@ -19,7 +19,7 @@ export interface StoredMigration extends Migration {
 }
 
 export interface MigrateOptions {
-  /** A line for the operator about what takes long. */
+  /** Called with a line for the operator when the migration waits or takes long. */
   report?(line: string): void
   /** Other migrations than those of `migrations/`, by name. */
   migrations?: Record<string, StoredMigration>
@@ -35,7 +35,7 @@ interface Migrations {
 }
 
 const LOCK_PAUSE_MS = 500
-/** A table may be in use for a long time: attempts, and the pause in which waiting statements get their turn. */
+/** Attempts while a table is in use, and the pause between them, in which other waiting statements can run. */
 const ATTEMPTS = 20
 const ATTEMPT_PAUSE_MS = 3_000
 const PROGRESS_MS = 5_000
@@ -61,7 +61,7 @@ export function migrate(databaseUrl: string, options: MigrateOptions = {}): Prom
   })
 }
 
-/** Takes the newest migration back. @returns its name, or nothing when there is none */
+/** Reverts the newest migration. @returns its name, or an empty list when there is none */
 export function migrateDown(databaseUrl: string, options: MigrateOptions = {}): Promise<string[]> {
   return withMigrations(databaseUrl, options, async (migrations) => {
     const reverted = await stepsInTransaction(migrations, 'down')
@@ -92,7 +92,7 @@ export async function schemaState(databaseUrl: string): Promise<SchemaState> {
 const READ_TIMEOUTS = { connectionTimeoutMillis: 2_000, query_timeout: 5_000 }
 const MIGRATION_TIMEOUTS = { connectionTimeoutMillis: 5_000 }
 
-/** All steps up to the first that cannot run in a transaction; downwards one step. */
+/** Takes all steps before the first one that cannot run in a transaction; downwards, one step. */
 async function stepsInTransaction(migrations: Migrations, direction: Direction): Promise<string[]> {
   for (let attempt = 1, isWaiting = false; ; ) {
     try {
@@ -117,7 +117,9 @@ async function stepsInTransaction(migrations: Migrations, direction: Direction):
       if (codeOf(error) !== LOCK_NOT_AVAILABLE) throw error
       if (attempt === ATTEMPTS) throw new Error(LOCKED, { cause: error })
       attempt += 1
-      migrations.report('A table is in use by a long transaction. The migration has let go and tries again.')
+      migrations.report(
+        'A table is in use by a long transaction. The migration has released its locks and tries again.',
+      )
       await sleep(ATTEMPT_PAUSE_MS)
     }
   }
@@ -126,7 +128,7 @@ async function stepsInTransaction(migrations: Migrations, direction: Direction):
 const LOCKED =
   'A table was in use by a long transaction all the time, so nothing was changed. Look for it in pg_stat_activity (oldest xact_start), and run the migration again.'
 
-/** The next step when it cannot run in a transaction. @returns its name, or undefined when there is none */
+/** Takes the next step if it cannot run in a transaction. @returns its name, or undefined when there is none */
 async function stepAlone(migrations: Migrations, direction: Direction): Promise<string | undefined> {
   const [first] = await remaining(migrations, direction)
   if (!isAlone(migrations, first)) return undefined
@@ -136,7 +138,7 @@ async function stepAlone(migrations: Migrations, direction: Direction): Promise<
     )
   }
   return migrations.db.connection().execute(async (db) => {
-    // Waiting without a transaction: an index build waits for the end of every older one.
+    // The wait for the lock uses no transaction, because an index build waits for the end of all older transactions.
     while (!(await tryLock(db, 'pg_try_advisory_lock'))) await sleep(LOCK_PAUSE_MS)
     try {
       await set(db, { ...MIGRATION_SETTINGS, lock_timeout: '0' }, false)

@@ -1,5 +1,6 @@
 import type { TurnMessage, TurnUsage } from '../agent/turn.ts'
 import type { Database } from './database.ts'
+import type { EndFacts } from './schema.ts'
 
 /** How a run ended, as it is stored. */
 export interface RunEnd {
@@ -8,12 +9,13 @@ export interface RunEnd {
   output: TurnMessage | null
   text: string
   usage: TurnUsage | null
+  facts: EndFacts
   errorCode: string | null
   error: string | null
   /** Records that the run's stream holds; null when they could not be counted. */
   frameCount: number | null
   truncated: boolean
-  /** Times of the engine; null where it did not say. */
+  /** Times by the clock of the engine; null when the engine did not name them. */
   createdAt: Date | null
   startedAt: Date | null
   finishedAt: Date | null
@@ -21,7 +23,14 @@ export interface RunEnd {
   stop?: boolean
 }
 
-/** What a run goes through once it is recorded. Every function is one round trip and safe to repeat. */
+/** What became of a call that was to end a run. */
+export interface Finalized {
+  /** False when the run had ended before. */
+  done: boolean
+  agent: string
+}
+
+/** Changes of a run's status after the run is recorded. Every function is one round trip and safe to repeat. */
 export function runEndStore(database: Database, limits: { executionSeconds: number }) {
   return {
     /**
@@ -29,22 +38,19 @@ export function runEndStore(database: Database, limits: { executionSeconds: numb
      * @returns false when no queued run has this id
      */
     async markRunning(runId: string, startedAt: Date | null): Promise<boolean> {
-      const rows = await database.named(
+      const [row] = await database.named<{ done: boolean }>(
         'mark_running',
-        `update runs set status = 'running', started_at = coalesce($2, now()), missed_at = null,
-           deadline_at = now() + $3 * interval '1 second',
-           check_at = case when cancel_requested_at is null then now() + interval '8 seconds' else check_at end
-         where run_id = $1 and status = 'queued' returning id`,
+        'select mark_running($1, $2, $3) as done',
         [runId, startedAt, limits.executionSeconds],
       )
-      return rows.length > 0
+      return row?.done ?? false
     },
 
-    /** Ends the run once. @returns false when it had ended before, undefined when there is no such run */
-    async finalize(end: RunEnd): Promise<boolean | undefined> {
-      const [row] = await database.named<{ done: boolean | null }>(
+    /** Ends the run once. @returns undefined when there is no such run */
+    async finalize(end: RunEnd): Promise<Finalized | undefined> {
+      const [row] = await database.named<{ done: boolean | null; agent: string }>(
         'finalize_run',
-        'select finalize_run($1, $2, $3::jsonb, $4, $5::jsonb, $6, $7, $8, $9, $10, $11, $12) as done',
+        'select finalize_run($1, $2, $3::jsonb, $4, $5::jsonb, $6, $7, $8, $9, $10, $11, $12, $13::jsonb) as done, (select agent from runs where run_id = $1) as agent',
         [
           end.runId,
           end.status,
@@ -58,9 +64,10 @@ export function runEndStore(database: Database, limits: { executionSeconds: numb
           end.startedAt,
           end.finishedAt,
           end.stop ?? false,
+          JSON.stringify(end.facts),
         ],
       )
-      return row?.done ?? undefined
+      return row === undefined || row.done === null ? undefined : { done: row.done, agent: row.agent }
     },
   }
 }

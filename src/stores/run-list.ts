@@ -1,4 +1,5 @@
 import { type RawBuilder, sql } from 'kysely'
+import { DEFAULT_AGENT } from '../agent/turn.ts'
 import type { PublicStatus } from '../engine/run-status.ts'
 import type { Database } from './database.ts'
 import { type RunSummaryRecord, SUMMARY, VISIBLE } from './runs.ts'
@@ -9,6 +10,9 @@ export interface RunFilter {
   status?: PublicStatus[]
   metadata?: Metadata
   runIds?: string[]
+  /** Only runs that wait for an answer. */
+  pending?: boolean
+  agent?: string
   limit: number
   /** Row id of the last run of the page before. */
   before?: string
@@ -16,78 +20,79 @@ export interface RunFilter {
 
 export interface RunListPage {
   rows: RunSummaryRecord[]
-  /** Where the search went on being fruitless and stopped: the next page begins behind this row. */
+  /** The row at which the search stopped before the page was full: the next page begins after it. */
   searchedTo?: string
 }
 
-/** Rows that one page looks through at most for those that every filter lets pass. */
-const SEARCHED = 2_000
+/** Rows of the index that one page compares with the filters at most. */
+const SEARCHED = 500
 
 /**
  * Lists runs of one user, newest first, without contents. The most telling filter names the index that is walked in the
- * direction of the cursor; the other filters are applied to at most 2,000 of its rows. So a page costs the same however
+ * direction of the cursor; the other filters are applied to at most 500 of its rows. So a page costs the same however
  * many runs the user has; a page that ends early says where the next one begins.
+ *
+ * The index tells no more than the ids of rows, which all of these indexes hold. Asked for whole rows, the planner may
+ * walk the newest rows of all users instead: through millions of them for a user who has long been silent.
  */
 export async function listRuns(database: Database, userId: string, filter: RunFilter): Promise<RunListPage> {
-  const { conversationId, status, metadata = {}, runIds, limit } = filter
+  const { conversationId, status, metadata = {}, runIds, agent, pending, limit } = filter
   const statuses = [...new Set(status ?? [])]
-  const [label, ...labels] = Object.entries(metadata)
-  const before = filter.before === undefined ? sql`` : sql`and id < ${filter.before}::uuid`
-  const own = sql`user_id = ${userId} and ${sql.raw(VISIBLE)}`
+  const [label] = Object.entries(metadata)
   const ofConversation =
     conversationId === undefined ? sql`` : sql`and conversation_id = ${conversationId}::uuid`
+  const ofRuns = runIds === undefined ? sql`` : sql`and run_id = any(${runIds}::text[])`
   const ofStatus = statuses.length === 0 ? sql`` : sql`and status = any(${statuses}::text[])`
   const ofMetadata = label === undefined ? sql`` : sql`and metadata @> ${JSON.stringify(metadata)}::jsonb`
+  const ofAgent = agent === undefined ? sql`` : sql`and agent = ${agent}`
+  // The runs of `default` have no label: they are found among all runs of the user.
+  const agentLabel = agent === DEFAULT_AGENT ? undefined : agent
 
-  /** Rows in the order of an index, of which every one belongs to the page. */
-  const page = async (source: RawBuilder<unknown>): Promise<RunListPage> => {
-    const { rows } = await database.page((db) =>
-      sql<RunSummaryRecord>`select ${sql.raw(SUMMARY)} from ${source} runs order by id desc limit ${limit}`.execute(
-        db,
-      ),
+  const filters = [conversationId, ...Object.keys(metadata), agent, statuses[0]]
+  const isFiltered =
+    pending || agent === DEFAULT_AGENT || filters.filter((one) => one !== undefined).length > 1
+  const searched = isFiltered ? SEARCHED : limit
+  const before = filter.before === undefined ? sql`` : sql`and id < ${filter.before}::uuid`
+  const newest = sql`${before} order by id desc limit ${searched}`
+  const own = sql`user_id = ${userId} and deleted_at is null`
+
+  function candidates(): RawBuilder<unknown> {
+    if (pending)
+      return sql`select id from (
+        select distinct runs.id from actions join runs on runs.turn_id = actions.turn_id
+        where actions.user_id = ${userId} and actions.status = 'pending' and actions.expires_at > now()) runs
+        where true ${newest}`
+    if (runIds !== undefined)
+      return sql`select id from runs where run_id = any(${runIds}::text[]) and ${own} ${newest}`
+    if (conversationId !== undefined)
+      return sql`select id from runs where conversation_id = (
+        select id from conversations where id = ${conversationId}::uuid and user_id = ${userId}) ${newest}`
+    if (label !== undefined)
+      return sql`select id from run_labels where label = run_label(${userId}, ${label[0]}, ${label[1]}) ${newest}`
+    if (agentLabel !== undefined)
+      return sql`select id from run_labels where label = run_label(${userId}, null, ${agentLabel}) ${newest}`
+    if (statuses.length === 0) return sql`select id from runs where ${own} ${newest}`
+    const branches = statuses.map(
+      (one) => sql`(select id from runs where ${own} and status = ${one} ${newest})`,
     )
-    return { rows }
-  }
-  /** Rows in the order of an index, some of which the other filters leave out. */
-  const search = async (candidates: RawBuilder<unknown>): Promise<RunListPage> => {
-    const { rows } = await database.page((db) =>
-      sql<RunSummaryRecord & { last: string | null; searched: number }>`
-        with candidates as materialized (${candidates} ${before} order by id desc limit ${SEARCHED}),
-        matching as (
-          select runs.* from candidates join runs on runs.id = candidates.id
-          where ${own} ${ofConversation} ${ofStatus} ${ofMetadata} order by runs.id desc limit ${limit})
-        select ${sql.raw(SUMMARY)}, extent.last, extent.searched
-        from (select min(id::text) as last, count(*)::integer as searched from candidates) extent
-        left join matching on true order by id desc`.execute(db),
-    )
-    const [first] = rows
-    const matching = rows
-      .filter(({ id }) => id !== null)
-      .map(({ last: _last, searched: _searched, ...row }) => row)
-    const isFruitless = first?.searched === SEARCHED && first.last !== null && matching.length < limit
-    return { rows: matching, ...(isFruitless && first.last !== null ? { searchedTo: first.last } : {}) }
+    return sql`select id from (${sql.join(branches, sql` union all `)}) runs order by id desc limit ${searched}`
   }
 
-  if (runIds !== undefined)
-    return page(sql`(select * from runs where run_id = any(${runIds}::text[]) and ${own} ${ofConversation} ${ofStatus}
-      ${ofMetadata} ${before})`)
-  if (label !== undefined) {
-    const candidates = sql`select id from run_labels where label = run_label(${userId}, ${label[0]}, ${label[1]})`
-    return search(candidates)
-  }
-  if (conversationId !== undefined) {
-    const candidates = sql`select id from runs where conversation_id = ${conversationId}::uuid and user_id = ${userId}`
-    return statuses.length === 0 && labels.length === 0
-      ? page(
-          sql`(select * from runs where ${own} ${ofConversation} ${before} order by id desc limit ${limit})`,
-        )
-      : search(candidates)
-  }
-  if (statuses.length === 0)
-    return page(sql`(select * from runs where ${own} ${before} order by id desc limit ${limit})`)
-  const branches = statuses.map(
-    (one) =>
-      sql`(select * from runs where ${own} and status = ${one} ${before} order by id desc limit ${limit})`,
+  const { rows } = await database.page((db) =>
+    sql<RunSummaryRecord & { last: string | null; searched: number }>`
+      with candidates as materialized (${candidates()}),
+      matching as (
+        select * from runs where id = any(array(select id from candidates)) and user_id = ${userId}
+          and ${sql.raw(VISIBLE)} ${ofRuns} ${ofConversation} ${ofStatus} ${ofMetadata} ${ofAgent}
+        order by id desc limit ${limit})
+      select ${sql.raw(SUMMARY)}, extent.last, extent.searched
+      from (select min(id::text) as last, count(*)::integer as searched from candidates) extent
+      left join matching runs on true order by id desc`.execute(db),
   )
-  return page(sql`(${sql.join(branches, sql` union all `)})`)
+  const [first] = rows
+  const matching = rows
+    .filter(({ id }) => id !== null)
+    .map(({ last: _last, searched: _searched, ...row }) => row)
+  const isFruitless = first?.searched === searched && first.last !== null && matching.length < limit
+  return { rows: matching, ...(isFruitless && first.last !== null ? { searchedTo: first.last } : {}) }
 }

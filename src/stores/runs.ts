@@ -1,27 +1,42 @@
 import type { TurnMessage, TurnUsage } from '../agent/turn.ts'
 import type { PublicStatus } from '../engine/run-status.ts'
+import type { PendingAction } from './actions.ts'
 import type { Database } from './database.ts'
 import { listRuns, type RunFilter, type RunListPage } from './run-list.ts'
-import type { Metadata, TurnInput } from './schema.ts'
+import type { Metadata, RunFacts, TurnInput } from './schema.ts'
+import { sharedReads } from './shared-reads.ts'
 
 /** One run as its owner may see it. */
 export interface RunRecord {
-  /** Of the row; lists are ordered by it. */
+  /** The id of the row. Lists are ordered by it. */
   id: string
   turnId: string
   /** The engine's id. */
   runId: string
   status: PublicStatus
   conversationId: string | null
-  /** The question, where the status makes it part of the answer. */
+  /** The name of the agent that answers. */
+  agent: string
+  /** The chain of actors who called for the user, nearest first; null when the user called. */
+  actor: string | null
+  /** The user's message; read for completed runs only. */
   message: TurnInput['message'] | null
   output: TurnMessage | null
   errorCode: string | null
   error: string | null
   usage: TurnUsage | null
+  facts: RunFacts | null
   metadata: Metadata
   frameCount: number | null
   truncated: boolean
+  /** The engine's ids of the run that this one repeats, and of the run that has replaced it. */
+  retryOf: string | null
+  supersededBy: string | null
+  /** The engine's ids of the run that this one goes on with, and of the run that goes on with this one. */
+  continues: string | null
+  continuedBy: string | null
+  /** The calls for which the run waits; null when it waits for none. */
+  pendingActions: PendingAction[] | null
   cancelRequestedAt: Date | null
   createdAt: Date
   startedAt: Date | null
@@ -35,26 +50,35 @@ export type RunSummaryRecord = Omit<
   'turnId' | 'message' | 'output' | 'frameCount' | 'truncated' | 'ahead'
 >
 
-/** What of a run may change while it is unfinished. */
+/** The fields of a run that may change while it is unfinished. */
 export type RunState = Pick<RunRecord, 'status' | 'cancelRequestedAt' | 'ahead'>
 
 /** What a run's row says about its stream. */
 export interface RunProgress extends RunState {
   turnId: string
-  /** Records that the stream holds, once the run is over; null when they could not be counted. */
+  /** Number of records in the stream once the run has ended; null when they could not be counted. */
   frameCount: number | null
   error: string | null
 }
 
-export const SUMMARY = `id, run_id as "runId", status, conversation_id as "conversationId", error_code as "errorCode",
-  error, usage, metadata, cancel_requested_at as "cancelRequestedAt", created_at as "createdAt",
+/** The calls for which a run waits. It costs nothing for all other runs. */
+const PENDING = `case when facts->>'finishReason' = 'action_required' and continued_by is null then (
+    select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('actionId', id, 'toolCallId', tool_call_id, 'toolName', tool_name,
+      'kind', kind, 'message', message, 'createdAt', to_jsonb(created_at), 'expiresAt', to_jsonb(expires_at)))
+      || jsonb_build_object('args', args) order by place)
+    from actions where actions.turn_id = runs.turn_id and actions.status = 'pending' and actions.expires_at > now())
+  end as "pendingActions"`
+
+export const SUMMARY = `id, run_id as "runId", status, conversation_id as "conversationId", agent, actor, error_code as "errorCode",
+  error, usage, facts, metadata, retry_of as "retryOf", superseded_by as "supersededBy", continues, continued_by as "continuedBy",
+  ${PENDING}, cancel_requested_at as "cancelRequestedAt", created_at as "createdAt",
   started_at as "startedAt", finished_at as "finishedAt"`
 
 /** A run of a deleted conversation is hidden at once, though its row may be emptied later. */
 export const VISIBLE = `deleted_at is null
   and not exists (select from deletions where deletions.conversation_id = runs.conversation_id)`
 
-/** For queued runs only, by the indexes of what a conversation has unfinished. */
+/** Ids of the unfinished runs ahead of a queued run. It uses the indexes of unfinished runs and turns. */
 const AHEAD = `case when status = 'queued' and conversation_id is not null then (
     select coalesce(array_agg(coalesce(unfinished.run_id, '') order by unfinished.position), '{}') from (
       select a.run_id, a.position from runs a
@@ -64,19 +88,39 @@ const AHEAD = `case when status = 'queued' and conversation_id is not null then 
       where t.conversation_id = runs.conversation_id and t.position < runs.position and t.state = 'dispatching'
     ) unfinished) end as ahead`
 
-/** A poll is this one read by a unique key. */
-const POLL = `
-  select ${SUMMARY}, turn_id as "turnId", output, frame_count as "frameCount", truncated, ${AHEAD},
-    case when status = 'completed' then (select input->'message' from turns where turns.id = runs.turn_id) end as message
-  from runs where run_id = $1 and user_id = $2 and ${VISIBLE}`
+/** Reads one row by a unique key for each poll. With `known`, the contents of an ended run are left out. */
+const POLLS = `
+  select run.* from unnest($1::text[], $2::text[], $3::boolean[]) with ordinality as poll(run, owner, known, at)
+  cross join lateral (
+    select poll.at::integer, ${SUMMARY}, turn_id as "turnId", case when not known then output end as output,
+      frame_count as "frameCount", truncated, ${AHEAD}, case when status = 'completed' and not known then
+        (select input->'message' from turns where turns.id = runs.turn_id) end as message
+    from runs where run_id = poll.run and user_id = poll.owner and ${VISIBLE} limit 1) run`
 
-/** Reads of runs. The caller's user is part of every query; what is not theirs does not exist. */
+interface PollKey {
+  userId: string
+  runId: string
+  /** The caller has the contents of the run once it has ended. */
+  known: boolean
+}
+
+/** Reads of runs. Queries for a caller name the user, so the run of another user counts as unknown. */
 export function runStore(database: Database) {
+  const read = sharedReads(async (polls: PollKey[]) => {
+    const rows = await database.named<RunRecord & { at: number }>('polls', POLLS, [
+      polls.map(({ runId }) => runId),
+      polls.map(({ userId }) => userId),
+      polls.map(({ known }) => known),
+    ])
+    const found = new Array<RunRecord | undefined>(polls.length)
+    for (const { at, ...run } of rows) found[at - 1] = run
+    return found
+  })
+
   return {
-    async find(userId: string, runId: string): Promise<RunRecord | undefined> {
-      const [row] = await database.named<RunRecord>('poll', POLL, [runId, userId])
-      return row
-    },
+    /** @param hasContents leaves out the answer and the question of an ended run */
+    find: (userId: string, runId: string, hasContents = false): Promise<RunRecord | undefined> =>
+      read({ userId, runId, known: hasContents }),
 
     /** The states of many runs at once, for all waits of this instance. Ownership was checked when each wait began. */
     async states(runIds: string[]): Promise<Array<RunState & { runId: string }>> {
@@ -88,7 +132,20 @@ export function runStore(database: Database) {
       )
     },
 
-    /** What the viewers of a run's stream need to know; ownership was checked when they came. */
+    /** The answer so far of a turn that has gone on with this run; undefined when the run continues no other one. */
+    async answerBefore(runId: string): Promise<TurnMessage | undefined> {
+      const [row] = await database.named<{ message: TurnMessage | null }>(
+        'answer_before',
+        `select coalesce(
+           (select jsonb_build_object('id', id, 'role', role, 'parts', parts) from messages
+            where conversation_id = before.conversation_id and position = before.position and seq = 1), before.output) as message
+         from runs join runs before on before.run_id = runs.continues where runs.run_id = $1`,
+        [runId],
+      )
+      return row?.message ?? undefined
+    },
+
+    /** What the viewers of a run's stream need to know. Ownership was checked when each viewer connected. */
     async progress(runId: string): Promise<RunProgress | undefined> {
       const [row] = await database.named<RunProgress>(
         'progress',
@@ -106,7 +163,7 @@ export function runStore(database: Database) {
         'newest_unfinished',
         `select run_id as "runId" from runs
          where conversation_id = $1 and user_id = $2 and status in ('queued', 'running')
-         order by position desc limit 1`,
+         order by position desc nulls last limit 1`,
         [conversationId, userId],
       )
       return row?.runId

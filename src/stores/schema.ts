@@ -1,9 +1,20 @@
 import type { ColumnType, Generated, JSONColumnType } from 'kysely'
-import type { TurnMessage, TurnUsage } from '../agent/turn.ts'
+import type {
+  AskedAction,
+  FinishReason,
+  HistoryCounts,
+  KeptWindow,
+  TurnMessage,
+  TurnSummary,
+  TurnTimings,
+  TurnUsage,
+} from '../agent/turn.ts'
+import type { TurnWarning } from '../agent/warnings.ts'
 import type { PublicStatus } from '../engine/run-status.ts'
+import type { TurnWebhook } from '../webhooks/events.ts'
 
 export type Metadata = Record<string, string>
-/** Most pairs that a run or a conversation may carry. */
+/** The greatest number of pairs that a run or a conversation may carry. */
 export const MAX_METADATA_PAIRS = 16
 
 type Timestamp = ColumnType<Date, Date | string | undefined, Date | string>
@@ -12,15 +23,35 @@ type Json<T> = JSONColumnType<T & object, string, string>
 /** How far the dispatch of a turn is; see migration 0006. */
 export type TurnState = 'dispatching' | 'abandoned' | 'started'
 
+/** What a conversation keeps for its prompts. */
+export interface StoredWindow {
+  summary?: StoredSummary
+  charactersPerToken?: number
+}
+
+/** A summary, and the message through which it reaches: its id, and its place. */
+export interface StoredSummary extends TurnSummary {
+  through: string
+  position: number
+  seq: number
+}
+
 export interface ConversationsTable {
   id: string
   user_id: string
   /** Null until the first message gives it one. */
   title: string | null
   metadata: Json<Metadata>
+  /** Null until the first turn fixes it. */
+  agent: string | null
   next_position: Generated<number>
-  /** Opened by a turn whose start had no answer of the engine: nothing shows it. */
+  /** Hidden while the turn that opened the conversation is abandoned. */
   hidden: Generated<boolean>
+  summary: Json<StoredSummary> | null
+  /** As the provider has counted the last prompt; null until a run has measured one in tokens. */
+  characters_per_token: number | null
+  /** The ids of the chat and of its message that opened the conversation. */
+  opened_by: string | null
   created_at: Timestamp
   updated_at: Timestamp
   last_activity_at: Timestamp
@@ -32,6 +63,16 @@ export interface TurnInput {
   /** The turn has opened its conversation. */
   newConversation: boolean
   assistantMessageId: string
+  /** What the request asked for beside its message; stored when the turn waits for somebody. */
+  asked?: Record<string, unknown> | null
+}
+
+/** Tokens that are reserved for a run, in the budgets of these names for this day. */
+export interface Reservation {
+  tokens: number
+  day: string
+  user?: string
+  actor?: string
 }
 
 export interface TurnsTable {
@@ -39,6 +80,7 @@ export interface TurnsTable {
   conversation_id: string | null
   user_id: string
   actor: string | null
+  agent: Generated<string>
   state: TurnState
   /** The engine's id of the newest run. */
   run_id: string | null
@@ -47,13 +89,58 @@ export interface TurnsTable {
   metadata: Json<Metadata>
   idempotency_key: string | null
   request_hash: string | null
-  /** A wish that came before the run. */
+  /** When a caller asked to cancel the turn before it had a run. */
   cancel_requested_at: Timestamp | null
   /** When the lease ends, or when the sweeper looks for the run of an abandoned turn again. */
   check_at: Timestamp | null
+  /** Where a turn stood that has no place any more; see migration 0010. */
+  former_position: number | null
+  /** The turn that has taken the place of this one. */
+  superseded_by: string | null
+  /** The first place that this turn has taken from others, and the turns that stood there. */
+  replaces_from: number | null
+  replaced: string[] | null
+  /** The engine's id of the run that this turn repeats. */
+  retry_of: string | null
+  /** The summary that an edit has taken from its conversation. */
+  replaced_summary: Json<StoredSummary> | null
+  /** The chat of the page that has asked, where the page itself has made the id. */
+  chat_id: string | null
+  reservation: Json<Reservation> | null
+  /** The address to which the end of a run is reported. */
+  webhook: Json<TurnWebhook> | null
+  /** The turn that this one goes on with, and the turn that goes on with this one; see migration 0019. */
+  continues: string | null
+  continued_by: string | null
   deleted_at: Timestamp | null
   dispatched_at: Timestamp
   created_at: Timestamp
+}
+
+/** Facts about a run that has ended, beside its answer. Unknown facts are absent. */
+export interface RunFacts {
+  /** Of a completed run. */
+  finishReason?: FinishReason
+  /** Calls of the model. */
+  steps?: number
+  /** The model that answered, or was asked last. */
+  model?: string
+  timings?: Partial<TurnTimings>
+  /** Seconds after which the model provider allows another call. */
+  retryAfter?: number
+  history?: HistoryCounts
+  /** What was missing. */
+  warnings?: TurnWarning[]
+  /** The last text of the answer is JSON of the form that was asked for. */
+  structured?: boolean
+}
+
+/** The facts with which a run is ended: what its conversation keeps is stored in the row of the conversation. */
+export interface EndFacts extends RunFacts {
+  window?: KeptWindow
+  pendingActions?: AskedAction[]
+  /** What the run was asked for beside its message: its continuation is asked for the same. */
+  asked?: Record<string, unknown>
 }
 
 export interface RunsTable {
@@ -62,16 +149,26 @@ export interface RunsTable {
   run_id: string
   conversation_id: string | null
   user_id: string
+  actor: string | null
+  agent: Generated<string>
   status: PublicStatus
   position: number | null
   output: Json<TurnMessage> | null
   error_code: string | null
   error: string | null
   usage: Json<TurnUsage> | null
+  facts: Json<RunFacts> | null
   metadata: Json<Metadata>
   cancel_requested_at: Timestamp | null
   /** When the engine first said that it does not know the run. */
   missed_at: Timestamp | null
+  /** The engine's ids of the run that this one repeats, and of the run that has replaced it. */
+  retry_of: string | null
+  superseded_by: string | null
+  /** The engine's ids of the run that this one goes on with, and of the run that goes on with this one. */
+  continues: string | null
+  continued_by: string | null
+  reservation: Json<Reservation> | null
   frame_count: number | null
   truncated: Generated<boolean>
   check_at: Timestamp | null
@@ -92,6 +189,7 @@ export interface MessagesTable {
   text: string
   parts: Json<TurnMessage['parts']>
   status: Generated<'complete' | 'cancelled' | 'failed' | 'abandoned'>
+  finish_reason: FinishReason | null
   created_at: Timestamp
 }
 

@@ -4,7 +4,7 @@ import type pg from 'pg'
 export const STATEMENT_TIMEOUT_MS = 4_000
 
 /**
- * Settings of the server that every statement relies on. A database or a role may have other defaults.
+ * Settings of the server on which every statement relies, since a database or a role may have other defaults.
  *
  * Left as the operator has set them: `search_path` and `role` (where the tables are and who owns them),
  * `default_transaction_read_only` (a read-only database must not be written), `synchronous_commit`. Irrelevant,
@@ -31,7 +31,7 @@ const SESSION_SETTINGS = {
   transaction_timeout: '0',
 }
 
-/** For the duration of a migration, which may take long but must not make others wait for a lock that it waits for. */
+/** Settings during a migration. It may take long, but its wait for a lock must not block other statements for long. */
 export const MIGRATION_SETTINGS = {
   ...SETTINGS,
   statement_timeout: '0',
@@ -52,7 +52,7 @@ export const BEGIN_WITH_SETTINGS = [
 /** Oldest version of Postgres that the service supports, as `server_version_num`. */
 const OLDEST_VERSION = 140_000
 
-/** The database can never be used by this service; the message says what to change. */
+/** This service cannot use the database until the operator changes it. The message says what to change. */
 export class UnfitDatabase extends Error {
   override name = 'UnfitDatabase'
 }
@@ -62,7 +62,7 @@ export interface Session {
   isPooled: boolean
 }
 
-/** Compares the process id of the greeting with the real one: a pooler greets with a number of its own. */
+/** Compares the process id of the connection's greeting with the server's: a pooler greets with another number. */
 const OWN = 'pg_backend_pid() = $1::integer'
 
 const OPEN_SESSION = `
@@ -100,7 +100,7 @@ export async function openSession(client: pg.ClientBase): Promise<Session> {
     )
   }
   if (readOnly === 'on') {
-    // A pooler would go on handing out this session after the database takes writes again; it opens a new one instead.
+    // A pooler would keep this session after the database takes writes again, so the session is ended at the server.
     if (isOwn !== true) await client.query('select pg_terminate_backend(pg_backend_pid())').catch(() => {})
     throw new Error('the database is read-only: it is a standby, or default_transaction_read_only is on')
   }

@@ -6,14 +6,14 @@ import type { DispatchState } from './turns.ts'
 /** A turn whose lease has ended, or that was abandoned. */
 export type DueTurn = DispatchState
 
-/** A run at which the engine is to be asked. */
+/** A run about which the sweeper asks the engine. */
 export interface DueRun {
   runId: string
   status: PublicStatus
   cancelRequested: boolean
   /** When the engine first said that it does not know the run. */
   missedAt: Date | null
-  /** Its deadline is over. */
+  /** Whether the deadline of the run is over. */
   overdue: boolean
   createdAt: Date
 }
@@ -31,15 +31,16 @@ export function sweepStore(database: Database) {
         `update turns set check_at = now() + interval '15 seconds'
          where id in (select id from turns where check_at <= now() order by check_at limit $1 for no key update skip locked)
          returning id as "turnId", user_id as "userId", idempotency_key as "idempotencyKey",
-           conversation_id as "conversationId", state, run_id as "runId", deleted_at is not null as deleted`,
+           conversation_id as "conversationId", state, run_id as "runId", deleted_at is not null as deleted,
+           continues is not null as "isContinuation"`,
         [limit],
       )
     },
 
     /**
-     * Claims runs, at most `limit`. An executing run is due every 8 seconds, so that an end whose event was lost is
-     * told within 10; one that waits is due ever more rarely, since its predecessor's end makes it due.
-     * @param overdueOnly leaves the others to an instance that can ask the engine
+     * Claims runs, at most `limit`. An executing run is due every 8 s, so that an end whose event was lost is stored
+     * within 10 s. A waiting run is due ever more rarely, since the end of the run in front makes it due.
+     * @param overdueOnly claims only runs whose deadline is over, for an instance that cannot ask the engine
      */
     async claimRuns(limit: number, { overdueOnly } = { overdueOnly: false }): Promise<DueRun[]> {
       return database.named<DueRun>(
@@ -76,19 +77,21 @@ export function sweepStore(database: Database) {
       )
     },
 
-    /** Notes that the engine does not know the run, unless that was noted before. */
+    /** Notes that the engine does not know the run, unless that was noted before, and asks again in half a minute. */
     async noteMissed(runId: string): Promise<void> {
       await database.run((db) =>
-        sql`update runs set missed_at = coalesce(missed_at, now()) where run_id = ${runId}`.execute(db),
+        sql`update runs set missed_at = coalesce(missed_at, now()),
+              check_at = case when check_at is not null then least(deadline_at, now() + interval '30 seconds') end
+            where run_id = ${runId}`.execute(db),
       )
     },
 
-    /** Notes that the engine knows the run after all: misses count only in a row. */
+    /** Notes that the engine knows the run, so that an earlier miss no longer counts. */
     async noteFound(runId: string): Promise<void> {
       await database.run((db) => sql`update runs set missed_at = null where run_id = ${runId}`.execute(db))
     },
 
-    /** Notes that the engine has stopped a finished run: nothing is left to do for it. */
+    /** Notes that the engine has stopped a run that had ended in the database, so that the run is never due again. */
     async noteStopped(runId: string): Promise<void> {
       await database.run((db) =>
         sql`update runs set check_at = null where run_id = ${runId} and finished_at is not null`.execute(db),

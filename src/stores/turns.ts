@@ -1,8 +1,14 @@
 import { sql } from 'kysely'
 import { v7 as uuid } from 'uuid'
 import type { HistoryMessage, TurnMessage } from '../agent/turn.ts'
+import type { TurnWebhook } from '../webhooks/events.ts'
+import type { BudgetLimits } from './budgets.ts'
 import type { Database } from './database.ts'
-import type { Metadata, TurnInput, TurnState } from './schema.ts'
+import type { Metadata, StoredWindow, TurnInput, TurnState } from './schema.ts'
+import { sharedReads } from './shared-reads.ts'
+import type { StartOutcome } from './start-outcome.ts'
+
+export type { Placement, StartOutcome } from './start-outcome.ts'
 
 /** A message as it is stored: `text` is what its text parts add up to. */
 export type StoredMessage = TurnMessage & { text: string }
@@ -13,31 +19,58 @@ export interface NewTurn {
   actor: string | null
   conversationId: string
   newConversation: boolean
-  /** Of a conversation that has none yet. */
+  /** The agent that the request names; that of the conversation when absent, and `default` in a new one. */
+  agent?: string
+  /** The agents that this request may use. */
+  agents: string[]
+  /** The title for a conversation that has none yet. */
   title: string
   seed: StoredMessage[]
-  message: StoredMessage
+  /** Absent in a retry, which answers the question of its run again. */
+  message?: StoredMessage
   assistantMessageId: string
-  metadata: Metadata
+  /** Absent in a retry that takes the metadata of its run. */
+  metadata?: Metadata
   ifBusy: 'enqueue' | 'reject' | 'interrupt'
   idempotencyKey: string | null
   requestHash: string | null
+  /** The ids of the chat and of its message that open the conversation. */
+  openedBy?: string
+  /** The chat of the page that asks, where the page itself has made the id. */
+  chatId?: string
+  /** The run whose question this turn answers again, at the place of that run's turn. */
+  retryOf?: string
+  /** The first place of the turns that this turn replaces; it gets the next place itself. */
+  editFrom?: number
+  /** The place of the newest turn that the caller knows, 0 for none: the start is refused when there is a newer one. */
+  lastPosition?: number
+  /** The run of that turn, where it had one: the start is refused when a retry has taken its place. */
+  lastRunId?: string
+  /** The address to which the end of the run is reported. */
+  webhook?: TurnWebhook | undefined
 }
 
 export interface TurnLimits {
   /** Unfinished turns that a conversation may have. */
   queueLimit: number
+  /** Places that an edit may replace. */
+  editLimit: number
   /** Messages of history that a turn is given, and bytes of their JSON. */
   maxMessages: number
   maxBytes: number
   /**
-   * For how long the start that creates a turn owns its dispatch, and an abandoned turn waits for a retry. Longer than a
-   * start may take and than the engine's lists may lag behind.
+   * Seconds in which only the start that created a turn may dispatch it, and in which an abandoned turn waits for a
+   * retry. They are more than a start may take, and more than the engine's lists lag behind.
    */
   leaseSeconds: number
-  /** For how long a run may wait and execute before the sweeper ends it, counted from its start. */
+  /** Seconds that a run may wait and execute before the sweeper ends it, counted from its start. */
   deadlineSeconds: number
+  /** Budgets of tokens; absent when none is set. */
+  budget?: BudgetLimits
 }
+
+/** The budget of a run: the agent stops when its tokens are used up. */
+export type RunBudget = { maxTotalTokens: number }
 
 export interface TurnAhead {
   turnId: string
@@ -50,15 +83,11 @@ export interface TurnAhead {
 export interface TurnContext {
   history: Array<HistoryMessage & { position: number }>
   ahead: TurnAhead[]
+  /** What the conversation keeps for its prompts. The history begins after its summary. */
+  window: StoredWindow | null
+  /** Messages between the summary and the history, at most 500. */
+  omitted: number
 }
-
-/** What became of a start; see `sql/start_turn.sql`. */
-export type StartOutcome =
-  | (TurnContext & { outcome: 'created'; position: number })
-  | { outcome: 'replay'; turnId: string; runId: string | null; conversationId: string | null }
-  | { outcome: 'unresolved'; turnId: string; deleted: boolean }
-  | { outcome: 'mismatch' | 'conversation_not_found' }
-  | { outcome: 'busy' | 'queue_full'; activeRunId: string | null }
 
 /** A turn as far as its dispatch is concerned. */
 export interface DispatchState {
@@ -71,6 +100,8 @@ export interface DispatchState {
   runId: string | null
   /** The contents of the turn were deleted with its conversation. */
   deleted: boolean
+  /** The turn goes on with another one, and no caller asks for it again. */
+  isContinuation: boolean
 }
 
 /** A run that was started while the database was away. */
@@ -80,23 +111,38 @@ export interface UnstoredTurn {
   userId: string
   actor: string | null
   metadata: Metadata
+  agent: string
   idempotencyKey: string | null
   requestHash: string | null
   input: TurnInput
+  webhook?: TurnWebhook | undefined
   createdAt: Date
 }
 
-/** What became of recording a run; see `sql/record_run.sql`. */
+/** The result of recording a run; see `sql/record_run.sql`. */
 export type Recorded =
   | { state: 'recorded'; cancel: boolean }
   | { state: 'other'; runId: string }
   | { state: 'abandoned' | 'gone' }
 
-/** Turns until they have their run. Every function is one round trip and safe to repeat. */
+const KNOWN_KEYS = `
+  select exists (
+    select from turns where user_id = wanted.owner and idempotency_key = wanted.key and state <> 'abandoned') as known
+  from unnest($1::text[], $2::text[]) with ordinality as wanted(owner, key, at) order by at`
+
+/** Changes of a turn until it has its run. Every function is one round trip and safe to repeat. */
 export function turnStore(database: Database, limits: TurnLimits) {
+  const knowsKey = sharedReads(async (keys: Array<{ userId: string; key: string }>) => {
+    const rows = await database.named<{ known: boolean }>('known_keys', KNOWN_KEYS, [
+      keys.map(({ userId }) => userId),
+      keys.map(({ key }) => key),
+    ])
+    return rows.map(({ known }) => known)
+  })
+
   return {
     /**
-     * Places a new turn, or tells what the key stands for.
+     * Places a new turn, or finds the turn that its key stands for.
      * @param replaces an unresolved turn of the same key for which no run was found
      */
     async start(turn: NewTurn, replaces?: string): Promise<StartOutcome> {
@@ -117,7 +163,7 @@ export function turnStore(database: Database, limits: TurnLimits) {
         'select turn_context($1, $2, $3, $4) as context',
         [conversationId, position, limits.maxMessages, limits.maxBytes],
       )
-      return row?.context ?? { history: [], ahead: [] }
+      return row?.context ?? { history: [], ahead: [], window: null, omitted: 0 }
     },
 
     /** How far the dispatch of these turns is; those that do not exist are left out. */
@@ -126,7 +172,8 @@ export function turnStore(database: Database, limits: TurnLimits) {
       return database.named<DispatchState>(
         'turn_states',
         `select id as "turnId", user_id as "userId", idempotency_key as "idempotencyKey",
-           conversation_id as "conversationId", state, run_id as "runId", deleted_at is not null as deleted
+           conversation_id as "conversationId", state, run_id as "runId", deleted_at is not null as deleted,
+           continues is not null as "isContinuation"
          from turns where id = any($1)`,
         [turnIds],
       )
@@ -134,7 +181,7 @@ export function turnStore(database: Database, limits: TurnLimits) {
 
     /**
      * Gives a turn the run that the engine has for it.
-     * @param revive also when the turn was abandoned: it goes on at its own place and is shown again
+     * @param revive records the run of an abandoned turn, too: the turn goes on at its own place and is shown again
      */
     async record(turnId: string, runId: string, { revive } = { revive: false }): Promise<Recorded> {
       const [row] = await database.named<{ recorded: Recorded }>(
@@ -145,7 +192,7 @@ export function turnStore(database: Database, limits: TurnLimits) {
       return row?.recorded ?? { state: 'gone' }
     },
 
-    /** Hides a turn whose start had no answer of the engine. @returns false when it has its run already */
+    /** Hides a turn whose start had no answer of the engine. @returns false when the turn has its run already */
     async abandon(turnId: string): Promise<boolean> {
       const [row] = await database.named<{ done: boolean }>(
         'abandon_turn',
@@ -155,7 +202,7 @@ export function turnStore(database: Database, limits: TurnLimits) {
       return row?.done ?? false
     },
 
-    /** Removes a turn that has no run. @returns false when it has one, or is gone */
+    /** Removes a turn that has no run. @returns false when the turn has a run, or does not exist */
     async remove(turnId: string): Promise<boolean> {
       const [row] = await database.named<{ done: boolean }>('remove_turn', 'select remove_turn($1) as done', [
         turnId,
@@ -165,7 +212,11 @@ export function turnStore(database: Database, limits: TurnLimits) {
 
     /** Gives a run that was started without the database its rows; see `sql/adopt_run.sql`. */
     async adopt(turn: UnstoredTurn): Promise<'adopted' | 'known' | 'superseded'> {
-      const argument = JSON.stringify({ ...turn, id: uuid(), deadlineSeconds: limits.deadlineSeconds })
+      const { budget, deadlineSeconds } = limits
+      const argument = JSON.stringify({
+        ...{ ...turn, id: uuid(), deadlineSeconds },
+        ...(budget === undefined ? {} : { budget: { ...budget, perRun: 0 } }),
+      })
       const { rows } = await database.run((db) =>
         sql<{
           outcome: 'adopted' | 'known' | 'superseded'
@@ -174,15 +225,9 @@ export function turnStore(database: Database, limits: TurnLimits) {
       return rows[0]?.outcome ?? 'known'
     },
 
-    /** Whether the caller's key stands for a turn that is shown: its replay costs a read, not a start. */
-    async knowsKey(userId: string, key: string): Promise<boolean> {
-      const rows = await database.named(
-        'knows_key',
-        `select 1 from turns where user_id = $1 and idempotency_key = $2 and state <> 'abandoned'`,
-        [userId, key],
-      )
-      return rows.length > 0
-    },
+    /** Whether the user's key stands for a turn that is not abandoned: then the start is a replay. */
+    knowsKey: async (userId: string, key: string): Promise<boolean> =>
+      (await knowsKey({ userId, key })) === true,
   }
 }
 

@@ -17,7 +17,7 @@ export interface FollowContext {
   onRead(): void
 }
 
-/** Pause between two reads of the row of an unfinished run that nothing has announced a change of. */
+/** Pause between two reads of the row of an unfinished run when no change of the run has been announced. */
 const LOOK_MS = 60_000
 /** The same for a run without a row. */
 const UNSEEN_MS = 1_000
@@ -38,13 +38,13 @@ export async function followRun(
   context: FollowContext,
   signal: AbortSignal,
 ): Promise<void> {
-  const look = () => context.progress(runId).catch(() => undefined)
-  let run = await look()
+  const progressNow = () => context.progress(runId).catch(() => undefined)
+  let run = await progressNow()
   while (run?.status === 'queued') {
     log.enter('queued')
     await context.waiters.changed(runId, versionOf(run), LOOK_MS, signal)
     if (signal.aborted) return
-    run = await look()
+    run = await progressNow()
   }
 
   if (run === undefined || !neverRan(run)) {
@@ -57,7 +57,7 @@ export async function followRun(
         const known = run === undefined ? 'unseen' : versionOf(run)
         await context.waiters.changed(runId, known, run === undefined ? UNSEEN_MS : LOOK_MS, signal)
         if (signal.aborted) return
-        run = (await look()) ?? run
+        run = (await progressNow()) ?? run
       }
       if (run !== undefined) log.close(run.frameCount)
       if (!(await reader.complete(run))) {
@@ -122,7 +122,7 @@ function read(runId: string, log: FrameLog, context: FollowContext, signal: Abor
 
 /**
  * Stores the end of the run, from the instance that has read its last chunk. The instance that started the run may
- * have died, and the sweeper would look at the run up to a minute later.
+ * have died, and the sweeper would ask for the run up to a minute later.
  */
 async function hurry(runId: string, context: FollowContext, signal: AbortSignal): Promise<void> {
   for (let pause = HURRY_MS; ; pause *= 2) {

@@ -136,11 +136,11 @@ export class FrameLog extends EventEmitter {
         clearTimeout(timer)
         this.off('change', onChange)
         this.off('answered', check)
-        signal.removeEventListener('abort', giveUp)
+        signal.removeEventListener('abort', stopWaiting)
         resolve(result)
       }
-      const giveUp = () => settle(false)
-      const timer = setTimeout(giveUp, ms)
+      const stopWaiting = () => settle(false)
+      const timer = setTimeout(stopWaiting, ms)
       const check = () => {
         if (ready()) settle(true)
       }
@@ -150,8 +150,8 @@ export class FrameLog extends EventEmitter {
       }
       this.on('change', onChange)
       this.on('answered', check)
-      signal.addEventListener('abort', giveUp, { once: true })
-      if (signal.aborted) giveUp()
+      signal.addEventListener('abort', stopWaiting, { once: true })
+      if (signal.aborted) stopWaiting()
       else check()
     })
   }

@@ -1,12 +1,12 @@
 import type { IndexedChunk } from '../agent/turn.ts'
-import { type Chunk, translate, UI_VERSIONS, type UiVersion } from './vocabulary.ts'
+import { type Chunk, translate, UI_VERSIONS, type UiVersion, withoutSteps } from './vocabulary.ts'
 
 /** One record of a run's stream, serialized once for all its viewers. */
 export interface Frame {
   type: string
   /** Bytes on the wire by client version; undefined for a version that does not know the part (its id stays unused). */
   wire: Record<UiVersion, Buffer | undefined>
-  /** About how many bytes of memory the frame takes. */
+  /** An estimate of the bytes of memory that the frame occupies. */
   size: number
 }
 
@@ -15,8 +15,9 @@ const OVERHEAD_BYTES = 256
 export function frameOf({ index, chunk }: IndexedChunk): Frame {
   const texts = new Map<Chunk, Buffer>()
   const wire = {} as Frame['wire']
+  const shown = withoutSteps(chunk)
   for (const ui of UI_VERSIONS) {
-    const part = translate(chunk, ui)
+    const part = translate(shown, ui)
     const known = part && (texts.get(part) ?? serialize(part, `id: ${index}\n`))
     if (part && known) texts.set(part, known)
     wire[ui] = known

@@ -3,6 +3,7 @@ import { type FollowContext, followRun } from './follow-run.ts'
 import { FrameLog } from './frame-log.ts'
 import { beyondTheEnd } from './stream-position.ts'
 import { Viewer, type ViewerOptions } from './viewer.ts'
+import { CLOCK_SETTINGS, type ClockSettings, ViewerClock } from './viewer-clock.ts'
 
 export interface Streams {
   /**
@@ -10,11 +11,11 @@ export interface Streams {
    * The position is checked before anything is sent; the caller of a run that has just been started (`fresh`) is
    * never refused.
    * @throws Problem `invalid_stream_position` (position beyond the end), `stream_expired` (the engine no longer has
-   *   the stream), `engine_unavailable`, `shutting_down`
+   *   the stream), `engine_unavailable`, and what `assertOpen` throws
    */
   view(runId: string, options: ViewerOptions, signal: AbortSignal): Promise<Viewer>
-  /** @throws Problem `shutting_down` once the service drains */
-  assertOpen(): void
+  /** @throws Problem `shutting_down` once the service drains, `too_many_streams` when the user has too many open */
+  assertOpen(userId: string): void
   /** Cuts all viewers and refuses new ones: their clients resume on another instance. */
   drain(): void
   /** Drains, and resolves when no viewer and no read is left. */
@@ -29,17 +30,6 @@ export interface StreamStats {
   /** Number of reads of the engine's streams since the start of this instance. */
   reads: number
 }
-
-export interface StreamSettings {
-  /** Pause between two looks at all viewers. */
-  tickMs: number
-  /** Pause between two heartbeats of a silent stream. */
-  heartbeatMs: number
-  /** A viewer that has not read for this long is cut. */
-  stallMs: number
-}
-
-const SETTINGS: StreamSettings = { tickMs: 1_000, heartbeatMs: 10_000, stallMs: 60_000 }
 
 /** After this long without a frame, the log holds all frames that a live stream has. */
 const DRAINED_MS = 500
@@ -59,14 +49,11 @@ interface Followed {
 /** The streams that this instance shows: one log and one read of the engine for each run, shared by its viewers. */
 export function streams(
   context: Omit<FollowContext, 'onRead'> & { log: { error(object: object, message: string): void } },
-  settings: Partial<StreamSettings> = {},
+  settings: Partial<ClockSettings> = {},
 ): Streams {
-  const { tickMs, heartbeatMs, stallMs } = { ...SETTINGS, ...settings }
+  const clock = new ViewerClock<Viewer>({ ...CLOCK_SETTINGS, ...settings })
   const followed = new Map<string, Followed>()
   const ending = new Set<Promise<void>>()
-  const viewers = new Set<Viewer>()
-  let timer: NodeJS.Timeout | undefined
-  let beatAt = 0
   let draining = false
   let reads = 0
 
@@ -92,15 +79,12 @@ export function streams(
   function add(runId: string, options: ViewerOptions): { viewer: Viewer; log: FrameLog } {
     const run = logFor(runId, options.from)
     const viewer = new Viewer(run.log, options)
-    viewers.add(viewer)
+    clock.add(viewer, options.userId)
     viewer.once('close', () => {
-      viewers.delete(viewer)
       run.log.readers.delete(viewer)
-      if (viewers.size === 0) stopTicking()
       if (run.log.readers.size === 0) drop(runId, run)
       else if (run.log.full) run.log.makeRoom()
     })
-    if (timer === undefined) startTicking()
     return { viewer, log: run.log }
   }
 
@@ -111,34 +95,13 @@ export function streams(
     void run.done.then(() => ending.delete(run.done))
   }
 
-  /** One timer for all viewers: sends heartbeats, cuts those with an expired token and those that do not read. */
-  function tick(): void {
-    const now = performance.now()
-    const date = Date.now()
-    const beats = now - beatAt >= heartbeatMs
-    if (beats) beatAt = now
-    for (const viewer of viewers) {
-      if (date >= viewer.expiresAt || viewer.stalledFor(now) >= stallMs) viewer.cut()
-      else if (beats) viewer.beat()
-    }
-  }
-
-  function startTicking(): void {
-    beatAt = performance.now()
-    timer = setInterval(tick, tickMs).unref()
-  }
-
-  function stopTicking(): void {
-    clearInterval(timer)
-    timer = undefined
-  }
-
   return {
-    assertOpen() {
+    assertOpen(userId) {
       if (draining) throw problem('shutting_down')
+      clock.assertRoom(userId)
     },
     async view(runId, options, signal) {
-      if (!options.fresh) this.assertOpen()
+      if (!options.fresh) this.assertOpen(options.userId)
       const { viewer, log } = add(runId, options)
       if (draining) viewer.cut()
       if (options.fresh) return viewer
@@ -153,23 +116,23 @@ export function streams(
     },
     drain() {
       draining = true
-      for (const viewer of viewers) viewer.cut()
+      clock.cutAll()
     },
     async close() {
       this.drain()
-      await Promise.all([...viewers].map((viewer) => new Promise((resolve) => viewer.once('close', resolve))))
+      await clock.closed()
       await Promise.all(ending)
     },
-    stats: () => ({ viewers: viewers.size, logs: followed.size, reads }),
+    stats: () => ({ viewers: clock.viewers.size, logs: followed.size, reads }),
   }
 }
 
 /** Waits until it is known whether the stream has the frame that the viewer needs, or ends right before that frame. */
 async function judge(log: FrameLog, viewer: Viewer, signal: AbortSignal): Promise<void> {
   const from = viewer.next
-  const gone = new AbortController()
-  viewer.once('close', () => gone.abort())
-  const either = AbortSignal.any([signal, gone.signal])
+  const left = new AbortController()
+  viewer.once('close', () => left.abort())
+  const either = AbortSignal.any([signal, left.signal])
   const isJudged = () => log.lost !== undefined || log.ending !== undefined || log.end > from
   await log.until(() => isJudged() || log.phase !== 'opening', BEGIN_MS, either)
   // A caller with a frame has it from another instance, which knew earlier than this one that the run executes.

@@ -9,7 +9,7 @@ const LONGEST_PAUSE_MS = 2_000
 /** Time that a full log waits for its viewers. A viewer that does not read is cut earlier. */
 const ROOM_MS = 120_000
 
-/** A worker's stream ends with one of these, whatever happens to the turn. */
+/** A worker's stream ends with one of these chunks, for every outcome of the turn. */
 export const isLast = (type: string | undefined): boolean =>
   type === 'finish' || type === 'error' || type === 'abort'
 

@@ -1,12 +1,14 @@
-import { Readable } from 'node:stream'
-import { HEARTBEAT, HELLO, ownFrame } from './frame.ts'
+import { ownFrame } from './frame.ts'
 import type { FrameLog, LogReader } from './frame-log.ts'
+import { PacedViewer } from './paced-viewer.ts'
 import type { UiVersion } from './vocabulary.ts'
 
 export interface ViewerOptions {
   /** Index of the first frame to show. */
   from: number
   ui: UiVersion
+  /** The user of the viewer's token; the open streams of one user are bounded. */
+  userId: string
   /** When the caller's token expires, in ms since 1970. */
   expiresAt: number
   /** The run has just been started: its caller gets the headers, which name the run, before the viewer is cut. */
@@ -22,67 +24,31 @@ const BATCH_BYTES = 64 * 1024
  * A viewer ends when the log ends. In every other case it is destroyed, because stock clients take a clean end for
  * a complete answer; `sendStream` then resets the connection.
  */
-export class Viewer extends Readable implements LogReader {
+export class Viewer extends PacedViewer implements LogReader {
   next: number
-  readonly expiresAt: number
   readonly #log: FrameLog
   readonly #ui: UiVersion
   readonly #metadata: ViewerOptions['metadata']
-  #owesHeaders: boolean
-  #isCut = false
-  #wanted = false
-  /** Time on the clock of `performance.now()` since which the socket has not taken what it was given. */
-  #untakenSince = Number.POSITIVE_INFINITY
 
   constructor(log: FrameLog, { from, ui, expiresAt, fresh, metadata }: ViewerOptions) {
-    // The stream asks for more only after the socket has taken everything.
-    super({ highWaterMark: 1 })
+    super(expiresAt, fresh)
     this.next = from
-    this.expiresAt = expiresAt
     this.#log = log
     this.#ui = ui
     this.#metadata = metadata
-    this.#owesHeaders = fresh
     log.readers.add(this)
-    // The first bytes send the headers, however late the first frame is.
-    this.push(HELLO)
   }
 
-  override _read(): void {
-    this.#owesHeaders = false
-    // The bytes that were pushed before are written first.
-    if (this.#isCut) return void setImmediate(() => this.destroy())
-    this.#wanted = true
-    this.#untakenSince = Number.POSITIVE_INFINITY
-    this.pump()
-  }
-
-  pump(): void {
-    if (!this.#wanted || this.destroyed) return
+  override pump(): void {
+    if (!this.wants) return
     const before = this.next
     const frames = this.#take()
-    if (frames.length > 0) this.#give(frames.length === 1 ? frames[0] : Buffer.concat(frames))
+    if (frames.length > 0) this.give(frames.length === 1 ? frames[0] : Buffer.concat(frames))
     else if (this.#log.ending !== undefined && this.next >= this.#log.end) {
-      this.#give(this.#withStart(this.#log.ending))
+      this.give(this.#withStart(this.#log.ending))
       this.push(null)
     }
     if (this.next > before && this.#log.full) this.#log.makeRoom()
-  }
-
-  /** Sends a heartbeat, so that proxies do not take the silence of a long tool call for a dead connection. */
-  beat(): void {
-    if (this.#wanted && !this.destroyed) this.#give(HEARTBEAT)
-  }
-
-  /** For how many ms the socket has not taken what it was given. */
-  stalledFor(now: number): number {
-    return now - this.#untakenSince
-  }
-
-  /** Ends the view without a clean end, at once or as soon as the headers are out. */
-  cut(): void {
-    this.#isCut = true
-    if (!this.#owesHeaders) this.destroy()
   }
 
   /** A run that never wrote a frame has no `start`: the service writes it, so that pages know the conversation. */
@@ -100,11 +66,5 @@ export class Viewer extends Readable implements LogReader {
       bytes += wire.length
     }
     return frames
-  }
-
-  #give(bytes: Buffer | undefined): void {
-    this.#wanted = false
-    this.#untakenSince = performance.now()
-    this.push(bytes)
   }
 }

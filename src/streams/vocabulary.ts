@@ -27,6 +27,18 @@ const KNOWN: Record<UiVersion, Set<string>> = {
 const PRIVATE = new Set(['data-usage'])
 
 /**
+ * The part without what a page would misread. assistant-ui takes `steps` of a message's metadata for a list, and its page
+ * stops with an error at the worker's count. The poll has the count.
+ */
+export function withoutSteps(chunk: Chunk): Chunk {
+  const metadata = chunk.messageMetadata
+  if (chunk.type !== 'finish' || typeof metadata !== 'object' || metadata === null || !('steps' in metadata))
+    return chunk
+  const { steps: _steps, ...messageMetadata } = metadata
+  return { ...chunk, messageMetadata }
+}
+
+/**
  * The part as clients of that version can read it; undefined when they cannot. Version 5 gets a denied tool call as
  * a tool error; versions before 7 get an interrupted answer as a finished one.
  */

@@ -1,11 +1,11 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, type Registry } from 'prom-client'
-import { RUN_ERROR_CODES } from '../services/end/run-failures.ts'
+import { RUN_ERROR_CODES } from '../run-failures.ts'
 
 const REQUEST_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
 const RUN_SECONDS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600]
 const ENGINE_CALLS = ['start', 'retrieve', 'list', 'cancel', 'stream', 'ping']
 
-/** Registers what is known of the process itself. */
+/** Registers the metrics of the process itself. */
 export function registerProcess(registry: Registry, version: string): void {
   collectDefaultMetrics({ register: registry })
   new Gauge({
@@ -16,7 +16,7 @@ export function registerProcess(registry: Registry, version: string): void {
   }).set({ version }, 1)
 }
 
-/** Registers what is counted by HTTP request. */
+/** Registers the metrics of HTTP requests. */
 export function requestCounts(registry: Registry) {
   const registers = [registry]
   return {
@@ -41,17 +41,19 @@ export function requestCounts(registry: Registry) {
   }
 }
 
-/** Registers what is counted by turn and run. A rate misses the first of a new series, so known series begin with 0. */
-export function runCounts(registry: Registry) {
+/** Registers the metrics of turns and runs. A rate misses the first count of a new series, so known series begin with 0. */
+export function runCounts(registry: Registry, agents: readonly string[]) {
   const registers = [registry]
   const finished = new Counter({
     name: 'agent_chat_runs_finished_total',
-    help: 'Runs that this instance saw to their end, by status and error code',
-    labelNames: ['status', 'error_code'],
+    help: 'Runs that this instance saw to their end, by status, error code and agent',
+    labelNames: ['status', 'error_code', 'agent'],
     registers,
   })
-  for (const status of ['completed', 'cancelled']) finished.inc({ status, error_code: '' }, 0)
-  for (const code of RUN_ERROR_CODES) finished.inc({ status: 'failed', error_code: code }, 0)
+  for (const agent of agents) {
+    for (const status of ['completed', 'cancelled']) finished.inc({ status, error_code: '', agent }, 0)
+    for (const code of RUN_ERROR_CODES) finished.inc({ status: 'failed', error_code: code, agent }, 0)
+  }
   return {
     finished,
     started: new Counter({
@@ -68,15 +70,15 @@ export function runCounts(registry: Registry) {
     }),
     ran: new Histogram({
       name: 'agent_chat_run_duration_seconds',
-      help: 'Execution of runs by status',
-      labelNames: ['status'],
+      help: 'Execution of runs by status and agent',
+      labelNames: ['status', 'agent'],
       buckets: RUN_SECONDS,
       registers,
     }),
     tokens: new Counter({
       name: 'agent_chat_tokens_total',
-      help: 'Tokens of runs that this instance saw to their end, by model and type (input, output); estimates of runs that broke off included',
-      labelNames: ['model', 'type'],
+      help: 'Tokens of runs that this instance saw to their end, by model, type (input, output) and agent; estimates of runs that broke off included',
+      labelNames: ['model', 'type', 'agent'],
       registers,
     }),
     firstText: new Histogram({
@@ -88,7 +90,7 @@ export function runCounts(registry: Registry) {
   }
 }
 
-/** Registers the attempts at Trigger.dev's API. */
+/** Registers the metrics of calls to Trigger.dev. */
 export function engineCounts(registry: Registry) {
   const calls = new Histogram({
     name: 'agent_chat_engine_call_duration_seconds',
@@ -99,4 +101,29 @@ export function engineCounts(registry: Registry) {
   })
   for (const kind of ENGINE_CALLS) calls.zero({ kind, outcome: '429' })
   return calls
+}
+
+export const WEBHOOK_OUTCOMES = ['delivered', 'retried', 'given_up'] as const
+
+/** Registers the metrics of webhooks. A rate misses the first count of a new series, so all series begin with 0. */
+export function webhookCounts(registry: Registry, receivers: readonly string[]) {
+  const registers = [registry]
+  const counts = {
+    attempts: new Counter({
+      name: 'agent_chat_webhook_attempts_total',
+      help: 'Attempts of this instance to deliver a webhook: delivered, retried (it is tried again) or given_up. The receiver is an endpoint of the configuration, or `start` for the addresses that starts name',
+      labelNames: ['receiver', 'outcome'],
+      registers,
+    }),
+    duration: new Histogram({
+      name: 'agent_chat_webhook_attempt_duration_seconds',
+      help: 'How long receivers of webhooks take to answer, refused addresses included',
+      labelNames: ['receiver'],
+      buckets: REQUEST_SECONDS,
+      registers,
+    }),
+  }
+  for (const receiver of receivers)
+    for (const outcome of WEBHOOK_OUTCOMES) counts.attempts.inc({ receiver, outcome }, 0)
+  return counts
 }

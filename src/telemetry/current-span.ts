@@ -15,7 +15,7 @@ export function currentSpan(tracer: Tracer): CurrentSpan {
     within: (span, work) => storage.run(span, work),
     child(name, options) {
       const span = storage.getStore()
-      // A timer that a request has set goes on after its span; what the timer does belongs to no request.
+      // A timer that a request has set may fire after the end of the span. The work of the timer belongs to no request.
       if (!span?.isRecording()) return undefined
       return tracer.startSpan(name, options, trace.setSpan(ROOT_CONTEXT, span))
     },

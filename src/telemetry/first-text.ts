@@ -1,4 +1,4 @@
-/** Turns whose beginning is remembered until a viewer comes; most are never streamed, so the oldest are forgotten. */
+/** Number of runs whose beginning is remembered for a viewer. Most runs are never streamed, so the oldest are dropped. */
 const BEGUN_MAX = 1000
 
 export type FirstTextTimer = ReturnType<typeof firstTextTimer>
@@ -18,13 +18,13 @@ export function firstTextTimer(observe: (seconds: number) => void) {
       const [oldest] = begun.keys()
       if (begun.size > BEGUN_MAX && oldest !== undefined) begun.delete(oldest)
     },
-    /** A viewer reads the run from its beginning: its first text is yet to come. */
+    /** A viewer reads the run from its beginning, so its first text has yet to come. */
     awaitFirstText(runId: string): void {
       const since = begun.get(runId)
       begun.delete(runId)
       if (since !== undefined) awaited.set(runId, since)
     },
-    /** The viewer has left: a later viewer is shown text that was there before. */
+    /** The viewer has left. The first text that a later viewer sees may be old, so it is not timed. */
     forgetFirstText(runId: string): void {
       awaited.delete(runId)
     },

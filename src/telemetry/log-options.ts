@@ -1,4 +1,4 @@
-/** What every logger of the process has in common: one JSON line an entry, errors without what they carry along. */
+/** The options of every logger of the process. Errors are logged with the fields of `plainError` alone. */
 export function logOptions(level: string) {
   return { level, serializers: { err: (error: unknown) => plainError(error) } }
 }
@@ -13,12 +13,12 @@ interface PlainError {
 const DEPTH_MAX = 5
 
 /**
- * The fields of an error that say what happened. Never the rest: Postgres quotes whole rows in `detail`, HTTP
- * clients keep headers and bodies, and so tokens and messages would get into the log.
+ * The fields of an error that say what happened. All others are left out: Postgres quotes whole rows in `detail`, and
+ * HTTP clients keep headers and bodies, so tokens and messages would get into the log.
  */
 function plainError(error: unknown, depth = 0): PlainError {
   if (!(error instanceof Error))
-    return { type: typeof error, message: 'something that is no error', stack: '' }
+    return { type: typeof error, message: 'the thrown value is no Error', stack: '' }
   const { name, message, stack = '', cause } = error
   const { code, status, statusCode, constraint, table } = error as unknown as Record<string, unknown>
   const known = { type: name, message, code, status: status ?? statusCode, constraint, table, stack }

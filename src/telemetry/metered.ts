@@ -4,24 +4,47 @@ import type { Stores } from '../services/context.ts'
 import type { StartedRun } from '../services/start/turns.ts'
 import type { RunEnd } from '../stores/run-ends.ts'
 import type { Streams } from '../streams/streams.ts'
+import type { Poster } from '../webhooks/post.ts'
 import type { Metrics } from './metrics.ts'
 
-/** Counts the runs that end here: of several instances, the one that wrote the end. */
+/** Counts the runs whose end this instance has stored. */
 export function meteredStores(stores: Stores, metrics: Metrics): Stores {
   return {
     ...stores,
     ends: {
       ...stores.ends,
       async finalize(end) {
-        const done = await stores.ends.finalize(end)
-        if (done) metrics.runFinished({ ...end, ...durations(end) })
-        return done
+        const stored = await stores.ends.finalize(end)
+        if (stored?.done) metrics.runFinished({ ...end, ...durations(end), agent: stored.agent })
+        return stored
+      },
+    },
+    deliveries: {
+      ...stores.deliveries,
+      async finish(delivery, result) {
+        await stores.deliveries.finish(delivery, result)
+        metrics.webhookAttempted(receiverOf(delivery), OUTCOMES[result.status])
       },
     },
   }
 }
 
-/** Notes the texts of every run that is streamed. */
+const OUTCOMES = { delivered: 'delivered', pending: 'retried', failed: 'given_up' } as const
+/** Callers choose the addresses of starts, so those are one receiver. */
+const receiverOf = ({ target, url }: { target: string; url: string | null }) =>
+  url === null ? target : 'start'
+
+/** Times the attempts to deliver webhooks. */
+export function meteredPoster(post: Poster, metrics: Metrics): Poster {
+  return async (one) => {
+    const since = performance.now()
+    const result = await post(one)
+    metrics.webhookSent(one.receiver, (performance.now() - since) / 1000)
+    return result
+  }
+}
+
+/** Notes the first text of every run that this instance reads for viewers. */
 export function meteredEngine(engine: RunEngine, metrics: Metrics): RunEngine {
   return {
     ...engine,
@@ -34,7 +57,7 @@ export function meteredEngine(engine: RunEngine, metrics: Metrics): RunEngine {
   }
 }
 
-/** Waits for the first text of runs that are streamed from their start. */
+/** Times the first text of runs that a viewer reads from their start. */
 export function meteredStreams(streams: Streams, metrics: Metrics): Streams {
   return {
     ...streams,
@@ -47,7 +70,7 @@ export function meteredStreams(streams: Streams, metrics: Metrics): Streams {
   }
 }
 
-/** Counts starts by what became of them, refusals included. */
+/** Counts starts by their outcome, refusals included. */
 export function meteredStart<Asked extends unknown[]>(
   start: (...asked: Asked) => Promise<StartedRun>,
   metrics: Metrics,

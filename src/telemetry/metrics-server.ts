@@ -8,7 +8,7 @@ export interface MetricsServer {
   close(): Promise<void>
 }
 
-/** Serves `GET /metrics` on a port of its own, which balancers and callers never see. */
+/** Serves `GET /metrics` on a port of its own, so that balancers and callers cannot reach it. */
 export async function serveMetrics(
   registry: Registry,
   { host, port }: { host: string; port: number },

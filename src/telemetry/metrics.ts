@@ -1,10 +1,17 @@
 import { Registry } from 'prom-client'
-import type { TurnUsage } from '../agent/turn.ts'
-import { engineCounts, registerProcess, requestCounts, runCounts } from './counts.ts'
+import { DEFAULT_AGENT, type TurnUsage } from '../agent/turn.ts'
+import {
+  engineCounts,
+  registerProcess,
+  requestCounts,
+  runCounts,
+  type WEBHOOK_OUTCOMES,
+  webhookCounts,
+} from './counts.ts'
 import { firstTextTimer } from './first-text.ts'
 import { type Readings, registerReadings } from './readings.ts'
 
-/** What the service counts. All times are seconds. */
+/** The metrics of one instance. All times are seconds. */
 export type Metrics = ReturnType<typeof createMetrics>
 
 export interface RequestLabels {
@@ -15,30 +22,41 @@ export interface RequestLabels {
 }
 
 export interface FinishedRun {
+  agent: string
   status: string
   errorCode: string | null
   usage: TurnUsage | null
+  facts: { model?: string }
   queueSeconds: number | undefined
   runSeconds: number | undefined
 }
 
-/** Model names come from workers; a worker that invents them must not grow the series without a bound. */
+/** Workers send the names of models. The bound keeps a worker that invents names from adding series without end. */
 const MODELS_MAX = 50
 
-/** All metrics of one instance, in a registry of their own. */
-export function createMetrics(version: string) {
+/**
+ * All metrics of one instance, in a registry of their own.
+ * @param webhookReceivers names of the receivers of webhooks
+ * @param agents names of the agents that may be asked
+ */
+export function createMetrics(
+  version: string,
+  webhookReceivers: readonly string[] = [],
+  agents: readonly string[] = [DEFAULT_AGENT],
+) {
   const registry = new Registry()
   registerProcess(registry, version)
   const requests = requestCounts(registry)
-  const runs = runCounts(registry)
+  const runs = runCounts(registry, agents)
   const engineCalls = engineCounts(registry)
+  const webhooks = webhookCounts(registry, webhookReceivers)
   const models = new Set<string>()
 
-  function countTokens({ model = 'unknown', inputTokens, outputTokens }: TurnUsage): void {
+  function countTokens({ inputTokens, outputTokens }: TurnUsage, agent: string, model = 'unknown'): void {
     if (models.size < MODELS_MAX) models.add(model)
     const known = models.has(model) ? model : 'other'
-    runs.tokens.inc({ model: known, type: 'input' }, inputTokens)
-    runs.tokens.inc({ model: known, type: 'output' }, outputTokens)
+    runs.tokens.inc({ model: known, type: 'input', agent }, inputTokens)
+    runs.tokens.inc({ model: known, type: 'output', agent }, outputTokens)
   }
 
   return {
@@ -51,17 +69,21 @@ export function createMetrics(version: string) {
       requests.duration.observe({ ...labels }, seconds)
     },
     turnStarted: (outcome: string) => runs.started.inc({ outcome }),
-    runFinished({ status, errorCode, usage, queueSeconds, runSeconds }: FinishedRun): void {
-      runs.finished.inc({ status, error_code: errorCode ?? '' })
-      if (usage !== null) countTokens(usage)
+    runFinished(run: FinishedRun): void {
+      const { status, errorCode, agent, usage, facts, queueSeconds, runSeconds } = run
+      runs.finished.inc({ status, error_code: errorCode ?? '', agent })
+      if (usage !== null) countTokens(usage, agent, facts.model)
       if (queueSeconds !== undefined) runs.queued.observe(Math.max(0, queueSeconds))
-      if (runSeconds !== undefined) runs.ran.observe({ status }, Math.max(0, runSeconds))
+      if (runSeconds !== undefined) runs.ran.observe({ status, agent }, Math.max(0, runSeconds))
     },
     engineCall: ({ kind, outcome, seconds }: { kind: string; outcome: string; seconds: number }) =>
       engineCalls.observe({ kind, outcome }, seconds),
+    webhookSent: (receiver: string, seconds: number) => webhooks.duration.observe({ receiver }, seconds),
+    webhookAttempted: (receiver: string, outcome: (typeof WEBHOOK_OUTCOMES)[number]) =>
+      webhooks.attempts.inc({ receiver, outcome }),
     limited: (bucket: string, decision: 'allowed' | 'refused') => requests.limited.inc({ bucket, decision }),
 
-    /** Adds what is read when Prometheus scrapes. */
+    /** Adds the metrics whose values are read when Prometheus scrapes. */
     read: (readings: Readings) => registerReadings(registry, readings),
   }
 }

@@ -3,8 +3,8 @@ import { logOptions } from './log-options.ts'
 import { terminal } from './terminal.ts'
 
 /**
- * The log of a process about its own start and end. Its lines are written before the call returns, because many of
- * them are the last ones, and pino's default hands them to a thread that an exit does not wait for.
+ * The log of a process about its own start and end. A line is written before the call returns, because it may be the
+ * last one. (pino's default hands lines to a thread, and an exit does not wait for that thread.)
  */
 export const processLog = (level: string): Logger =>
   pino(logOptions(level), terminal() ?? destination({ sync: true }))

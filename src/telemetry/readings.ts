@@ -1,13 +1,16 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
 import type { Lag } from '../services/upkeep/upkeep.ts'
+import type { DeliveryLag } from '../stores/deliveries.ts'
 
-/** What is read at the moment of a scrape; undefined leaves the metric out of the answer. */
+/** The values that are read at a scrape. Undefined leaves the metric out of the answer. */
 export interface Readings {
   pool(): { total: number; idle: number; waiting: number }
   poolMax: number
   uncounted(): number
   streams(): { viewers: number; logs: number } | undefined
   sweeps(): Lag | undefined
+  webhooks(): DeliveryLag | undefined
+  feed(): { viewers: number; heldSeconds: number }
   components(): Promise<Record<string, 'ok' | 'down'>>
 }
 
@@ -16,6 +19,7 @@ export function registerReadings(registry: Registry, readings: Readings): void {
   readPool(registry, readings)
   readStreams(registry, readings)
   readSweeps(registry, readings)
+  readWebhooks(registry, readings)
   readComponents(registry, readings)
   const registers = [registry]
   new Counter({
@@ -57,6 +61,15 @@ function readStreams(registry: Registry, readings: Readings): void {
   gauge(registry, 'agent_chat_streamed_runs', 'Runs that this instance reads from the engine', () => {
     return readings.streams()?.logs ?? 0
   })
+  gauge(registry, 'agent_chat_feed_viewers', 'Feeds that clients read from this instance', () => {
+    return readings.feed().viewers
+  })
+  gauge(
+    registry,
+    'agent_chat_feed_held_seconds',
+    'How long the oldest event of the feed has been waiting for the end of an older transaction of the database server',
+    () => readings.feed().heldSeconds,
+  )
 }
 
 function readSweeps(registry: Registry, readings: Readings): void {
@@ -76,6 +89,25 @@ function readSweeps(registry: Registry, readings: Readings): void {
   })
 }
 
+function readWebhooks(registry: Registry, readings: Readings): void {
+  gauge(
+    registry,
+    'agent_chat_webhook_overdue_seconds',
+    'How long the webhook that is due longest has been due',
+    () => readings.webhooks()?.overdueSeconds,
+  )
+  new Gauge({
+    name: 'agent_chat_webhook_endpoint_off',
+    help: '1 for each webhook endpoint that has answered 410 and is switched off',
+    labelNames: ['receiver'],
+    registers: [registry],
+    collect() {
+      this.reset()
+      for (const receiver of readings.webhooks()?.off ?? []) this.set({ receiver }, 1)
+    },
+  })
+}
+
 function readComponents(registry: Registry, readings: Readings): void {
   new Gauge({
     name: 'agent_chat_component_up',
@@ -90,7 +122,7 @@ function readComponents(registry: Registry, readings: Readings): void {
   })
 }
 
-/** A gauge without labels. Undefined removes its sample: an old value would look like a new one. */
+/** A gauge without labels. Undefined removes its sample, because an old value would look like a new one. */
 function gauge(registry: Registry, name: string, help: string, read: () => number | undefined): void {
   new Gauge({
     name,

@@ -3,16 +3,16 @@ import type { DestinationStream } from 'pino'
 
 type Entry = Record<string, unknown>
 
-/** Fields of a line about a request that stand in its text in a fixed order. */
+/** The fields of a line about a request that begin its text, in this order. */
 const REQUEST = ['method', 'path', 'status', 'ms']
-/** Fields that are for machines, or that the terminal shows in another way. */
+/** Fields that the text does not repeat: they are for machines, or the terminal shows them in another way. */
 const LEFT_OUT = new Set(['level', 'time', 'pid', 'hostname', 'msg', 'err', 'requestId', ...REQUEST])
 
 const prettyFactory = process.stdout.isTTY ? (await import('pino-pretty')).default : undefined
 
 /**
- * Where the log goes when standard output is a terminal: a line for people for every entry, and stacks as they are
- * usually printed. Undefined when it is a pipe or a file, which get a JSON line for every entry.
+ * The destination of the log when standard output is a terminal: one readable line for every entry, and stacks in their
+ * usual form. Undefined when standard output is a pipe or a file, which get a JSON line for every entry.
  */
 export function terminal(): DestinationStream | undefined {
   return prettyFactory?.({
@@ -39,7 +39,7 @@ export function readable(entry: Entry): string {
 
 const INSPECT = { breakLength: Number.POSITIVE_INFINITY, depth: 4 }
 
-/** The stack without a heading that the line has said already. */
+/** The stack of an error, without its heading when the line holds the message already. */
 function stackOf(err: unknown, said = ''): string {
   if (typeof err !== 'object' || err === null) return ''
   const { stack, message, cause } = err as Record<string, unknown>

@@ -1,8 +1,9 @@
 import { SpanKind, SpanStatusCode, type Tracer } from '@opentelemetry/api'
+import { DEFAULT_AGENT } from '../agent/turn.ts'
 import type { RunEngine } from '../engine/run-engine.ts'
 import { contextOf, traceparentOf } from './traceparent.ts'
 
-/** The same engine; a start is a span between the request that asked for it and the run that it makes. */
+/** The same engine. Every start is a span, whose parent is the request's span and whose child is the run's span. */
 export function tracedEngine(engine: RunEngine, tracer: Tracer): RunEngine {
   return {
     ...engine,
@@ -11,7 +12,11 @@ export function tracedEngine(engine: RunEngine, tracer: Tracer): RunEngine {
         'engine start',
         {
           kind: SpanKind.PRODUCER,
-          attributes: { 'agent_chat.turn_id': turn.turnId, ...conversation(turn.conversationId) },
+          attributes: {
+            'agent_chat.turn_id': turn.turnId,
+            'gen_ai.agent.id': turn.agent ?? DEFAULT_AGENT,
+            ...conversation(turn.conversationId),
+          },
         },
         contextOf(turn.traceparent),
       )

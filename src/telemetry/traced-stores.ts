@@ -2,12 +2,12 @@ import { SpanKind, SpanStatusCode } from '@opentelemetry/api'
 import type { Stores } from '../services/context.ts'
 import type { CurrentSpan } from './current-span.ts'
 
-/** Queries that all waiting requests share belong to none of them. */
-const SHARED = new Set(['runs.states'])
+/** Queries that all waiting requests share, and that therefore belong to no request. */
+const SHARED = new Set(['runs.states', 'feed.read'])
 
 /**
- * The same stores; a call that a request makes is a span of that request's trace, named after the store and its
- * function. The time includes the wait for a connection. Spans hold no statement and no value.
+ * The same stores. Every call by a request is a span in the trace of that request, named after the store and its
+ * function. Its time includes the wait for a connection. A span holds no statement and no value.
  */
 export function tracedStores(stores: Stores, current: CurrentSpan): Stores {
   const traced = Object.entries(stores).map(([name, store]) => [name, tracedStore(name, store, current)])

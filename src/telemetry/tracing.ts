@@ -5,7 +5,7 @@ import { resourceFromAttributes } from '@opentelemetry/resources'
 import { BatchSpanProcessor, NodeTracerProvider, type SpanExporter } from '@opentelemetry/sdk-trace-node'
 
 export interface TracingOptions {
-  /** Base address of the collector; `/v1/traces` is added, as OpenTelemetry has it. */
+  /** Base address of the collector. `/v1/traces` is added to it, as OpenTelemetry specifies. */
   endpoint: string
   /** `name=value` pairs for the collector, comma-separated. */
   headers?: string | undefined
@@ -16,9 +16,9 @@ export interface TracingOptions {
 
 export interface Tracing {
   tracer: Tracer
-  /** Sends what is waiting; at most 2 s. Never rejects: a trace is worth less than what it tells of. */
+  /** Sends the spans that wait, for at most 2 s. Never rejects, so that a lost trace cannot fail the traced work. */
   flush(): Promise<void>
-  /** The same, then ends. */
+  /** Sends the spans that wait, then ends the exporter. Never rejects. */
   end(): Promise<void>
 }
 
@@ -26,8 +26,8 @@ const EXPORT_MS = 2_000
 const GATHER_MS = 1_000
 
 /**
- * Makes spans and sends them by OTLP (JSON over HTTP). The provider is not the process's global one: on
- * Trigger.dev that belongs to the platform. Load this module only when there is an endpoint.
+ * Makes spans and sends them by OTLP (JSON over HTTP). The provider is not the global one of the process, which belongs
+ * to the platform on Trigger.dev. Callers load this module only when there is an endpoint.
  */
 export function startTracing({ endpoint, headers, service, version, onProblem }: TracingOptions): Tracing {
   const exporter = new OTLPTraceExporter({
@@ -55,7 +55,7 @@ export function startTracing({ endpoint, headers, service, version, onProblem }:
   }
 }
 
-/** OpenTelemetry drops failed exports in silence. */
+/** The same exporter, which reports failed exports. OpenTelemetry itself drops them in silence. */
 function told(exporter: SpanExporter, onProblem: (error: unknown) => void): SpanExporter {
   return {
     export: (spans, done) =>

@@ -9,12 +9,13 @@ import {
 } from '@opentelemetry/api'
 import type { Telemetry } from 'ai'
 import manifest from '../../package.json' with { type: 'json' }
+import { DEFAULT_AGENT } from '../agent/turn.ts'
 import { contextOf } from './traceparent.ts'
 
 export interface RunTracer {
   /**
-   * Runs one turn within a span that continues the trace of the request. `work` gets what makes the spans of
-   * its model steps and tools, and says at its end what became of the turn.
+   * Runs one turn within a span that continues the trace of the request. `work` gets the telemetry that makes the spans
+   * of its model steps and tools. `problem` says whether its result is a failure.
    */
   run<T>(
     run: TracedRun,
@@ -27,14 +28,15 @@ export interface TracedRun {
   runId: string
   turnId: string
   conversationId: string | null
+  agent?: string | undefined
   traceparent?: string | undefined
 }
 
 /**
- * The tracer of a worker, made on first use and kept with the process; undefined without
- * `AGENT_OTEL_EXPORTER_OTLP_ENDPOINT`, and then nothing of OpenTelemetry is loaded but its interfaces. Names of its
- * own, because Trigger.dev sets `OTEL_EXPORTER_OTLP_ENDPOINT` of its workers to its own collector, over whatever the
- * project's environment says.
+ * The tracer of a worker, made on first use and kept for the life of the process. Without
+ * `AGENT_OTEL_EXPORTER_OTLP_ENDPOINT` it is undefined, and of OpenTelemetry the interfaces alone are loaded. The variables
+ * have their own names, because Trigger.dev sets `OTEL_EXPORTER_OTLP_ENDPOINT` of its workers to its own collector and
+ * ignores the value in the project's environment.
  */
 export function workerTracing(
   environment: Record<string, string | undefined>,
@@ -63,7 +65,7 @@ async function makeTracer(endpoint: string, headers: string | undefined): Promis
       console.warn('traces could not be sent:', error instanceof Error ? error.message : error),
   })
   return {
-    async run({ runId, turnId, conversationId, traceparent }, work, problem) {
+    async run({ runId, turnId, conversationId, agent = DEFAULT_AGENT, traceparent }, work, problem) {
       const conversation: Attributes =
         conversationId === null ? {} : { 'gen_ai.conversation.id': conversationId }
       const span = tracer.startSpan(
@@ -73,6 +75,7 @@ async function makeTracer(endpoint: string, headers: string | undefined): Promis
           attributes: {
             'agent_chat.run_id': runId,
             'agent_chat.turn_id': turnId,
+            'gen_ai.agent.id': agent,
             ...conversation,
           },
         },
@@ -95,14 +98,14 @@ async function makeTracer(endpoint: string, headers: string | undefined): Promis
         throw error
       } finally {
         span.end()
-        // The process may be frozen or ended as soon as the run is over.
+        // The platform may freeze or end the process as soon as the run has ended.
         await flush()
       }
     },
   }
 }
 
-/** Spans that name no parent belong to the run, whatever span the platform itself has open. */
+/** A tracer whose spans become children of the run's span when they name no parent, even under a span of the platform. */
 function childrenOf(tracer: Tracer, parent: Context): Tracer {
   return {
     startSpan: (name, options, within = parent) => discreet(tracer.startSpan(name, options, within)),
@@ -110,7 +113,7 @@ function childrenOf(tracer: Tracer, parent: Context): Tracer {
   }
 }
 
-/** Errors of providers and tools may quote what was said: a span tells their kind, never their message or stack. */
+/** The same span, which records the name of an error alone: messages of providers and tools may quote the conversation. */
 export function discreet(span: Span): Span {
   const record = span.recordException.bind(span)
   const setStatus = span.setStatus.bind(span)

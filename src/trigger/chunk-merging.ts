@@ -2,8 +2,8 @@ import type { UIMessageChunk } from 'ai'
 import { type Delta, isDelta, textOf, withText } from '../agent/clean-chunks.ts'
 
 /**
- * Appends a chunk to those that wait; a delta joins the last one of its block. `thrifty` leaves out what the chunk
- * makes superfluous to everybody who has not seen it: the message that is rebuilt stays the same.
+ * Appends a chunk to the waiting ones; a delta joins the last delta of its block. With `thrifty`, waiting chunks that
+ * the new chunk replaces are left out. The message that a reader builds from the chunks stays the same.
  */
 export function addChunk(waiting: UIMessageChunk[], chunk: UIMessageChunk, thrifty: boolean): void {
   if (isDelta(chunk)) addDelta(waiting, chunk)
@@ -35,7 +35,7 @@ export function blockOf(chunk: UIMessageChunk): string | undefined {
 }
 
 function replaces(chunk: UIMessageChunk, earlier: UIMessageChunk): boolean {
-  // Each tells the usage until then.
+  // Each of these chunks holds the whole usage so far, so the newest one replaces the others.
   if (chunk.type === 'data-usage') return earlier.type === 'data-usage'
   if (!('toolCallId' in chunk && 'toolCallId' in earlier && chunk.toolCallId === earlier.toolCallId))
     return false

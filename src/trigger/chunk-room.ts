@@ -4,9 +4,9 @@ import { blockOf } from './chunk-merging.ts'
 import { fitChunk } from './chunk-size.ts'
 
 /**
- * The chunks that end a stream as at most `room` records. When they are more, the least missed goes first: ends of
- * steps, then tool calls, oldest first (the run's output has them all), then the borders between texts. What is
- * said, and the last chunk, stay.
+ * The chunks that end a stream, as at most `room` records. If there are more, chunks are left out in this order: ends
+ * of steps, then tool calls, oldest first (the run's output has them all), then the borders between texts. The texts
+ * and the last chunk stay.
  */
 export function makeRoom(chunks: UIMessageChunk[], room: number): UIMessageChunk[] {
   const pieces = [withoutStepEnds, withoutCalls, withoutBorders]
@@ -42,7 +42,7 @@ function withoutStepEnds(chunks: UIMessageChunk[]): UIMessageChunk[] {
   return chunks.filter(({ type }) => type !== 'finish-step')
 }
 
-/** Calls whose begin is not written yet go as a whole; only then do the results of those that are seen to run. */
+/** Leaves out whole calls whose begin is not written yet, and then the results of calls that viewers see. */
 function withoutCalls(chunks: UIMessageChunk[], room: number): UIMessageChunk[] {
   const begun = chunks.filter(({ type }) => type === 'tool-input-start' || type === 'tool-input-available')
   let kept = chunks
@@ -60,7 +60,7 @@ function withoutBorders(chunks: UIMessageChunk[]): UIMessageChunk[] {
   return asOneBlock(asOneBlock(parts, 'reasoning'), 'text')
 }
 
-/** All blocks of a kind become the first of them. */
+/** Merges all blocks of one type into the first of them. */
 function asOneBlock(chunks: UIMessageChunk[], kind: 'text' | 'reasoning'): UIMessageChunk[] {
   const types: string[] = [`${kind}-start`, `${kind}-delta`, `${kind}-end`]
   const own = chunks.filter((chunk): chunk is Block => types.includes(chunk.type))

@@ -6,12 +6,12 @@ import { makeRoom, owing } from './chunk-room.ts'
 import { fitChunk } from './chunk-size.ts'
 
 /**
- * Records of one stream; a Redis-backed one keeps about 1,000. When these and those that end what they begin come to
- * the live ones, all that follows waits for the end.
+ * Records of one stream; a Redis-backed stream keeps about 1,000. When the records written so far, and those that end
+ * their open blocks and calls, reach the number of live records, all further chunks wait for the end of the stream.
  */
 const MOST_RECORDS = 800
 const LIVE_RECORDS = 760
-/** Records after which what later chunks make superfluous is left out, and inputs of tools are written whole only. */
+/** After this many records, chunks that later ones replace are left out, and inputs of tools are written whole. */
 const THRIFTY_FROM = 100
 const WHOLE_INPUTS_FROM = 300
 
@@ -50,7 +50,7 @@ export function createChunkWriter(): ChunkWriter {
     start: (given) => {
       controller = given
     },
-    // Nobody reads any more: the turn goes on, its answer is in the run's output.
+    // The stream takes no more records. The turn goes on, and its answer is in the run's output.
     cancel: () => {
       controller = undefined
     },

@@ -18,7 +18,7 @@ export async function within<T>(
   }
 }
 
-/** Waits until work is over, whatever its end, but no longer than the time; resolves with what went wrong. */
+/** Waits until work has ended or failed, at most `ms` milliseconds. Resolves with the error, if there is one. */
 export async function settled(work: Promise<unknown>, ms: number): Promise<Error | undefined> {
   const late = Promise.withResolvers<Error>()
   const timer = setTimeout(() => late.resolve(new Error('not over in time')), ms)

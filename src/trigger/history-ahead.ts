@@ -1,8 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { AgentTurn, HistoryMessage, TurnMessage } from '../agent/turn.ts'
+import type { AgentTurn, HistoryMessage, KeptWindow, TurnMessage } from '../agent/turn.ts'
 import { within } from './deadline.ts'
+import { readWindow } from './window-ahead.ts'
 
-/** One run as it matters to those behind it. */
+/** The fields of a run that the runs behind it need. */
 export interface AheadRun {
   /** Trigger.dev's status. */
   status: string
@@ -10,7 +11,7 @@ export interface AheadRun {
   output?: unknown
 }
 
-/** What is asked of the engine; both calls end by themselves when the signal aborts. */
+/** The two questions to the engine. Both calls end when the signal aborts. */
 export interface AheadEngine {
   retrieve(runId: string): Promise<AheadRun>
   /** The records of the run's stream so far. */
@@ -18,16 +19,18 @@ export interface AheadEngine {
 }
 
 export interface AheadHistory {
-  /** The messages of each run, in the order of the runs; none where they could not be had. */
+  /** The messages of each run, in the order of the runs; an empty list for a run that could not be read. */
   turns: HistoryMessage[][]
-  /** A run was not over, or could not be read, in time. */
+  /** Whether a run had not ended, or could not be read, in time. */
   incomplete: boolean
+  /** What the newest run that has kept something for later prompts has kept. */
+  window?: KeptWindow
 }
 
 export interface AheadLimits {
-  /** Milliseconds that unfinished runs are waited for, in all. */
+  /** Milliseconds that the worker waits for unfinished runs, in all. */
   waitMs: number
-  /** Milliseconds between two looks at an unfinished run. */
+  /** Milliseconds between two reads of an unfinished run. */
   pollMs: number
   /** Milliseconds for one call, and for reading one stream. */
   callMs: number
@@ -37,9 +40,9 @@ const LIMITS: AheadLimits = { waitMs: 5000, pollMs: 250, callMs: 3000 }
 const UNFINISHED = new Set(['PENDING_VERSION', 'DELAYED', 'QUEUED', 'DEQUEUED', 'EXECUTING', 'WAITING'])
 
 /**
- * The turns of the runs that stood ahead of this one when it was started, asked of the engine itself: the worker
- * has no database. A run that failed or was cancelled counts with what its stream still shows. What cannot be had
- * in time is left out, so that no trouble ahead can stop the turn.
+ * Reads the turns of the runs that were ahead of this run at its start. The worker has no database, so it asks the
+ * engine. The answer of a failed or cancelled run is read from its stream. Runs that cannot be read in time are left
+ * out, so that they cannot stop this turn.
  */
 export async function readAhead(
   runIds: string[],
@@ -49,7 +52,12 @@ export async function readAhead(
 ): Promise<AheadHistory> {
   const deadline = Date.now() + limits.waitMs
   const turns = await Promise.all(runIds.map((runId) => readTurn(runId, engine, signal, limits, deadline)))
-  return { turns: turns.map((turn) => turn ?? []), incomplete: turns.includes(undefined) }
+  const window = turns.findLast((turn) => turn?.window !== undefined)?.window
+  return {
+    turns: turns.map((turn) => turn?.messages ?? []),
+    incomplete: turns.includes(undefined),
+    ...(window === undefined ? {} : { window }),
+  }
 }
 
 /**
@@ -71,25 +79,30 @@ export function withAhead(
   return [...merged, ...history.slice(from)]
 }
 
+interface AheadTurn {
+  messages: HistoryMessage[]
+  window?: KeptWindow | undefined
+}
+
 async function readTurn(
   runId: string,
   engine: AheadEngine,
   signal: AbortSignal,
   limits: AheadLimits,
   deadline: number,
-): Promise<HistoryMessage[] | undefined> {
+): Promise<AheadTurn | undefined> {
   const run = await ended(runId, engine, signal, limits, deadline)
   const message = readMessage((run?.payload as AgentTurn | undefined)?.message)
   if (!run || !message) return undefined
   if (run.status === 'COMPLETED') {
     const answer = readMessage((run.output as { uiMessage?: unknown } | undefined)?.uiMessage)
-    return answer && [message, answer]
+    return answer && { messages: [message, answer], window: readWindow(run.output) }
   }
   const text = await partialText(runId, engine, signal, limits.callMs)
   const id = (run.payload as AgentTurn).assistantMessageId
   const parts: TurnMessage['parts'] = text ? [{ type: 'text', text }] : []
   const status = run.status === 'CANCELED' ? 'cancelled' : 'failed'
-  return [message, { id, role: 'assistant', parts, status }]
+  return { messages: [message, { id, role: 'assistant', parts, status }] }
 }
 
 /**
@@ -145,7 +158,7 @@ async function partialText(
   try {
     await within(ms, signal, read)
   } catch {
-    // Whatever came until the stream broke is what there is.
+    // The stream broke: the text that was read before is kept.
   }
   return text
 }

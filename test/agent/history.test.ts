@@ -97,7 +97,7 @@ t.test('an answer cut off after any chunk leaves a prompt in which every call ha
   }
 })
 
-t.test('whatever JSON a history holds, a prompt comes of it', async (t) => {
+t.test('a history of any JSON becomes a prompt', async (t) => {
   const rubbish = fc.record({
     id: fc.string(),
     role: fc.constantFrom('user', 'assistant'),

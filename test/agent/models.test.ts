@@ -63,7 +63,7 @@ t.test('a key, an address and headers of one provider are for no other', (t) => 
   t.end()
 })
 
-t.test('a server without a key gets none, whatever the environment holds', async (t) => {
+t.test('a server without a key in the settings gets no key from the environment', async (t) => {
   for (const name of ['OPENAI_API_KEY', 'ANTHROPIC_API_KEY', 'GOOGLE_GENERATIVE_AI_API_KEY']) {
     process.env[name] = 'key-of-another'
     t.teardown(() => delete process.env[name])
@@ -132,7 +132,7 @@ t.test('when no model can answer the failure is that of the first', async (t) =>
   t.match(result, { errorCode: 'provider_rate_limited', retryAfter: 7 })
 })
 
-t.test('the settings of a call reach every provider in its own words', async (t) => {
+t.test('the settings of a call reach every provider under the names that it uses', async (t) => {
   const env = {
     AGENT_MAX_OUTPUT_TOKENS: '777',
     AGENT_REASONING_EFFORT: 'low',

@@ -4,17 +4,17 @@ import t from 'tap'
 import { findExpression } from '../../src/agent/offline/arithmetic.ts'
 import { createOfflineModel } from '../../src/agent/offline/model.ts'
 import { planReply } from '../../src/agent/offline/plan.ts'
-import { evaluate } from '../../src/agent/tools/calculate.ts'
-import { describeTime } from '../../src/agent/tools/current-time.ts'
-import { createTools } from '../../src/agent/tools/index.ts'
 import { createToolbox } from '../../src/agent/tools/toolbox.ts'
+import { evaluate } from '../../src/agents/default/tools/calculate.ts'
+import { describeTime } from '../../src/agents/default/tools/current-time.ts'
+import { createTools } from '../../src/agents/default/tools/index.ts'
 import { settings } from './turns.ts'
 
 const model = createOfflineModel({ wordMs: 0, faults: false })
 const ask = (message: string, earlier: string[] = []) =>
   planReply({ message, earlier, results: [], tools: ['calculate'] })
 
-t.test('what is to be calculated is found in the words around it', (t) => {
+t.test('the offline model finds the arithmetic expression within a sentence', (t) => {
   const expected: Record<string, string | undefined> = {
     'What is 17 * 23?': '17 * 23',
     'calculate 2^10 / 4': '2^10 / 4',
@@ -103,7 +103,7 @@ t.test('the time is told for a time zone, and an unknown one is refused', (t) =>
   t.end()
 })
 
-t.test('no message is too long to be understood, whatever it repeats', (t) => {
+t.test('a long message with any repetition is understood', (t) => {
   const times = (text: string, end = '') => text.repeat(100_000 / text.length) + end
   // Each was once read again from every place in it: that takes longer than a test may.
   t.equal(findExpression(times('('.repeat(10), '1 + 2')), `${'('.repeat(32)}1 + 2`)
@@ -131,7 +131,7 @@ t.test('stories have as many sentences as asked for and are the same every time'
   t.end()
 })
 
-t.test('what was said before is recalled', (t) => {
+t.test('the offline model recalls earlier messages of the conversation', (t) => {
   const earlier = ['What is 1 + 1?', 'Nice weather', 'Bye']
   t.equal(ask('What was my very first question?', earlier).text, 'Your first message was: "What is 1 + 1?"')
   t.equal(ask('what was my last question', earlier).text, 'Your last message was: "Bye"')

@@ -114,7 +114,7 @@ t.test('signed reasoning of the turn goes back, and keeps its signature', (t) =>
   t.end()
 })
 
-t.test('whatever a conversation holds, the prompt keeps the rules, and every text that is not blank', (t) => {
+t.test('the prompt of any conversation keeps the rules and every text that is not blank', (t) => {
   const text = fc.oneof(fc.constantFrom('', ' ', '\n'), fc.string({ minLength: 1, maxLength: 5 }))
   const texts = fc.array(text, { maxLength: 3 })
   const turn = fc.oneof(
@@ -145,7 +145,7 @@ t.test('whatever a conversation holds, the prompt keeps the rules, and every tex
 })
 
 t.test(
-  'an answer that was cancelled or failed is marked, whichever way it reached the history',
+  'an answer that was cancelled or failed is marked, in each way in which it can reach the history',
   async (t) => {
     const partial: HistoryMessage = { ...say('assistant', 'Once upon'), status: 'cancelled' }
     const silent: HistoryMessage = { id: 's', role: 'assistant', parts: [], status: 'failed' }
@@ -199,4 +199,21 @@ t.test('what an earlier turn noted for its provider stays out of later prompts',
   const prompt = await toModelMessages([say('user', 'Q'), { id: 'a', role: 'assistant', parts }])
   t.notMatch(JSON.stringify(prompt), /SIGNED/)
   t.match(prompt.at(-1), { role: 'tool', content: { length: 1 } }, 'half a result is none')
+})
+
+t.test('calls of one message that came with the same id keep their own results', (t) => {
+  const twice = (one: ReturnType<typeof call>, other: ReturnType<typeof call>) => ({
+    ...one,
+    content: [...one.content, ...other.content],
+  })
+  const prompt = fitPrompt([
+    user('Look twice'),
+    twice(call('x'), call('x')),
+    { role: 'tool', content: [...result('x').content, ...result('x').content] },
+  ])
+  const ids = (at: number) =>
+    ((prompt[at]?.content ?? []) as { toolCallId: string }[]).map(({ toolCallId }) => toolCallId)
+  t.equal(new Set(ids(1)).size, 2)
+  t.same(ids(2), ids(1))
+  t.end()
 })

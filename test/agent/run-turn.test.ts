@@ -3,6 +3,7 @@ import t from 'tap'
 import { FAILURES, failureMessage, parseFailure } from '../../src/agent/failure.ts'
 import { runTurn } from '../../src/agent/run-turn.ts'
 import { readAgentSettings } from '../../src/agent/settings.ts'
+import { agent } from '../../src/agents/default/agent.ts'
 import { play, say, settings, turnOf } from './turns.ts'
 
 const types = (chunks: UIMessageChunk[]) => chunks.map(({ type }) => type)
@@ -200,7 +201,7 @@ t.test('a setting with a fault fails the turn, and the log names it', async (t) 
   const lines: string[] = []
   const note = (line: string) => void lines.push(line)
   const result = await runTurn(turnOf('Hello'), {
-    ...{ settings: broken, runId: 'run_1', metadata: {}, write: () => {} },
+    ...{ agent, settings: broken, runId: 'run_1', metadata: {}, write: () => {} },
     signal: new AbortController().signal,
     log: { warn: note, error: note },
   })

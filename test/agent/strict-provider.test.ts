@@ -1,6 +1,6 @@
 import { readUIMessageStream, type UIMessageChunk } from 'ai'
 import t from 'tap'
-import type { HistoryMessage } from '../../src/agent/turn.ts'
+import type { AgentTurn, HistoryMessage, TurnSummary } from '../../src/agent/turn.ts'
 import { play, say, turnOf } from './turns.ts'
 import { anthropic } from './wire/anthropic.ts'
 import type { Dialect, Said } from './wire/dialect.ts'
@@ -115,11 +115,14 @@ async function kept(chunks: UIMessageChunk[], status: 'cancelled' | 'failed'): P
   return partial === undefined || partial.parts.length === 0 ? [] : [{ ...partial, status }]
 }
 
-for (const [dialect, faultOf] of [
-  [openaiChat, chatFault],
-  [anthropic, anthropicFault],
+for (const [dialect, faultOf, contextTokens] of [
+  [openaiChat, chatFault, undefined],
+  [anthropic, anthropicFault, undefined],
+  [openaiChat, chatFault, 1500],
+  [anthropic, anthropicFault, 1500],
 ] as const) {
-  t.test(`${dialect.name}: in 200 turns of one conversation no prompt is refused`, async (t) => {
+  const window = contextTokens === undefined ? '' : ` within ${contextTokens} tokens`
+  t.test(`${dialect.name}: in 200 turns of one conversation${window} no prompt is refused`, async (t) => {
     const next = random(17)
     const faults: string[] = []
     const { settings, calls } = await startProvider(t, dialect, (response, call) => {
@@ -128,14 +131,20 @@ for (const [dialect, faultOf] of [
       behaviour(dialect, next)(response, call)
     })
     const history: HistoryMessage[] = [say('assistant', 'Welcome!'), say('user', ''), say('user', 'Hi')]
+    let summary: TurnSummary | undefined
     const statuses = new Map<string, number>()
     for (let n = 0; n < 200; n++) {
       const stop = new AbortController()
       const stopAt = next() < 0.2 ? Math.ceil(next() * 6) : Number.POSITIVE_INFINITY
       let written = 0
-      const turn = turnOf(next() < 0.05 ? '\u0085' : `Question ${n}`, history)
+      const turn: AgentTurn = {
+        ...turnOf(next() < 0.05 ? '\u0085' : `Question ${n}`, history),
+        ...(summary === undefined ? {} : { summary }),
+      }
+      turn.message = { ...turn.message, id: `question-${n}` }
+      turn.assistantMessageId = `answer-${n}`
       const { chunks, result } = await play(turn, {
-        settings: { ...settings, maxSteps: 4 },
+        settings: { ...settings, maxSteps: 4, ...(contextTokens === undefined ? {} : { contextTokens }) },
         signal: stop.signal,
         write: (chunk) => {
           gathered.push(chunk)
@@ -147,12 +156,17 @@ for (const [dialect, faultOf] of [
       const answer =
         result.status === 'completed' ? [result.output.uiMessage] : await kept(chunks, result.status)
       history.push(turn.message, ...answer)
+      if (result.status !== 'completed' || result.output.window?.summary === undefined) continue
+      summary = result.output.window.summary
+      const { through } = result.output.window.summary
+      history.splice(0, 1 + history.findLastIndex(({ id }) => through.includes(id)))
     }
     t.same([...new Set(faults)], [])
     t.ok(
       calls.length > 200 &&
         ['completed', 'failed', 'cancelled'].every((status) => (statuses.get(status) ?? 0) > 10),
     )
+    t.equal(summary !== undefined, contextTokens !== undefined)
     t.comment(JSON.stringify(Object.fromEntries(statuses)), `${calls.length} calls`)
   })
 }

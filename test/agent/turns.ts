@@ -1,7 +1,11 @@
 import type { UIMessageChunk } from 'ai'
-import { runTurn, type TurnContext } from '../../src/agent/run-turn.ts'
+import { runTurn, type TurnSurroundings } from '../../src/agent/run-turn.ts'
 import { type AgentSettings, readAgentSettings } from '../../src/agent/settings.ts'
 import { type AgentTurn, PAYLOAD_VERSION, type TurnMessage } from '../../src/agent/turn.ts'
+import { agent } from '../../src/agents/default/agent.ts'
+
+// The AI SDK would print a line for every call of a model whose name it does not know.
+globalThis.AI_SDK_LOG_WARNINGS = false
 
 /** Settings of an agent that speaks at once and obeys faults. */
 export const settings: AgentSettings = readAgentSettings({
@@ -25,7 +29,7 @@ export function turnOf(message: string, history: TurnMessage[] = []): AgentTurn 
   }
 }
 
-export type PlayOptions = Partial<Omit<TurnContext, 'settings'>> & { settings?: AgentSettings }
+export type PlayOptions = Partial<Omit<TurnSurroundings, 'settings'>> & { settings?: AgentSettings }
 
 /** Runs a turn and gathers what it writes, and what the operator reads. */
 export async function play(turn: AgentTurn, { settings: own = settings, ...context }: PlayOptions = {}) {
@@ -33,6 +37,7 @@ export async function play(turn: AgentTurn, { settings: own = settings, ...conte
   const lines: string[] = []
   const note = (line: string, fields?: object) => void lines.push(`${line} ${JSON.stringify(fields ?? {})}`)
   const result = await runTurn(turn, {
+    agent,
     settings: () => own,
     runId: 'run_1',
     log: { warn: note, error: note },

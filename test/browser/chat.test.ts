@@ -1,93 +1,22 @@
-import { createServer } from 'node:http'
-import { findPackageJSON } from 'node:module'
-import type { AddressInfo } from 'node:net'
-import { dirname } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
-import type { Browser, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { UI_VERSIONS, type UiVersion } from '../../src/streams/vocabulary.ts'
-import { REACT } from '../streams/clients.ts'
 import { ready } from '../streams/sse.ts'
-import { openBrowser, WITHOUT_BROWSER } from '../support/browser.ts'
-import { type Service, startEngine, startService, token } from '../support/service.ts'
-
-/** The page's script, made with the packages of that version. */
-async function bundle(ui: UiVersion): Promise<string | undefined> {
-  const ai = findPackageJSON('ai', import.meta.resolve(REACT[ui])) ?? ''
-  const { outputFiles } = await build({
-    entryPoints: [fileURLToPath(new URL('page.mjs', import.meta.url))],
-    bundle: true,
-    format: 'esm',
-    write: false,
-    define: { 'process.env.NODE_ENV': '"production"' },
-    alias: { '@ai-sdk/react': REACT[ui], ai: dirname(ai) },
-  })
-  return outputFiles[0]?.text
-}
-
-/** Serves the pages, `/5`, `/6` and `/7`, from an origin of their own. */
-async function servePages(t: Test): Promise<string> {
-  const scripts = new Map<string | undefined, string | undefined>()
-  for (const ui of UI_VERSIONS) scripts.set(`/${ui}.js`, await bundle(ui))
-  const server = createServer(({ url }, response) => {
-    const script = scripts.get(url)
-    const page = `<!doctype html><div id="root"></div><script type="module" src="${url}.js"></script>`
-    const type = script === undefined ? 'text/html' : 'text/javascript'
-    response.writeHead(200, { 'content-type': `${type}; charset=utf-8` }).end(script ?? page)
-  }).listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
-  t.teardown(() => {
-    server.close()
-    server.closeAllConnections()
-  })
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-}
-
-interface Stage {
-  origin: string
-  browser: Browser
-  service: Service
-}
-
-/** What a person does with the page, and sees. */
-function person(page: Page) {
-  const textsOf = (role: string) => page.locator(`.${role}`).allTextContents()
-  return {
-    textsOf,
-    statusIs: (status: string) => page.locator('#status', { hasText: status }).waitFor(),
-    error: () => page.locator('#error').textContent(),
-    async say(text: string) {
-      await page.locator('input').fill(text)
-      await page.locator('input').press('Enter')
-    },
-    /** Waits for the answer with that number, from 0 on, to be longer than so many characters. */
-    saysMoreThan: (length: number, answer: number) =>
-      page.waitForFunction(
-        `(document.querySelectorAll('.assistant')[${answer}]?.textContent.length ?? 0) > ${length}`,
-      ),
-    conversationId: () => new URL(page.url()).hash.match(/conversationId=([\da-f-]+)/)?.[1] ?? '',
-  }
-}
+import { openBrowser, openPage, WITHOUT_BROWSER } from '../support/browser.ts'
+import { startEngine, startService } from '../support/service.ts'
+import { addressOf, person, type Stage, servePages } from './pages.ts'
 
 /** Three questions, a reload in the middle of the third answer, a failure, a stop, and a token that has expired. */
-async function play(t: Test, ui: UiVersion, { origin, browser, service }: Stage): Promise<void> {
+async function play(t: Test, ui: UiVersion, stage: Stage): Promise<void> {
+  const { browser, service } = stage
   const user = `alice-${ui}`
-  const address = (bearer: string, conversationId?: string) =>
-    `${origin}/${ui}#${new URLSearchParams({
-      service: service.url,
-      token: bearer,
-      ui: String(ui),
-      ...(conversationId === undefined ? {} : { conversationId }),
-    })}`
-  const page = await browser.newPage()
+  const page = await openPage(browser)
   const faults: string[] = []
   page.on('pageerror', (error) => faults.push(String(error)))
   const { statusIs, textsOf, say, saysMoreThan, error, conversationId } = person(page)
   const stored = async () =>
     (await service.call('GET', `/api/agent/conversations/${conversationId()}/messages`, { user })).body.data
 
-  await page.goto(address(await token(user)))
+  await page.goto(await addressOf(stage, ui, { user }))
   await statusIs('ready')
   await say('My name is Ada')
   await saysMoreThan(0, 0)
@@ -97,7 +26,13 @@ async function play(t: Test, ui: UiVersion, { origin, browser, service }: Stage)
   await statusIs('ready')
   t.match((await textsOf('assistant'))[1], /Ada/, 'the conversation goes on')
 
-  await say('Tell me a story of 40 sentences')
+  const begun = performance.now()
+  await page.reload()
+  await statusIs('ready')
+  // The story has to last longer than a reload, which takes its time on a busy machine. A sentence takes half a second.
+  const sentences = Math.max(40, Math.ceil((performance.now() - begun) / 100))
+  const question = `Tell me a story of ${sentences} sentences`
+  await say(question)
   await saysMoreThan(60, 2)
   t.equal(await page.locator('#status').textContent(), 'streaming')
   await page.reload()
@@ -108,7 +43,7 @@ async function play(t: Test, ui: UiVersion, { origin, browser, service }: Stage)
   const [, , , , , story] = await stored()
   t.ok(inTheMiddle.length < story.text.length && story.text.startsWith(inTheMiddle), 'the rest came live')
   t.equal((await textsOf('assistant'))[2], story.text)
-  t.same(await textsOf('user'), ['My name is Ada', 'What is my name?', 'Tell me a story of 40 sentences'])
+  t.same(await textsOf('user'), ['My name is Ada', 'What is my name?', question])
 
   await say('[[fail]] What now?')
   await statusIs('error')
@@ -122,7 +57,7 @@ async function play(t: Test, ui: UiVersion, { origin, browser, service }: Stage)
 
   await say('Tell me a story of 90 sentences')
   await saysMoreThan(20, 4)
-  await page.locator('button').click()
+  await page.locator('#stop').click()
   await statusIs('ready')
   await say('What is 2 + 3?')
   await saysMoreThan(0, 5)
@@ -132,9 +67,9 @@ async function play(t: Test, ui: UiVersion, { origin, browser, service }: Stage)
   t.equal(all.length, 12, 'one conversation')
   t.match(all[9], { role: 'assistant', status: 'cancelled' })
 
-  const late = await browser.newPage()
+  const late = await openPage(browser)
   const expired = person(late)
-  await late.goto(address(await token(user, {}, '-1h')))
+  await late.goto(await addressOf(stage, ui, { user, lifetime: '-1h' }))
   await expired.statusIs('error')
   await expired.say('Hello?')
   await expired.statusIs('error')

@@ -1,10 +1,11 @@
 import type { Locator, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { openBrowser, WITHOUT_BROWSER } from '../support/browser.ts'
+import { openBrowser, openPage, WITHOUT_BROWSER } from '../support/browser.ts'
+import { startReceiver, webhookSettings } from '../support/receiver.ts'
 import { SECRET, startService } from '../support/service.ts'
 
 /** Pixels that an opened operation may be high, in a window of 1280 pixels. */
-const MAX_HEIGHT = 2_700
+const MAX_HEIGHT = 2_900
 /** Addresses of operations, the root included; all others belong to the page itself. */
 const OPERATION = /\/(api|problems|livez|readyz)|^https?:\/\/[^/]+\/$/
 
@@ -12,8 +13,14 @@ const OPERATION = /\/(api|problems|livez|readyz)|^https?:\/\/[^/]+\/$/
 class Known {
   #runId = ''
   #conversationId = ''
+  #deliveryId = ''
+  #action = { runId: '', actionId: '' }
 
-  remember({ runId, conversationId, id }: Record<string, unknown>): void {
+  remember({ runId, conversationId, id, event, data }: Record<string, unknown>): void {
+    const [first] = Array.isArray(data) ? data : []
+    if (first?.actionId !== undefined) this.#action = first
+    if (first?.event !== undefined) this.#deliveryId = first.id
+    if (event !== undefined) return
     if (typeof runId === 'string') this.#runId = runId
     for (const known of [conversationId, id]) if (typeof known === 'string') this.#conversationId = known
   }
@@ -22,6 +29,9 @@ class Known {
   valueFor(description: string): string | undefined {
     if (/`?runId`? that a start answered with/.test(description)) return this.#runId
     if (/`?id`? of a conversation that was created/.test(description)) return this.#conversationId
+    if (/`?id`? of a delivery/.test(description)) return this.#deliveryId
+    if (/`?actionId`? of one/.test(description)) return this.#action.actionId
+    if (/run that waits/.test(description)) return this.#action.runId
     return undefined
   }
 }
@@ -71,12 +81,17 @@ t.test(
   'every operation in Swagger UI works with what is prefilled, in the order of the page, and is not too long',
   { skip: WITHOUT_BROWSER },
   async (t) => {
+    const receiver = await startReceiver(t)
+    const environment = webhookSettings([{ name: 'billing', url: `${receiver.origin}/billing` }])
     const [browser, service] = await Promise.all([
       openBrowser(t),
-      startService(t, { config: { embeddedSecret: SECRET } }),
+      startService(t, { environment, config: { embeddedSecret: SECRET } }),
     ])
-    const page = await browser.newPage({ viewport: { width: 1280, height: 900 } })
-    page.setDefaultTimeout(120_000)
+    // What the description of the list of actions says.
+    const body = { message: 'Send Ada a note: lunch at one' }
+    const asks = await service.call('POST', '/api/agent/chat', { user: 'docs', body })
+    t.match((await service.ended(asks.body.runId, 'docs')).body, { finishReason: 'action_required' })
+    const page = await openPage(browser, { viewport: { width: 1280, height: 900 } })
     const faults: string[] = []
     page.on('pageerror', (error) => faults.push(String(error)))
     await page.goto(`${service.url}/docs`, { waitUntil: 'domcontentloaded' })

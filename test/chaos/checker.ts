@@ -123,7 +123,7 @@ export function checkEngine(engine: EngineRun[], rows: Ended[], report: Report):
     if (!byRunId.has(run.id)) report('one execution', `${run.id} is ${run.status} in the engine for no row`)
   for (const { id, status } of engine.filter((run) => !isLive(run))) {
     const row = byRunId.get(id)
-    // At its deadline a run has failed, whatever becomes of it in an engine that cannot be reached.
+    // At its deadline a run has failed, also in an engine that cannot be reached.
     if (row === undefined || row.error_code === 'timed_out') continue
     if (row.status !== endOf(status))
       report('same end', `${id} is ${status} in the engine and ${row.status} in the database`)

@@ -12,6 +12,8 @@ const SECRET = 'the secret of the chaos tests is long enough'
 const ENGINE_KEY = 'tr_dev_chaos'
 /** By how much the engine's lists lag behind, as those of a Trigger.dev server do. */
 export const LIST_LAG_MS = 1_000
+/** The share of events that the engine's subscriptions lose, as those of a Trigger.dev server do under load. */
+const LOST_EVENTS = 0.02
 /** The engine may have children that execute no runs. */
 const WORKER = 'local/engine/child.ts'
 
@@ -31,8 +33,16 @@ export interface Cluster {
   /** Stops Postgres and starts it again; what is committed survives. */
   restartPostgres(): Promise<void>
   mend(): Promise<void>
+  /** Ends all processes and deletes the data. Repeatable. */
   stop(): Promise<void>
 }
+
+/** Clusters that have not been stopped. */
+const running = new Set<Cluster>()
+
+/** Stops all clusters, for a process that ends in the middle of a scenario. */
+export const stopClusters = async (): Promise<void> =>
+  void (await Promise.all([...running].map((cluster) => cluster.stop())))
 
 export interface Answer {
   status: number
@@ -68,6 +78,7 @@ export async function startCluster(
       LOG_LEVEL: 'warn',
       AGENT_OFFLINE_FAULTS: '1',
       LOCAL_ENGINE_LIST_LAG_MS: String(LIST_LAG_MS),
+      LOCAL_ENGINE_LOSE_EVENTS: String(LOST_EVENTS),
       ...workerEnvironment,
     },
     async () => (await fetch(`${engineUrl}/healthcheck`)).ok,
@@ -83,7 +94,7 @@ export async function startCluster(
       ])
       const url = `http://127.0.0.1:${port}`
       const process = restartable(
-        resolve('src/server.ts'),
+        resolve('src/bin/server.ts'),
         {
           NODE_ENV: 'production',
           PORT: String(port),
@@ -105,7 +116,8 @@ export async function startCluster(
   )
   await Promise.all(instances.map((instance) => instance.process.start()))
 
-  return {
+  let stopped: Promise<void> | undefined
+  const cluster: Cluster = {
     instances,
     engine: {
       url: engineUrl,
@@ -127,14 +139,22 @@ export async function startCluster(
     async mend() {
       for (const { engine, database } of instances) await Promise.all([engine.mend(), database.mend()])
     },
-    async stop() {
-      await Promise.all(instances.map((instance) => instance.process.kill()))
-      await Promise.all(instances.flatMap(({ engine, database }) => [engine.stop(), database.stop()]))
-      await engine.end()
-      await postgres.stop()
-      await rm(dataDir, { recursive: true, force: true, maxRetries: 3 })
+    stop() {
+      stopped ??= stop()
+      return stopped
     },
   }
+
+  async function stop(): Promise<void> {
+    running.delete(cluster)
+    await Promise.all(instances.map((instance) => instance.process.kill()))
+    await Promise.all(instances.flatMap(({ engine, database }) => [engine.stop(), database.stop()]))
+    await engine.end()
+    await postgres.stop()
+    await rm(dataDir, { recursive: true, force: true, maxRetries: 3 })
+  }
+  running.add(cluster)
+  return cluster
 }
 
 const tokens = new Map<string, Promise<string>>()

@@ -65,7 +65,7 @@ async function play(cluster: Cluster, { name, way, within, happen }: Row, report
     if (!repaired) await describeLeft(stage, report)
     victim.process.thaw()
     await restore(stage)
-    // Whoever hung goes on with what it was about to do.
+    // The process that hung goes on with what it was about to do.
     const stays = !repaired || way !== 'hang' || (await until(() => isRepaired().catch(() => false), 5_000))
     report.result(
       `${name}: ${told()}${repaired ? `repaired after ${seconds.toFixed(1)} s` : 'not repaired'} (at most ${within} s)${stays ? '' : ', but not for long'}`,
@@ -80,7 +80,10 @@ async function play(cluster: Cluster, { name, way, within, happen }: Row, report
   }
 }
 
-/** Until both instances hear again of what their runs do. */
+/** More requests at once than an instance has connections to the database: each of them has to work again. */
+const REQUESTS = 16
+
+/** Until both instances hear again of what their runs do, on every connection that they have. */
 async function restore({ cluster, victim }: Stage): Promise<void> {
   await cluster.mend()
   if (victim.process.pid === undefined) await victim.process.start()
@@ -89,7 +92,14 @@ async function restore({ cluster, victim }: Stage): Promise<void> {
     const { body: run } = await request(instance, 'GET', `/api/agent/chat/${body.runId}?wait=10`)
     return run.status === 'completed'
   }
-  for (const instance of cluster.instances) await until(() => works(instance).catch(() => false), 60_000)
+  const reads = async (instance: Instance) => {
+    const list = async () => (await request(instance, 'GET', '/api/agent/chat')).status === 200
+    return (await Promise.all(Array.from({ length: REQUESTS }, list))).every(Boolean)
+  }
+  for (const instance of cluster.instances) {
+    await until(() => reads(instance).catch(() => false), 60_000)
+    await until(() => works(instance).catch(() => false), 60_000)
+  }
 }
 
 async function describeLeft({ client }: Stage, report: Report): Promise<void> {

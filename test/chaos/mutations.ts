@@ -82,7 +82,7 @@ const STORED: Array<{ name: string; rule: string; sql: string }> = [
   },
 ]
 
-/** The last turn: whatever was killed was killed before it. */
+/** The last turn: all kills came before it. */
 function failLast(errorCode: string): string {
   return `update runs set status = 'failed', error_code = '${errorCode}' where id =
     (select id from runs where status = 'completed' order by created_at desc limit 1)`

@@ -72,7 +72,7 @@ export function restartable(
   }
 }
 
-/** A port that nobody listens on at this moment. */
+/** A port on which no process listens at this moment. */
 export async function freePort(): Promise<number> {
   const probe = createServer().listen(0, '127.0.0.1')
   await once(probe, 'listening')

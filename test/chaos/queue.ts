@@ -27,7 +27,7 @@ export async function runQueue(cluster: Cluster, report: Report): Promise<void> 
         key: randomUUID(),
       })
 
-    // Nobody gets ahead while the messages come in.
+    // No turn begins while the messages come in.
     for (const pid of cluster.engine.workers()) process.kill(pid, 'SIGSTOP')
     const answers = await Promise.all(Array.from({ length: LIMIT }, (_, n) => say(n)))
     const refused = await say(LIMIT)

@@ -5,7 +5,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 export interface Toxics {
   /** Milliseconds that each piece waits, each way. */
   delayMs: number
-  /** Requests get through, answers do not: the other side has acted, and nobody knows. */
+  /** Requests get through, answers do not: the other side has acted, and the caller does not know it. */
   swallowAnswers: boolean
   /** Nothing gets through either way, and nothing is closed: a half-open network. */
   hang: boolean

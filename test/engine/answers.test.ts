@@ -44,7 +44,7 @@ test('one bad run of a page is logged and left out, and the list goes on', async
   )
 })
 
-test('a page that is none is an engine that is away', async (t) => {
+test('an answer that is no page of a list counts as an engine that is away', async (t) => {
   let body: unknown
   const { engine } = await httpEngine(t, (_request, response) => answerJson(response, body))
   for (const nonsense of [{}, { data: null }, { data: {}, pagination: {} }, [], 'runs', null]) {
@@ -59,7 +59,7 @@ test('a page that is none is an engine that is away', async (t) => {
   }
 })
 
-test('a run in a status that the SDK does not know is told all the same', async (t) => {
+test('a run in a status that the SDK does not know is in the list all the same', async (t) => {
   const { engine } = await httpEngine(t, (_request, response) =>
     answerJson(response, apiRun('run_a', 'FROZEN', { tags: null, attempts: 'none' })),
   )
@@ -92,7 +92,7 @@ const row = (n: number | string, status: string, more: Record<string, unknown> =
   headers: { operation: 'insert' },
 })
 
-test('a subscription tells of every run as a real server tells of it', async (t) => {
+test('a subscription reports every run in the form in which a real server sends it', async (t) => {
   const { sequence } = JSON.parse(
     readFileSync(new URL('./recordings/g1-tag-subscription-sequence.json', import.meta.url), 'utf8'),
   ) as { sequence: Recorded[] }

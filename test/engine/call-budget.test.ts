@@ -3,27 +3,27 @@ import { callBudget } from '../../src/engine/call-budget.ts'
 import { isEngineAway, isEngineBusy } from '../../src/engine/engine-error.ts'
 import { answerJson, apiRun, httpEngine, START, TURN } from './http-engine.ts'
 
-test('the budget of calls lets starts go first and sweeps have a fifth', async (t) => {
+test('the budget admits starts first, and gives sweeps a fifth', async (t) => {
   // The budget's own timer holds no process.
   const alive = setInterval(() => {}, 1_000)
   t.teardown(() => clearInterval(alive))
   const budget = callBudget(60)
   const signal = new AbortController().signal
   const admitted: string[] = []
-  const take = (kind: 'act' | 'look' | 'sweep', within = signal) =>
-    budget.take(kind, { signal: within }).then(
-      () => void admitted.push(kind),
-      () => void admitted.push(`no ${kind}`),
+  const take = (purpose: 'act' | 'read' | 'sweep', within = signal) =>
+    budget.take(purpose, { signal: within }).then(
+      () => void admitted.push(purpose),
+      () => void admitted.push(`no ${purpose}`),
     )
   for (let n = 0; n < 10; n++) await take('act')
   const late = new AbortController()
-  const waiting = [take('sweep', late.signal), take('look'), take('act')]
+  const waiting = [take('sweep', late.signal), take('read'), take('act')]
   await waiting[2]
   t.equal(admitted[10], 'act', 'the last to come is the first to go')
   await waiting[1]
   late.abort()
   await waiting[0]
-  t.same(admitted.slice(10, 12), ['act', 'look'])
+  t.same(admitted.slice(10, 12), ['act', 'read'])
 })
 
 test('sweeps that come alone leave four fifths of the budget to others', async (t) => {
@@ -42,28 +42,29 @@ test('sweeps that come alone leave four fifths of the budget to others', async (
   await Promise.all(waiting)
 })
 
-test('what a sweep has found is read at once, on account of the next sweeps', async (t) => {
+test('the end that a sweep has found is read at once, and counts in the share of the next sweeps', async (t) => {
   const alive = setInterval(() => {}, 1_000)
   t.teardown(() => clearInterval(alive))
-  const budget = callBudget(6_000)
+  const budget = callBudget(600)
   const { signal } = new AbortController()
-  for (let n = 0; n < 200; n++) await budget.take('sweep', { signal })
+  for (let n = 0; n < 20; n++) await budget.take('sweep', { signal })
   const order: string[] = []
-  const take = (kind: 'settle' | 'sweep') => budget.take(kind, { signal }).then(() => void order.push(kind))
+  const take = (purpose: 'end' | 'sweep') =>
+    budget.take(purpose, { signal }).then(() => void order.push(purpose))
   const sweep = take('sweep')
-  await Promise.all([take('settle'), take('settle')])
-  t.same(order, ['settle', 'settle'])
+  await Promise.all([take('end'), take('end')])
+  t.same(order, ['end', 'end'])
   await sweep
-  t.same(order, ['settle', 'settle', 'sweep'])
+  t.same(order, ['end', 'end', 'sweep'])
 })
 
-test('a budget that is spent refuses those who cannot wait, and says nothing of the engine', async (t) => {
+test('a spent budget refuses calls that cannot wait, which is no evidence about the engine', async (t) => {
   const budget = callBudget(60)
   for (let n = 0; n < 10; n++) await budget.take('act')
   const alive = setInterval(() => {}, 1_000)
   t.teardown(() => clearInterval(alive))
   for (const patienceMs of [0, 20]) {
-    const error = await budget.take('look', { patienceMs }).catch((reason) => reason)
+    const error = await budget.take('read', { patienceMs }).catch((reason) => reason)
     t.match(error, { code: 'engine_unavailable', statusCode: 503, details: { retryAfter: 2 } })
     t.equal(isEngineBusy(error), true)
     t.equal(isEngineAway(error), false)
@@ -71,7 +72,7 @@ test('a budget that is spent refuses those who cannot wait, and says nothing of 
   t.equal(isEngineBusy(new Error('another', { cause: new Error('deeper') })), false)
 })
 
-test('a budget that is closed refuses at once whoever cannot wait until it opens, of every kind', async (t) => {
+test('a closed budget refuses at once every call that cannot wait until it opens, of every purpose', async (t) => {
   const budget = callBudget(0)
   const waiting = budget.take('act', { patienceMs: 5_000 })
   await waiting
@@ -82,18 +83,18 @@ test('a budget that is closed refuses at once whoever cannot wait until it opens
   t.match(await inLine.catch((reason) => reason), { details: { retryAfter: 30 } }, 'one that stood in line')
   budget.close(30_000)
   budget.close(1_000)
-  for (const kind of ['act', 'look', 'settle', 'sweep'] as const)
-    t.match(await budget.take(kind, { patienceMs: 29_000 }).catch((reason) => reason), {
+  for (const purpose of ['act', 'read', 'end', 'sweep'] as const)
+    t.match(await budget.take(purpose, { patienceMs: 29_000 }).catch((reason) => reason), {
       name: 'EngineBusy',
       details: { retryAfter: 30 },
     })
   const gone = new AbortController()
-  const left = [budget.take('look', { signal: gone.signal }), budget.opened(gone.signal)]
+  const left = [budget.take('read', { signal: gone.signal }), budget.opened(gone.signal)]
   gone.abort(new Error('left'))
   for (const one of left) await t.rejects(one, { message: 'left' })
 })
 
-test('a budget that opens again lets those who have waited go, in their order', async (t) => {
+test('a budget that opens again admits the waiting calls, in their order', async (t) => {
   const alive = setInterval(() => {}, 1_000)
   t.teardown(() => clearInterval(alive))
   const budget = callBudget(600)
@@ -117,7 +118,7 @@ test('no answer of the engine closes the budget for more than ten minutes', asyn
   })
 })
 
-test('a healthy engine that this instance has no calls left for is not away', async (t) => {
+test('an engine that answers is not away when this instance has no calls left', async (t) => {
   const { engine, requests, calls } = await httpEngine(
     t,
     (request, response) =>

@@ -10,6 +10,7 @@ type Teardown = { teardown(fn: () => unknown): void }
 
 export interface HttpEngine {
   engine: RunEngine
+  apiUrl: string
   /** `METHOD path` of every request that arrived. */
   requests: string[]
   /** What the adapter has logged. */
@@ -24,7 +25,7 @@ export interface HttpEngine {
 
 export type Answer = (request: IncomingMessage, response: ServerResponse, path: string) => void
 
-/** The real adapter before a server that answers in whichever way a test needs. */
+/** The real adapter, and a server that answers as the test needs it. */
 export async function httpEngine(t: Teardown, answer: Answer, callsPerMinute = 0): Promise<HttpEngine> {
   const requests: string[] = []
   const logged: HttpEngine['logged'] = []
@@ -49,15 +50,16 @@ export async function httpEngine(t: Teardown, answer: Answer, callsPerMinute = 0
   })
   const level = (name: string) => (details: object, message: string) =>
     void logged.push({ ...details, level: name, message })
+  const apiUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   const engine = triggerRunEngine({
     secretKey: 'tr_dev_test',
-    apiUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    apiUrl,
     callsPerMinute,
     listLagMs: 0,
     log: { warn: level('warn'), error: level('error') },
     onCall: ({ kind, outcome }) => calls.push(`${kind} ${outcome}`),
   })
-  return { engine, requests, logged, calls, open: () => open, closed: () => once(server, 'left') }
+  return { engine, apiUrl, requests, logged, calls, open: () => open, closed: () => once(server, 'left') }
 }
 
 export function answerJson(

@@ -1,6 +1,6 @@
 import { convertToModelMessages } from 'ai'
 import { test } from 'tap'
-import type { AgentOutput, AgentTurn } from '../../src/agent/turn.ts'
+import { type AgentOutput, type AgentTurn, PAYLOAD_VERSION } from '../../src/agent/turn.ts'
 import { runReader } from '../../src/engine/trigger/mapping.ts'
 import { isOutput, isTurn } from '../../src/engine/trigger/parsing.ts'
 import { storable, textOf } from '../../src/services/end/answer.ts'
@@ -76,6 +76,7 @@ const badOutputs: Record<string, unknown> = {
   'without the number of chunks': without(OUTPUT, 'chunkCount'),
   'half a chunk': { ...OUTPUT, chunkCount: 0.5 },
   'a cut that is a text': { ...OUTPUT, textCut: 'yes' },
+  'a history that is no count': { ...OUTPUT, history: { sent: 'all' } },
 }
 
 const ORIGIN = { userId: 'alice', actor: null, metadata: {}, idempotencyKey: null, requestHash: null }
@@ -99,7 +100,7 @@ const badTurns: Record<string, unknown> = {
   null: null,
   'a number': 7,
   'another task': { ms: 15_000 },
-  'of a newer version': { ...TURN, version: 2 },
+  'of a newer version': { ...TURN, version: PAYLOAD_VERSION + 1 },
   'of version 0': { ...TURN, version: 0 },
   'whose version is a text': { ...TURN, version: '1' },
   'without a version': without(TURN, 'version'),
@@ -119,13 +120,13 @@ const badTurns: Record<string, unknown> = {
   'whose origin is a text': { ...TURN, origin: 'alice' },
 }
 
-test('an output is taken only when all that is read of it is there', (t) => {
+test('an output is accepted only when it has every field that the service reads', (t) => {
   for (const [name, output] of Object.entries(goodOutputs)) t.equal(isOutput(output), true, name)
   for (const [name, output] of Object.entries(badOutputs)) t.equal(isOutput(output), false, name)
   t.end()
 })
 
-test('what is taken can be stored and told to a poll', async (t) => {
+test('an accepted output can be stored and answered to a poll', async (t) => {
   for (const [name, output] of Object.entries(goodOutputs)) {
     const { uiMessage } = output as AgentOutput
     const { role, parts } = storable(uiMessage, 'failed')
@@ -134,7 +135,7 @@ test('what is taken can be stored and told to a poll', async (t) => {
   }
 })
 
-test('a payload is taken only when it is one of this release', (t) => {
+test('a payload is accepted only when this release can read it', (t) => {
   for (const [name, turn] of Object.entries(goodTurns)) t.equal(isTurn(turn), true, name)
   for (const [name, turn] of Object.entries(badTurns)) t.equal(isTurn(turn), false, name)
   t.end()
@@ -159,7 +160,7 @@ test('a completed run whose output cannot be read has failed, and is logged once
   t.end()
 })
 
-test('a payload that cannot be read is none, whatever became of the run, and is logged once', (t) => {
+test('a payload that cannot be read is left out of the run in every state, and is logged once', (t) => {
   const { reader, logged } = reading()
   for (const [name, payload] of Object.entries(badTurns)) {
     const completed = reader.snapshot(apiRun('run_a', 'COMPLETED', { payload, output: OUTPUT }))
@@ -204,11 +205,39 @@ test('a run in a status of a newer engine goes on until its deadline', (t) => {
   t.end()
 })
 
-test('what has no id is no run', (t) => {
+test('an answer without an id is no run', (t) => {
   const { reader } = reading()
   for (const value of [null, undefined, 'run_a', [], {}, { id: 7 }, { id: 'a' }, { id: 'run_' }]) {
     t.equal(reader.snapshot(value), undefined)
     t.equal(reader.summary(value), undefined)
+  }
+  t.end()
+})
+
+test('an output is read without a window that cannot be read', (t) => {
+  const lines: string[] = []
+  const reader = runReader({
+    warn: (_details: object, line: string) => void lines.push(line),
+    error: (_details: object, line: string) => void lines.push(line),
+  } as never)
+  const read = (window: unknown, id: string) =>
+    reader.snapshot(apiRun(id, 'COMPLETED', { output: { ...OUTPUT, window } }))
+  const summary = { text: 'Hi', messages: 2, dropped: 0, through: ['m1'] }
+  const window = { summary, charactersPerToken: 3.5 }
+  t.same(read(window, 'run_1')?.output, { ...OUTPUT, window })
+  t.same(lines, [])
+  for (const [n, bad] of [
+    7,
+    null,
+    { summary: 'Hi' },
+    { summary: { ...summary, text: 'x'.repeat(9000) } },
+    { summary: { ...summary, through: [] } },
+    { charactersPerToken: -1 },
+  ].entries()) {
+    const run = read(bad, `run_bad${n}`)
+    t.equal(run?.status, 'completed')
+    t.same(run?.output, OUTPUT)
+    t.equal(lines.length, n + 1)
   }
   t.end()
 })

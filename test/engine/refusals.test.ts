@@ -21,7 +21,7 @@ const refusals: Array<[status: number, code: string, detail: RegExp]> = [
   [422, 'engine_refused', /status 422: the operator/],
 ]
 
-test('a permanent refusal of a start is told as what it is, after one call', async (t) => {
+test('a permanent refusal of a start is 502 engine_refused, after one call', async (t) => {
   for (const [status, code, detail] of refusals) {
     const { engine, requests, logged } = await httpEngine(t, (_request, response) =>
       answerJson(response, { error: 'Queue "agent-chat" is unknown at 10.0.0.7' }, status),
@@ -39,7 +39,7 @@ test('a permanent refusal of a start is told as what it is, after one call', asy
   }
 })
 
-test('a refusal is logged again after the engine has taken such a call', async (t) => {
+test('a refusal is logged again after the engine has accepted such a call', async (t) => {
   let status = 422
   const { engine, logged } = await httpEngine(t, (_request, response) =>
     answerJson(response, status === 200 ? { id: 'run_a' } : { error: 'no' }, status),
@@ -52,7 +52,7 @@ test('a refusal is logged again after the engine has taken such a call', async (
   t.equal(logged.length, 2)
 })
 
-test('the other calls tell a refusal too, and count it as an engine that cannot be asked', async (t) => {
+test('all other calls report a refusal as 502 engine_refused, which counts as an engine that is away', async (t) => {
   const { engine } = await httpEngine(t, (_request, response) =>
     answerJson(response, { error: 'Invalid API key' }, 401),
   )
@@ -177,7 +177,7 @@ test('a limit is no outage: readiness stays as it was', async (t) => {
   t.equal(requests.length, 2)
 })
 
-test('an engine that has never answered is not there because the budget is closed', async (t) => {
+test('a closed budget is no evidence that an engine is there which has never answered', async (t) => {
   const { engine } = await httpEngine(t, (_request, response) =>
     answerJson(response, {}, 429, { 'retry-after': '30' }),
   )
@@ -185,7 +185,7 @@ test('an engine that has never answered is not there because the budget is close
   t.type(await failureOf(engine.ping()), EngineBusy)
 })
 
-test('the time that an engine in maintenance names is told to callers', async (t) => {
+test('callers receive the time that an engine in maintenance names', async (t) => {
   const { engine, requests } = await httpEngine(t, (_request, response) =>
     answerJson(response, {}, 503, { 'retry-after': '40' }),
   )

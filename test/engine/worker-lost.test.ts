@@ -1,14 +1,14 @@
 import { readFileSync } from 'node:fs'
 import { test } from 'tap'
 import { toFailureCode } from '../../src/engine/run-status.ts'
-import { RUN_FAILURES } from '../../src/services/end/run-failures.ts'
+import { RUN_FAILURES } from '../../src/run-failures.ts'
 import { answerJson, apiRun, httpEngine } from './http-engine.ts'
 
 /** What a real server has answered. */
 const recorded = (name: string): { id: string; payload: unknown } =>
   JSON.parse(readFileSync(new URL(`./recordings/${name}.json`, import.meta.url), 'utf8')).response.body
 
-test('a run whose worker was lost has failed, in whichever status a real server shows it', async (t) => {
+test('a run whose worker was lost has failed, in each status in which a real server shows it', async (t) => {
   let body: unknown
   const { engine } = await httpEngine(t, (_request, response) => answerJson(response, body))
   for (const name of [

@@ -24,7 +24,7 @@ const needed = installed() === undefined ? { skip: `there is no ${PACKAGE}` } : 
 
 /**
  * A checkout of its own with the embedded package as npm unpacks it: without symbolic links. Its version is its
- * own, too, so that nobody has made the copy of it before.
+ * own, too, so that no earlier test has made the copy of it.
  */
 async function checkout(t: Test) {
   const folder = await temporaryFolder(t)

@@ -101,7 +101,7 @@ test('the data are still there after a stop and a start', async (t) => {
   t.match(log.lines, [/^Creating a database/])
 })
 
-test('nobody gets in without the password, over anything but loopback, or into the files', async (t) => {
+test('the database admits no one without the password, on loopback alone, and other users cannot read its files', async (t) => {
   const server = await startPostgres({ dataDir: shared, log: memory() })
   t.teardown(() => server.stop())
 
@@ -146,7 +146,7 @@ test('after the owner was killed the next start ends the server it left behind a
   t.strictSame(await query(server.url, 'select one from from_killed'), [{ one: 1 }])
 })
 
-test('a pid file that names a process of somebody else neither stops the start nor harms that process', async (t) => {
+test('a pid file that names another program neither stops the start nor harms that program', async (t) => {
   const first = await startPostgres({ dataDir: shared, log: memory() })
   const file = join(shared, 'postgres', 'postmaster.pid')
   const content = await readFile(file, 'utf8')
@@ -200,7 +200,7 @@ test('root below a folder that others may not enter keeps the database in /var/t
   ]
   const home = dirname(folder)
   t.match(home, /^\/var\/tmp\/agent-chat-service-[\w-]{43}$/)
-  t.equal((await stat(home)).uid, 0, 'nobody else can put something in its place')
+  t.equal((await stat(home)).uid, 0, 'other users cannot put something in its place')
   t.equal((await stat(home)).mode & 0o777, 0o711)
   t.equal((await stat(folder)).mode & 0o777, 0o700)
   await t.rejects(startPostgres({ dataDir, log }), /is in use/)

@@ -3,7 +3,7 @@ import { type AddressInfo, connect } from 'node:net'
 import { CompactEncrypt, exportSPKI, importJWK, type JWK, UnsecuredJWT } from 'jose'
 import { type Test, test } from 'tap'
 import { createKeySet } from '../../src/auth/key-set.ts'
-import type { AppConfig } from '../../src/config.ts'
+import type { AppConfig } from '../../src/config/config.ts'
 import { logSink, testApp } from '../support/app.ts'
 import { frozenClock } from '../support/clock.ts'
 import {
@@ -48,7 +48,7 @@ test('a valid token says who calls, and until when', async (t) => {
   const exp = inSeconds(60)
   const answer = await app.inject({ url: '/who', headers: bearer({ exp, scope: 'other agent:read' }) })
   t.equal(answer.statusCode, 200)
-  t.same(answer.json(), { userId: 'alice', expires: exp * 1000 })
+  t.same(answer.json(), { userId: 'alice', scopes: ['other', 'agent:read'], expires: exp * 1000 })
 
   const scopes = await app.inject({
     url: '/who',
@@ -123,7 +123,7 @@ const BAD_TOKENS: Record<string, () => string | Promise<string>> = {
     `Bearer ${compact({ alg: 'nOnE' }, claims(), SECRET)}`,
   'alg missing': () => `Bearer ${compact({}, claims(), SECRET)}`,
   'alg a number': () => `Bearer ${compact({ alg: 256 }, claims(), SECRET)}`,
-  'HS512, which nobody configured': () => `Bearer ${compact({ alg: 'HS512' }, claims(), SECRET, 'sha512')}`,
+  'HS512, which is not configured': () => `Bearer ${compact({ alg: 'HS512' }, claims(), SECRET, 'sha512')}`,
   'an RS256 token': async () => `Bearer ${await (await createSigner('RS256', 'k')).sign()}`,
   'an unknown critical header': () =>
     `Bearer ${compact({ alg: 'HS256', crit: ['x'], x: 1 }, claims(), SECRET)}`,

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fastify } from 'fastify'
 import { test } from 'tap'
-import errors from '../../plugins/errors.ts'
 import health from '../../plugins/health.ts'
+import errors from '../../plugins/http/errors.ts'
 import healthRoutes from '../../routes/health.ts'
 import { createHealth } from '../../src/health.ts'
 import { testApp } from '../support/app.ts'
@@ -33,7 +33,7 @@ async function healthApp(now?: () => number) {
   }
 }
 
-test('the process answers whatever is away', async (t) => {
+test('the process answers while other components are away', async (t) => {
   const answer = await testApp(t).inject('/livez')
   t.equal(answer.statusCode, 200)
   t.same(answer.json(), { status: 'ok' })
@@ -95,7 +95,7 @@ test('a check that hangs, throws at once or is late counts as down', async (t) =
   })
   checks.add('late', () => sleep(60), { timeoutMs: 10 })
   checks.add('fine', () => undefined)
-  t.same((await checks.look()).components, { hangs: 'down', throws: 'down', late: 'down', fine: 'ok' })
+  t.same((await checks.readiness()).components, { hangs: 'down', throws: 'down', late: 'down', fine: 'ok' })
 })
 
 test('details are shown beside the components', async (t) => {

@@ -84,9 +84,11 @@ test('the models that a worker may invent are counted under a bounded number of 
   const usage = { inputTokens: 2, outputTokens: 1, totalTokens: 3 }
   const finish = (model?: string) =>
     metrics.runFinished({
+      agent: 'default',
       status: 'completed',
       errorCode: null,
-      usage: model === undefined ? usage : { ...usage, model },
+      usage,
+      facts: model === undefined ? {} : { model },
       queueSeconds: undefined,
       runSeconds: undefined,
     })

@@ -1,7 +1,7 @@
 import { connect } from 'node:net'
 import pg from 'pg'
 import { test } from 'tap'
-import { RUN_ERROR_CODES } from '../../src/services/end/run-failures.ts'
+import { RUN_ERROR_CODES } from '../../src/run-failures.ts'
 import { startToxicProxy } from '../chaos/toxic-proxy.ts'
 import { query, until } from '../services/rows.ts'
 import { createDatabase } from '../support/postgres.ts'
@@ -115,7 +115,7 @@ test('the first text is timed for those who see it come, not for those who are s
   t.equal(await count(), 1)
 })
 
-test('what alerts look for begins with 0, so that the first failure is one more', async (t) => {
+test('the counters that alerts use begin with 0, so that the first failure increases them', async (t) => {
   const service = await startService(t, { environment: { METRICS_PORT: '0' } })
   const samples = await scrape(service)
   for (const code of RUN_ERROR_CODES)

@@ -70,7 +70,7 @@ test('a run id of any length is 400 or 404, and headers that exceed all measure 
   isProblem(t, await get(`/api/agent/chat/run_${'x'.repeat(200_000)}`), 'headers_too_large')
 })
 
-test('what is no HTTP is refused in the one shape', async (t) => {
+test('bytes that are no HTTP request are refused with problem+json', async (t) => {
   const { send } = await listening(t)
   for (const text of [
     `FOO /api/agent/chat HTTP/1.1\r\n${HEAD}\r\n`,
@@ -86,7 +86,7 @@ test('what is no HTTP is refused in the one shape', async (t) => {
   t.match(await send('GET /livez HTTP/1.0\r\n\r\n'), /^HTTP\/1\.1 200 /, 'HTTP/1.0 knows no Host')
 })
 
-test('an expectation that nobody can meet is 417, before any token', async (t) => {
+test('an expectation that no server can meet is 417, before any token is read', async (t) => {
   const { send } = await listening(t)
   const start = (expect: string) =>
     send(`POST /api/agent/chat HTTP/1.1\r\n${HEAD}Expect: ${expect}\r\nContent-Length: 2\r\n\r\n{}`)
@@ -137,7 +137,7 @@ test('every method that Node can read is answered: 405 with Allow where there is
 
 test('HEAD is not offered on long polls and streams', async (t) => {
   const { app } = await listening(t)
-  for (const path of ['/api/agent/chat/run_1', '/api/agent/chat/run_1/stream']) {
+  for (const path of ['/api/agent/chat/run_1', '/api/agent/chat/run_1/stream', '/api/agent/events']) {
     const head = await app.inject({ method: 'HEAD', url: path, headers: bearer() })
     t.equal(head.statusCode, 405, path)
     t.equal(head.headers.allow, 'GET, OPTIONS', path)
@@ -166,7 +166,7 @@ test('a request that two readers could take for different ones is refused, and i
   t.match(fine, /^HTTP\/1\.1 401 /, 'chunks alone are read, in any case')
 })
 
-test('what has no address is 404 before its body is read, and other methods are 405', async (t) => {
+test('an unknown address is 404 before the body is read, and an unknown method is 405', async (t) => {
   const { app } = await listening(t)
   const body = '['.repeat(1000)
   for (const [method, url, status] of [

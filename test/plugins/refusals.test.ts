@@ -151,7 +151,7 @@ test('the refusal of headers that are too large arrives though a body follows', 
   t.match(answer, /^HTTP\/1\.1 431 .*"code":"headers_too_large"/s)
 })
 
-test('a client that stops in the middle of its body has its refusal all the same', async (t) => {
+test('a client that stops in the middle of its body still gets its refusal', async (t) => {
   for (const connection of ['close', 'keep-alive']) {
     const socket = connect(port, '127.0.0.1')
     socket.end(
@@ -184,7 +184,7 @@ test('no caller can make a refusal long', async (t) => {
   const post = (url: string, body: unknown) =>
     app.inject({ method: 'POST', url, headers: { ...bearer(), ...JSON_TYPE }, payload: JSON.stringify(body) })
   const fields = Object.fromEntries(Array.from({ length: 5000 }, (_, index) => [`${index}`.repeat(60), 1]))
-  const parts = Array(174_001).fill({ type: '' })
+  const parts = Array(100_001).fill({ type: '' })
   for (const [what, answer] of Object.entries({
     'many parts': await post('/api/agent/chat/stream', { messages: [{ role: 'user', parts }] }),
     'many fields': await post('/api/agent/chat', { message: 'm', ...fields }),
@@ -215,7 +215,7 @@ test('no caller can make a refusal long', async (t) => {
     if (what === 'many parts')
       t.same(
         errors.at(-1),
-        { path: '', message: `and ${174_001 - (errors.length - 1)} more` },
+        { path: '', message: `and ${100_001 - (errors.length - 1)} more` },
         'the rest is counted',
       )
   }

@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { loadConfig } from '../../src/config.ts'
+import { loadConfig } from '../../src/config/config.ts'
 import { workerTracing } from '../../src/telemetry/worker-tracing.ts'
 import { type ReceivedSpan, startCollector } from '../support/collector.ts'
 import { startEngine, startService } from '../support/service.ts'
@@ -90,7 +90,7 @@ test('one trace leads from the request over the engine call and the run to its m
   )
 })
 
-test('queries of background work, and of what all waiting requests share, are in no trace of a request', async (t) => {
+test('queries of the upkeep, and the shared query of all waits, are in no trace of a request', async (t) => {
   const collector = await startCollector(t)
   const service = await startService(t, { environment: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint } })
   const { body } = await service.call('POST', '/api/agent/chat', { body: { message: 'Hello' } })

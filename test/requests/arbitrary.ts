@@ -50,7 +50,7 @@ const idOf = (schema: Schema): Arbitrary<string | number> =>
     { weight: 1, arbitrary: fc.string({ unit: 'binary', minLength: 1 }).map((text) => text.toWellFormed()) },
   )
 
-/** Each parameter left out, valid, or any text; now and then one that nobody knows, or one twice. */
+/** Each parameter left out, valid, or any text; now and then an unknown parameter, or one twice. */
 function queryOf(document: Document, parameters: Parameter[]): Arbitrary<Array<[string, string]>> {
   const text = fc.string({ unit: 'binary', maxLength: 20 }).map((value) => value.toWellFormed())
   const pairs = parameters.map(({ name, style, schema }) => {
@@ -70,7 +70,7 @@ function queryOf(document: Document, parameters: Parameter[]): Arbitrary<Array<[
     .map((query) => query.map(bounded))
 }
 
-/** Nobody waits half a minute for an unchanged run here. */
+/** Keeps the waits short, so that no request waits half a minute for an unchanged run. */
 const bounded = ([name, value]: [string, string]): [string, string] =>
   name === 'wait' && /^([2-9]|[12]\d|30)$/.test(value) ? [name, '1'] : [name, value]
 

@@ -17,13 +17,26 @@ const GENERAL = new Set(
 /** Says what an answer has that the document does not describe; undefined when it is as described. */
 export type Check = (operation: Operation, answer: Answer) => string | undefined
 
+/** Compiles schemas of a document. Equal schemas, and the components, are compiled once. */
+export function compilerOf(document: object & { components?: unknown }, allErrors = false) {
+  const ajv = addFormats.default(new Ajv2020({ strict: false, allErrors, validateSchema: false }))
+  ajv.addSchema({ $id: 'document', components: document.components })
+  const compiled = new Map<string, ValidateFunction>()
+  return {
+    compile(schema: object): ValidateFunction {
+      const text = JSON.stringify(schema).replaceAll('"#/components/', '"document#/components/')
+      const validate = compiled.get(text) ?? ajv.compile(JSON.parse(text))
+      compiled.set(text, validate)
+      return validate
+    },
+    errorsText: (validate: ValidateFunction | undefined) => ajv.errorsText(validate?.errors),
+  }
+}
+
 /** Makes the check for a document. Compiles every schema at once, so that no check takes longer than others. */
 export function checkBy(document: Document, operations: Operation[]): Check {
-  const ajv = addFormats.default(new Ajv2020({ strict: false }))
-  ajv.addSchema({ $id: 'document', components: document.components })
+  const { compile, errorsText } = compilerOf(document)
   const compiled = new Map<object, ValidateFunction>()
-  const compile = (schema: object) =>
-    ajv.compile(JSON.parse(JSON.stringify(schema).replaceAll('"#/components/', '"document#/components/')))
   for (const { responses } of operations)
     for (const { content = {} } of Object.values(responses))
       for (const { schema } of Object.values(content)) compiled.set(schema, compile(schema))
@@ -47,6 +60,6 @@ export function checkBy(document: Document, operations: Operation[]): Check {
     if (schema === undefined) return `content type "${type}" is not described`
     const validate = compiled.get(schema)
     if (validate?.(type.endsWith('json') ? JSON.parse(body) : body)) return undefined
-    return `${ajv.errorsText(validate?.errors)}: ${body.slice(0, 600)}`
+    return `${errorsText(validate)}: ${body.slice(0, 600)}`
   }
 }

@@ -6,21 +6,31 @@ import type { Answer } from './check.ts'
 /** How many ids of earlier answers are kept: enough to meet runs and conversations in every state. */
 const KEPT_IDS = 50
 
+const MESSAGE = /"throughMessageId":"[0-9a-fA-F-]{36}"/
 const CONVERSATION = /"conversationId":"[0-9a-fA-F-]{36}"/
 
 /** Sends generated requests to a service, and remembers the ids that it answers with for later requests. */
 export class RequestClient {
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 64 })
-  readonly #service: Service
+  readonly #service: Pick<Service, 'url'>
   readonly #tokens: Record<TokenKind, string | undefined>
-  readonly #ids: Record<'run' | 'conversation', string[]> = { run: [], conversation: [] }
+  readonly #ids: Record<'run' | 'conversation' | 'delivery', string[]> = {
+    run: [],
+    conversation: [],
+    delivery: [],
+  }
+  /** A message of each conversation whose messages were listed. */
+  readonly #messages = new Map<string, string>()
 
-  private constructor(service: Service, tokens: Record<TokenKind, string | undefined>) {
+  /** Tool calls that wait for an answer. */
+  #actions: { runId: string; actionId: string }[] = []
+
+  private constructor(service: Pick<Service, 'url'>, tokens: Record<TokenKind, string | undefined>) {
     this.#service = service
     this.#tokens = tokens
   }
 
-  static async connect(service: Service): Promise<RequestClient> {
+  static async connect(service: Pick<Service, 'url'>): Promise<RequestClient> {
     return new RequestClient(service, {
       none: undefined,
       valid: await token('alice', {}, '12h'),
@@ -28,6 +38,18 @@ export class RequestClient {
       'read only': await token('alice', { scope: 'agent:read' }, '12h'),
       delegate: await token('gateway', { scope: 'agent:read agent:write agent:delegate' }, '12h'),
     })
+  }
+
+  /** Starts runs whose answers end with a tool call that waits, because no generated message is likely to. */
+  async waitForActions(count: number): Promise<void> {
+    const call = async (path: string, init: RequestInit = {}) => {
+      const headers = { authorization: `Bearer ${this.#tokens.valid}`, 'content-type': 'application/json' }
+      return (await fetch(`${this.#service.url}/api/agent/${path}`, { ...init, headers })).json()
+    }
+    const body = JSON.stringify({ message: 'Send Ada a note: lunch at one' })
+    for (let n = 0; n < count; n++) await call('chat/sync', { method: 'POST', body })
+    const { data } = (await call('actions')) as { data: { runId: string; actionId: string }[] }
+    this.#actions = data
   }
 
   /** The request as it goes over the wire. */
@@ -38,7 +60,10 @@ export class RequestClient {
     )
     const search = query.map((pair) => pair.map(encodeURIComponent).join('=')).join('&')
     const authorization = this.#tokens[token]
-    const body = given.body?.replace(CONVERSATION, (field) => this.#known(field))
+    const message = [...this.#messages].find(([conversation]) => path.includes(conversation))?.[1]
+    const body = given.body
+      ?.replace(CONVERSATION, (field) => this.#known(field))
+      .replace(MESSAGE, (field) => (message === undefined ? field : `"throughMessageId":"${message}"`))
     return {
       method: operation.method,
       path: search === '' ? path : `${path}?${search}`,
@@ -61,7 +86,7 @@ export class RequestClient {
         .once('error', reject)
         .end(body)
     })
-    const text = Buffer.concat(await answer.toArray()).toString()
+    const text = await textOf(answer, path)
     if (/^application\/json/.test(answer.headers['content-type'] ?? '')) this.#remember(JSON.parse(text))
     return { status: answer.statusCode ?? 0, headers: answer.headers, body: text }
   }
@@ -81,18 +106,38 @@ export class RequestClient {
   /** A number stands for one of the ids that are known by now. */
   #idFor(name: string, path: string, id: string | number): string {
     if (typeof id === 'string') return id
-    const known = this.#ids[name === 'runId' || path.includes('/stream') ? 'run' : 'conversation']
+    if (path.includes('/actions/')) {
+      const { runId, actionId } = this.#actions[id % this.#actions.length] ?? {}
+      return (name === 'runId' ? runId : actionId) ?? 'run_none'
+    }
+    const isRun = name === 'runId' || path.includes('/stream')
+    const isDelivery = path.includes('/webhook-deliveries/')
+    const ids = this.#ids[isRun ? 'run' : isDelivery ? 'delivery' : 'conversation']
+    const known = path.endsWith('/fork') ? [...this.#messages.keys()] : ids
     return name === 'code' ? 'rate_limited' : (known[id % known.length] ?? 'run_none')
   }
 
-  #remember({ runId, conversationId, id }: Record<string, unknown>): void {
+  #remember({ runId, conversationId, id, event, data }: Record<string, unknown>): void {
+    for (const { role, id: messageId, metadata } of Array.isArray(data) ? data : [])
+      if (role !== undefined) this.#messages.set(metadata.conversationId, messageId)
+    const [newest] = Array.isArray(data) ? data : []
+    if (newest?.event !== undefined) this.#remember(newest)
     for (const [kind, found] of [
       ['run', runId],
-      ['conversation', conversationId ?? id],
+      ['conversation', event === undefined ? (conversationId ?? id) : conversationId],
+      ['delivery', event === undefined ? undefined : id],
     ] as const) {
       if (typeof found !== 'string' || this.#ids[kind].includes(found)) continue
       this.#ids[kind].push(found)
       if (this.#ids[kind].length > KEPT_IDS) this.#ids[kind].shift()
     }
   }
+}
+
+/** The whole answer. A feed never ends: the client leaves when it has begun. */
+async function textOf(answer: IncomingMessage, path: string): Promise<string> {
+  const isFeed = /\/events(\?|$)/.test(path) && answer.statusCode === 200
+  if (!isFeed) return Buffer.concat(await answer.toArray()).toString()
+  for await (const piece of answer) return String(piece)
+  return ''
 }

@@ -3,6 +3,12 @@ import process from 'node:process'
 
 const TICK_MS = 10
 
+/** The longest time that the event loop was blocked: by work of its thread, and by the clock. */
+export interface Blocked {
+  workMs: number
+  clockMs: number
+}
+
 /**
  * Measures how long the event loop is blocked: by the time of this thread's own work between two looks at its timers,
  * which a machine with other work does not change, and by the clock.
@@ -18,7 +24,7 @@ export function startLoopProbe() {
     last = now
   }, TICK_MS)
   return {
-    stop() {
+    stop(): Blocked {
       clearInterval(timer)
       delay.disable()
       return { workMs: Math.round(longest), clockMs: Math.round(delay.max / 1e6) }

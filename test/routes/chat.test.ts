@@ -124,7 +124,7 @@ t.test('a turn', async (t) => {
     t.same((await call('GET', '/api/agent/conversations', { user })).body.data, [])
   })
 
-  t.test('fails with a code, a sentence and what there was of the answer', async (t) => {
+  t.test('fails with a code, a sentence and the partial answer', async (t) => {
     const started = await start({ message: 'Hello [[fail-after:3]]' })
     const { body } = await service.ended(started.body.runId)
     t.match(body, { status: 'failed', errorCode: /^provider_|^internal/, error: /\.$/, retryable: Boolean })

@@ -297,7 +297,7 @@ t.test('conversations', async (t) => {
     }
     t.same(body.data[1].parts, [{ type: 'step-start' }], 'valid as a UIMessage, which wants a part')
     t.match(body.data[1].id, /^[\da-f-]{36}$/)
-    t.same(body.data[5].metadata, { conversationId, runId: answer.runId })
+    t.same(body.data[5].metadata, { conversationId, runId: answer.runId, finishReason: 'stop' })
     t.notOk('error' in body.data[5])
 
     for (const order of ['asc', 'desc']) {
@@ -343,7 +343,7 @@ t.test('conversations', async (t) => {
     t.match((await call('GET', `${path}?order=newest`)).body, { errors: [{ in: 'query', path: '/order' }] })
   })
 
-  t.test('of somebody else answer exactly like unknown ones, apart from the request id', async (t) => {
+  t.test('of another user answer exactly like unknown ones, apart from the request id', async (t) => {
     const { body } = await start({ message: 'mine' }, 'owner')
     await service.ended(body.runId, 'owner')
     const requests: Array<[string, string, object?]> = [
@@ -358,7 +358,7 @@ t.test('conversations', async (t) => {
       t.type(requestId, 'string')
       const headers = Object.fromEntries(answer.headers)
       t.equal(headers['x-request-id'], requestId)
-      // What changes from one answer to the next, whatever it is about.
+      // The parts that differ between any two answers.
       for (const name of ['x-request-id', 'ratelimit', 'date']) delete headers[name]
       return { status: answer.status, headers, body: JSON.parse(JSON.stringify(rest).replaceAll(id, 'ID')) }
     }
@@ -395,7 +395,7 @@ t.test('conversations', async (t) => {
   })
 
   t.test(
-    'accept the nil and the max uuid as ids, which nobody has, and nothing that is no uuid',
+    'accept the nil and the max uuid as ids, which no conversation has, and refuse any text that is no uuid',
     async (t) => {
       for (const id of [
         '00000000-0000-0000-0000-000000000000',

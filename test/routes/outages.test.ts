@@ -71,7 +71,7 @@ t.test('with the database away', async (t) => {
   await proxy.cut()
   let unstored = ''
 
-  t.test('a start without a conversation queues its run all the same', async (t) => {
+  t.test('a start without a conversation queues its run', async (t) => {
     const answer = await start({
       message: 'What was my first question?',
       history: [{ role: 'user', content: 'My name is Ada.' }],

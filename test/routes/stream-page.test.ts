@@ -27,7 +27,7 @@ t.test('a chat page that sends what the transports of the AI SDK send', async (t
   /** Sends a message and adds it and its answer to the page. */
   const send = async (page: PageMessage[], text: string, extra: object = {}, options: CallOptions = {}) => {
     const messages = [...page, { ...userMessage(text), id: `${page.length}` }]
-    const body = { id: 'fDJ3pqDTPAjzzgSu', trigger: 'submit-message', messages, ...extra }
+    const body = { id: `chat-${Math.random()}`, trigger: 'submit-message', messages, ...extra }
     const stream = await openStream(service, STREAM, { ...options, body })
     await stream.closed
     page.splice(0, page.length, ...messages, answerOf(stream))
@@ -38,6 +38,8 @@ t.test('a chat page that sends what the transports of the AI SDK send', async (t
   const storedIn = async (conversationId: string | null) =>
     (await service.call('GET', `/api/agent/conversations/${conversationId}/messages`)).body.data
   const conversationOf = (stream: OpenStream) => stream.headers.get('x-conversation-id') ?? ''
+
+  const idOf = ({ id }: { id: string }) => id
 
   t.test('stays in one conversation', async (t) => {
     const page: PageMessage[] = []
@@ -140,29 +142,105 @@ t.test('a chat page that sends what the transports of the AI SDK send', async (t
     t.match(odd.body, { code: 'invalid_request', errors: [{ path: '/messages/8/role' }] })
   })
 
-  t.test('is refused when it edits, regenerates, or lacks what the conversation holds', async (t) => {
+  /** A conversation of two turns, as a page shows it and as it is loaded. */
+  const twoTurns = async () => {
     const page: PageMessage[] = []
-    const conversationId = conversationOf(await send(page, 'What is 1 + 1?'))
-    await send(page, 'What is 2 + 2?')
+    const id = `chat-${Math.random()}`
+    const conversationId = conversationOf(await send(page, 'What is 1 + 1?', { id }))
+    await send(page, 'What is 2 + 2?', { id })
     const before = await storedIn(conversationId)
-    const [first, answer, second] = page as [PageMessage, PageMessage, PageMessage]
-    const stored = before.map(({ id, role, parts, metadata }: PageMessage) => ({ id, role, parts, metadata }))
+    const stored: PageMessage[] = before.map(({ id, role, parts, metadata }: PageMessage) => ({
+      ...{ id, role, parts, metadata },
+    }))
+    return { id, page, stored, conversationId, before }
+  }
+  const textsIn = async (conversationId: string) =>
+    (await storedIn(conversationId)).map(({ text }: { text: string }) => text)
+
+  t.test('gets another answer to its last question, however it shows the conversation', async (t) => {
+    const regenerate = { trigger: 'regenerate-message' }
+    for (const name of ['live', 'loaded', 'named', 'once more'] as const) {
+      const { id, page, stored, conversationId, before } = await twoTurns()
+      const shown = (name === 'loaded' ? stored : page).slice(0, 3)
+      const extra = { id, ...regenerate, ...(name === 'named' ? { messageId: page[3]?.id } : {}) }
+      const again = await post(shown, extra)
+      t.equal(again.status, 200, `${name}: ${JSON.stringify(again.body).slice(0, 200)}`)
+      if (name === 'once more') t.equal((await post(shown, extra)).status, 200)
+      const after = await storedIn(conversationId)
+      t.same(after.slice(0, 3).map(idOf), before.slice(0, 3).map(idOf), 'the question stays as it is')
+      t.equal(after.length, 4)
+      t.not(after[3].id, before[3].id)
+      t.equal(after[3].text, '2 + 2 = 4.')
+    }
+  })
+
+  t.test('gets another answer to its first question, which names no conversation', async (t) => {
+    const page: PageMessage[] = []
+    const id = 'a fresh chat'.replaceAll(' ', '-')
+    const conversationId = conversationOf(await send(page, 'What is 1 + 1?', { id }))
+    const again = await post(page.slice(0, 1), { id, trigger: 'regenerate-message' })
+    t.equal(again.headers.get('x-conversation-id'), conversationId)
+    t.same(await textsIn(conversationId), ['What is 1 + 1?', '1 + 1 = 2.'])
+    const edited = { ...userMessage('What is 5 + 5?'), id: '0' }
+    await post([edited], { id, messageId: '0' })
+    t.same(await textsIn(conversationId), ['What is 5 + 5?', '5 + 5 = 10.'])
+    const other = await post([{ ...edited, id: '7' }], { id, trigger: 'regenerate-message' })
+    t.not(other.headers.get('x-conversation-id'), conversationId, 'another message is a start')
+    const eve = await post([edited], { id, messageId: '0' }, { user: 'eve' } as CallOptions)
+    t.not(eve.headers.get('x-conversation-id'), conversationId, 'and so is one of another user')
+  })
+
+  t.test('replaces the turns from an edited message on', async (t) => {
+    const edited = { ...userMessage('What is 3 + 3?'), id: 'edited' }
+    const table: [string, (two: Awaited<ReturnType<typeof twoTurns>>) => [unknown[], object], string[]][] = [
+      [
+        'the last one',
+        ({ page }) => [[...page.slice(0, 2), { ...edited, id: page[2]?.id }], { messageId: page[2]?.id }],
+        ['What is 1 + 1?', '1 + 1 = 2.', 'What is 3 + 3?', '3 + 3 = 6.'],
+      ],
+      [
+        'the first one',
+        ({ page }) => [[{ ...edited, id: page[0]?.id }], { messageId: page[0]?.id }],
+        ['What is 3 + 3?', '3 + 3 = 6.'],
+      ],
+      [
+        'a loaded one',
+        ({ stored }) => [[...stored.slice(0, 2), { ...edited, id: stored[2]?.id }], {}],
+        ['What is 1 + 1?', '1 + 1 = 2.', 'What is 3 + 3?', '3 + 3 = 6.'],
+      ],
+      [
+        'one that is answered again with another text, by a page that knows the newest message',
+        ({ page, before }) => [
+          [...page.slice(0, 2), edited],
+          { trigger: 'regenerate-message', headMessageId: before[3].id },
+        ],
+        ['What is 1 + 1?', '1 + 1 = 2.', 'What is 3 + 3?', '3 + 3 = 6.'],
+      ],
+      [
+        'a list that was cut off, by a page that knows the newest message',
+        ({ page, before }) => [[...page.slice(0, 2), edited], { headMessageId: before[3].id }],
+        ['What is 1 + 1?', '1 + 1 = 2.', 'What is 3 + 3?', '3 + 3 = 6.'],
+      ],
+    ]
+    for (const [name, asked, texts] of table) {
+      const two = await twoTurns()
+      const [messages, extra] = asked(two)
+      const { status, body } = await post(messages, { id: two.id, ...extra })
+      t.equal(status, 200, `${name}: ${JSON.stringify(body).slice(0, 200)}`)
+      t.same(await textsIn(two.conversationId), texts, name)
+      const path = `/api/agent/conversations/${two.conversationId}/messages?include=superseded`
+      const all = (await service.call('GET', path)).body.data
+      const ids = all.filter(({ superseded }: { superseded?: true }) => superseded).map(idOf)
+      t.same(ids, two.before.slice(texts.length - 2).map(idOf), `${name}: nothing is lost`)
+    }
+  })
+
+  t.test('is refused before anything is stored when it lacks what the conversation holds', async (t) => {
+    const { id, page, stored, conversationId, before } = await twoTurns()
+    const [first, answer] = page as [PageMessage, PageMessage]
     const edited = { ...userMessage('What is 3 + 3?'), id: 'edited' }
     const head = before.at(-1).id
     const table: [string, string, unknown[], object?][] = [
-      [
-        'edit_unsupported',
-        'an edited message',
-        [first, answer, { ...edited, id: second.id }],
-        { messageId: second.id },
-      ],
-      ['edit_unsupported', 'an edited first message', [edited], { conversationId, messageId: 'edited' }],
-      [
-        'edit_unsupported',
-        'a loaded message, edited',
-        [...stored.slice(0, 2), { ...edited, id: stored[2].id }],
-      ],
-      ['edit_unsupported', 'a loaded message, sent again', stored.slice(0, 3), { messageId: stored[2].id }],
       ['conversation_changed', 'a list cut off by assistant-ui', [first, answer, edited]],
       ['conversation_changed', 'a loaded list, cut off', [...stored.slice(0, 2), edited]],
       [
@@ -172,30 +250,67 @@ t.test('a chat page that sends what the transports of the AI SDK send', async (t
         { conversationId },
       ],
       [
-        'regenerate_unsupported',
-        'the last answer',
-        [first, answer, second],
-        { trigger: 'regenerate-message' },
+        'conversation_changed',
+        'an edit by a page that knows an older head',
+        [first, answer, edited],
+        { messageId: 'edited', headMessageId: answer.id },
       ],
       [
-        'regenerate_unsupported',
-        'the first answer',
-        [first],
-        { trigger: 'regenerate-message', conversationId },
+        'conversation_changed',
+        'a message by a page that knows an older head',
+        [edited],
+        { conversationId, headMessageId: answer.id },
       ],
+      ['turn_not_last', 'the first answer', [first], { trigger: 'regenerate-message', conversationId }],
     ]
     for (const [code, name, messages, extra] of table) {
-      const { status, body } = await post(messages, extra)
-      t.match({ status, ...body }, { status: code === 'conversation_changed' ? 409 : 400, code }, name)
-      if (code === 'conversation_changed') {
-        t.equal(body.headMessageId, head)
-        t.notOk('retryAfter' in body, 'waiting does not help')
-      }
+      const { status, body } = await post(messages, { id, ...extra })
+      t.match({ status, ...body }, { status: 409, code, headMessageId: head }, name)
+      t.notOk('retryAfter' in body, 'waiting does not help')
     }
+    const unknown = await post([edited], { id, conversationId, messageId: 'edited' })
+    t.match(unknown, { status: 400, body: { code: 'edit_unsupported', detail: /shows no message/ } })
     t.same(await storedIn(conversationId), before, 'nothing was stored')
     const foreign = await post([first, answer, edited], {}, { user: 'eve' } as CallOptions)
-    t.match(foreign.body, { code: 'conversation_not_found' }, 'somebody else learns nothing')
+    t.match(foreign.body, { code: 'conversation_not_found' }, 'another user learns nothing')
     t.notOk('headMessageId' in foreign.body)
+  })
+
+  t.test('is told when another page has repeated or edited what it shows', async (t) => {
+    const { id, page, stored, conversationId } = await twoTurns()
+    const regenerate = { id, trigger: 'regenerate-message' }
+    await post(page.slice(0, 3), regenerate)
+    for (const shown of [page, stored]) {
+      const late = await post([...shown, userMessage('What is 3 + 3?')], { id })
+      t.match(late, { status: 409, body: { code: 'conversation_changed' } }, 'the answer is another one')
+    }
+    await post([...page.slice(0, 2), { ...userMessage('What is 5 + 5?'), id: 'e' }], { id, messageId: 'e' })
+    const before = await storedIn(conversationId)
+    for (const shown of [page, stored]) {
+      const late = await post(shown.slice(0, 3), regenerate)
+      t.match(late, { status: 409, body: { code: 'conversation_changed' } }, 'the question is another one')
+    }
+    t.same(await storedIn(conversationId), before)
+  })
+
+  t.test('cannot change or repeat what came along as history', async (t) => {
+    const seeded = await post([
+      userMessage('Hello'),
+      { id: 'a', role: 'assistant', parts: [{ type: 'text', text: 'Hi' }] },
+      userMessage('What is 1 + 1?'),
+    ])
+    const conversationId = seeded.headers.get('x-conversation-id') ?? ''
+    const [hello] = await storedIn(conversationId)
+    const edited = { ...userMessage('Good day'), id: hello.id }
+    t.match(await post([edited], { conversationId, messageId: hello.id }), {
+      status: 400,
+      body: { code: 'edit_unsupported' },
+    })
+    t.match(await post([{ ...hello }], { conversationId, trigger: 'regenerate-message' }), {
+      status: 400,
+      body: { code: 'regenerate_unsupported' },
+    })
+    t.equal((await storedIn(conversationId)).length, 4)
   })
 
   t.test('is told when another page has gone on with the conversation', async (t) => {
@@ -235,6 +350,21 @@ t.test('a chat page that sends what the transports of the AI SDK send', async (t
     const again = await send(other, 'What is 2 + 2?', {}, { headers })
     t.equal(again.headers.get('idempotency-replayed'), 'true')
     t.same(again.events, first.events)
+  })
+
+  t.test('gets the same answer again with its key, also to a question that it has asked again', async (t) => {
+    const headers = { 'idempotency-key': 'again' }
+    const regenerate = { id: 'chat-with-a-key', trigger: 'regenerate-message' }
+    // Its first message was refused, so the first request is a start.
+    const first = await send([], 'What is 2 + 2?', regenerate, { headers })
+    const again = await send([], 'What is 2 + 2?', regenerate, { headers })
+    t.equal(again.headers.get('x-run-id'), first.headers.get('x-run-id'))
+    const key = { 'idempotency-key': 'once more' }
+    const second = await send([], 'What is 2 + 2?', regenerate, { headers: key })
+    t.not(second.headers.get('x-run-id'), first.headers.get('x-run-id'))
+    t.equal(conversationOf(second), conversationOf(first))
+    const replay = await send([], 'What is 2 + 2?', regenerate, { headers: key })
+    t.equal(replay.headers.get('x-run-id'), second.headers.get('x-run-id'))
   })
 
   t.test(

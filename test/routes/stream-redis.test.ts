@@ -21,7 +21,7 @@ const runOf = ({ headers }: { headers: Headers }) => headers.get('x-run-id') ?? 
 const after = (events: StreamEvent[], cursor: number) =>
   events.filter(({ id = Number.POSITIVE_INFINITY }) => id > cursor)
 
-/** Whoever resumes, wherever: the rest, frame for frame, or 410. @returns how often it was which */
+/** Resumes a stream at every position: the answer is the rest, frame for frame, or 410. @returns the number of each */
 async function resumeAnywhere(t: Test, services: Service[], runId: string, whole: StreamEvent[]) {
   const counts = { rest: 0, expired: 0 }
   const cursors = [-1, ...whole.flatMap(({ id }) => (id === undefined ? [] : [id]))]
@@ -68,7 +68,7 @@ t.test('a stream that has lost its beginning', async (t) => {
     )
   })
 
-  t.test('is 410 for everybody when the run is over, and the poll has the answer', async (t) => {
+  t.test('is 410 for every caller when the run is over, and the poll has the answer', async (t) => {
     const counts = await resumeAnywhere(t, [service, other], runId, stream.events)
     t.equal(counts.rest, 0)
     t.ok(counts.expired > 100)
@@ -117,7 +117,7 @@ t.test('a stream with records that repeat, and with ids that several of them sha
   t.same((await resumeAnywhere(t, [service, other], runId, stream.events)).expired, 0, 'nothing is lost')
 })
 
-t.test('a run whose worker dies keeps what it had said, silence or not', async (t) => {
+t.test('a run whose worker dies keeps its partial answer, also when its stream goes silent', async (t) => {
   const { service } = await beside(t, { silenceSeconds: 0.2 })
   const stream = await ask(service, '[[crash:12]] Tell me a story')
   t.equal(await stream.closed, 'end')

@@ -102,7 +102,7 @@ t.test('a stream that was cut', async (t) => {
     },
   )
 
-  t.test('does not exist for anybody else', async (t) => {
+  t.test('does not exist for another user', async (t) => {
     for (const id of [runId, conversationId]) {
       const unknown = id.startsWith('run_') ? 'run_unknown' : '0198c5a2-7d3e-7b1a-9f00-3f2a1c4d5e6f'
       const foreign = await service.call('GET', `/api/agent/chat/${id}/stream`, { user: 'eve' })
@@ -133,7 +133,7 @@ t.test('a stream that was cut', async (t) => {
     t.match(run.body, { status: 404, code: 'run_not_found' })
   })
 
-  t.test('of a cancelled run ends at once, and what was sent is what is stored', async (t) => {
+  t.test('of a cancelled run ends at once, and the stored answer equals the chunks sent', async (t) => {
     const cancelled = await service.call('POST', `/api/agent/chat/${runId}/cancel`)
     t.equal(await stream.closed, 'end')
     t.same(typesOf(stream.events).slice(-2), ['abort', '[DONE]'])
@@ -145,7 +145,7 @@ t.test('a stream that was cut', async (t) => {
 
   t.test('goes on after any byte when the run is over, on another instance too', async (t) => {
     for (const instance of [service, other]) {
-      // Somebody who looks on keeps the frames in memory; without that each resume reads the engine.
+      // A second viewer keeps the frames in memory; without it each resume reads the engine.
       const held = await openStream(instance, `/api/agent/chat/${runId}/stream`)
       await held.closed
       t.same(held.events, stream.events, 'the same frames again')
@@ -185,7 +185,7 @@ t.test(
     t.equal(
       service.app.streams.stats().reads,
       before,
-      'nobody asked the engine for a stream that cannot exist',
+      'the engine was not asked for a stream that cannot exist',
     )
     await service.call('POST', `/api/agent/chat/${ahead.headers.get('x-run-id')}/cancel`)
     t.equal(await next.closed, 'end')

@@ -47,7 +47,7 @@ t.test('a synchronous turn', async (t) => {
     t.ok(seconds >= 4, `it took ${seconds} s`)
   })
 
-  t.test('grants at most 300 s and passes over preferences that nobody can read', async (t) => {
+  t.test('grants at most 300 s and ignores preferences that cannot be read', async (t) => {
     const applied = async (prefer: string) =>
       (await sync('Hello', { prefer })).headers.get('preference-applied')
     for (const wait of ['9999', '00000000301', '9'.repeat(30)])
@@ -104,7 +104,7 @@ t.test('a synchronous turn', async (t) => {
     t.match((await service.ended(listed.body.data[0].runId)).body, { status: 'completed', text: /\w/ })
   })
 
-  t.test('waits for nobody who went while the turn was being started', async (t) => {
+  t.test('does not wait for a caller who left while the turn was being started', async (t) => {
     const { stores, server } = service.app
     const client = new AbortController()
     const left = once(server, 'request').then(([request]) => once(request.socket, 'close'))
@@ -122,6 +122,25 @@ t.test('a synchronous turn', async (t) => {
       service.call('POST', '/api/agent/chat/sync', { body: { message: long }, signal: client.signal }),
     )
     t.equal(await wait, undefined, 'the run had not ended')
+  })
+
+  t.test('is not found any more when its conversation is deleted while it waits', async (t) => {
+    const body = { message: 'Tell me a story of 200 sentences', metadata: { is: 'deleted' } }
+    const asked = service.call('POST', '/api/agent/chat/sync', { body, headers: { prefer: 'wait=300' } })
+    const own = '/api/agent/chat?metadata[is]=deleted'
+    let listed = await service.call('GET', own)
+    while (listed.body.data[0]?.status !== 'running') listed = await service.call('GET', own)
+    const { runId, conversationId } = listed.body.data[0]
+    const polling = service.call('GET', `/api/agent/chat/${runId}?wait=30`, {
+      headers: {
+        'if-none-match': (await service.call('GET', `/api/agent/chat/${runId}`)).headers.get('etag') ?? '',
+      },
+    })
+    t.equal((await service.call('DELETE', `/api/agent/conversations/${conversationId}`)).status, 204)
+    const answer = await asked
+    t.match(answer, { status: 404, body: { code: 'run_not_found' } })
+    t.equal(answer.headers.get('preference-applied'), 'wait=300')
+    t.match(await polling, { status: 404, body: { code: 'run_not_found' } }, 'and so is a long poll')
   })
 
   t.test('wants the same body and scope as a start', async (t) => {

@@ -7,7 +7,7 @@ import { administer, createDatabase, createEmptyDatabase } from '../support/post
 import { type Running, startProcess } from '../support/process.ts'
 import { SECRET, startEngine, token } from '../support/service.ts'
 
-const SERVER = [process.execPath, 'src/server.ts']
+const SERVER = [process.execPath, 'src/bin/server.ts']
 
 /** What a complete production environment is made of, apart from the tests of its absence. */
 async function productionEnvironment(t: Test, own: Record<string, string> = {}) {
@@ -132,7 +132,7 @@ test('a database that is away makes the start wait, readiness says so, and it ge
   t.equal((await service.ended).code, 0)
 })
 
-test('a run engine that is away keeps the service from being ready, whatever it tries meanwhile', async (t) => {
+test('a run engine that is away keeps the service from being ready', async (t) => {
   const environment = await productionEnvironment(t, { TRIGGER_API_URL: 'http://127.0.0.1:9' })
   const service = startProcess(t, SERVER, { environment })
   const url = await addressOf(service)

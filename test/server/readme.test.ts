@@ -8,15 +8,15 @@ import { temporaryFolder } from '../support/temporary.ts'
 
 const run = promisify(execFile)
 
-/** The lines of the README that a newcomer pastes into a second terminal. */
-async function pasted(): Promise<string> {
-  const blocks = [...(await readFile('README.md', 'utf8')).matchAll(/^```sh\n(.*?)^```$/gms)]
+/** The lines of a document that a newcomer pastes into a second terminal. */
+async function pasted(document: string): Promise<string> {
+  const blocks = [...(await readFile(document, 'utf8')).matchAll(/^```sh\n(.*?)^```$/gms)]
   const block = blocks.map(([, text = '']) => text).find((text) => text.includes('curl'))
-  if (block === undefined) throw new Error('The README has no curl lines.')
+  if (block === undefined) throw new Error(`${document} has no curl lines.`)
   return block
 }
 
-/** `npm start` with nothing set but what keeps it apart from others on this machine. */
+/** `npm start` with the settings alone that keep it apart from other services on this machine. */
 async function start(t: Test, environment: Record<string, string>) {
   const service = startProcess(t, ['npm', '--no-update-notifier', 'start'], { environment })
   const [, url = ''] = await service.line(/agent-chat-service {2}(\S+)/)
@@ -27,7 +27,7 @@ async function start(t: Test, environment: Record<string, string>) {
   return { url, stop }
 }
 
-test('the lines of the README work as pasted, and what was said outlives a restart', async (t) => {
+test('the lines of the documents work as pasted, and the conversation survives a restart', async (t) => {
   const folder = await temporaryFolder(t)
   const environment = {
     PORT: '0',
@@ -39,17 +39,21 @@ test('the lines of the README work as pasted, and what was said outlives a resta
   const shell = async (script: string) => (await run('sh', ['-c', script], { env, timeout: 120_000 })).stdout
 
   const turn = join(folder, 'turn.json')
-  const lines = (await pasted())
-    .replaceAll('localhost:3000', new URL(first.url).host)
-    .replaceAll('/tmp/turn.json', turn)
-  const said = await shell(lines)
+  const paste = async (document: string) =>
+    shell(
+      (await pasted(document))
+        .replaceAll('localhost:3000', new URL(first.url).host)
+        .replaceAll('/tmp/turn.json', turn),
+    )
+  t.match(await paste('README.md'), /"status":"queued".*"status":"(running|completed)"/s, 'of the README')
+  const said = await paste('docs/getting-started.md')
   const { runId, conversationId } = JSON.parse(await readFile(turn, 'utf8'))
   t.match(runId, /^run_/)
   t.match(said, `{"runId":"${runId}","status":"queued","conversationId":"${conversationId}"}`)
   t.match(
     said,
     new RegExp(`{"runId":"${runId}","status":"(running|completed)"`),
-    'the poll tells of the same run',
+    'the poll shows the same run',
   )
   const knows = 'Your first message was: "What is 17 * 23?"'
   t.ok(said.includes(JSON.stringify(knows)), 'the second question knows the first')

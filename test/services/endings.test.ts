@@ -45,6 +45,7 @@ t.test('the end of a turn', async (t) => {
       } as TurnMessage,
       text,
       usage: null,
+      facts: {},
       errorCode: null,
       error: null,
       frameCount: 1,
@@ -54,9 +55,9 @@ t.test('the end of a turn', async (t) => {
       finishedAt: null,
     })
     const done = await Promise.all(Array.from({ length: 20 }, (_, n) => ends.finalize(end(`answer ${n}`))))
-    t.equal(done.filter(Boolean).length, 1)
-    const winner = `answer ${done.indexOf(true)}`
-    t.equal(await ends.finalize(end('too late')), false)
+    t.equal(done.filter((one) => one?.done).length, 1)
+    const winner = `answer ${done.findIndex((one) => one?.done)}`
+    t.match(await ends.finalize(end('too late')), { done: false })
     t.equal(await ends.finalize({ ...end('of nothing'), runId: 'run_unknown' }), undefined)
     t.same(await query(service, `select text from messages where seq = 1`), [{ text: winner }])
     t.match((await service.call('GET', `${CHAT}/run_once`)).body, { status: 'completed', text: winner })
@@ -90,7 +91,7 @@ t.test('the end of a turn', async (t) => {
     t.equal(left.length, 0)
   })
 
-  t.test('keeps what a cancelled run had said, with its usage', async (t) => {
+  t.test('keeps the partial answer of a cancelled run, with its usage', async (t) => {
     const run = await startAndWait(service, '[[stall-after:6]] Tell a story.')
     const cancelled = await service.call('POST', `${CHAT}/${run.runId}/cancel`)
     t.match(cancelled, { status: 200, body: { status: 'cancelled', usage: { estimated: true } } })
@@ -106,7 +107,7 @@ t.test('the end of a turn', async (t) => {
     t.equal(row?.frame_count, frames.frameCount)
   })
 
-  t.test('keeps what a run had said whose process died, with an estimated usage', async (t) => {
+  t.test('keeps the partial answer of a run whose process died, with an estimated usage', async (t) => {
     const run = await startAndWait(service, '[[crash:6]] Tell a story.')
     const { body } = await service.ended(run.runId)
     t.match(body, { status: 'failed', errorCode: 'crashed', retryable: true, usage: { estimated: true } })
@@ -114,7 +115,7 @@ t.test('the end of a turn', async (t) => {
     t.ok(body.usage.totalTokens > 0)
   })
 
-  t.test('counts the step in which the process died beside those that its worker had counted', async (t) => {
+  t.test('counts the step in which the process died, beside the steps counted before', async (t) => {
     const { body } = await service.call('POST', CHAT, { body: { message: '[[crash:3]] What is 17 * 23?' } })
     const run = (await service.ended(body.runId)).body
     t.match(run, { status: 'failed', errorCode: 'crashed', text: /^17/ })
@@ -148,7 +149,7 @@ t.test('the end of a turn', async (t) => {
   })
 })
 
-t.test('what a run had said is not lost while its stream cannot be read', async (t) => {
+t.test('the partial answer of a run is not lost while its stream cannot be read', async (t) => {
   const pass: Gatekeeper = (_read, _answer, through) => through()
   const engine = await startEngine(t)
   const gate = await startStreamGate(t, engine.url, pass)
@@ -202,19 +203,22 @@ t.test('what a run had said is not lost while its stream cannot be read', async 
     })
   }
 
-  t.test('but it is not waited for for ever, and then nobody claims to know its end', async (t) => {
-    gate.keep = (_read, answer) => void answer.writeHead(503).end()
-    const runId = await crashed()
-    await until(async () => (await service.app.engine.get(runId))?.status === 'failed')
-    await query(service, `update runs set deadline_at = now(), check_at = now() where run_id = '${runId}'`)
-    t.match((await service.ended(runId)).body, { errorCode: 'crashed', text: '', truncated: true })
-    t.same(await rowOf(runId), { frame_count: null, truncated: true })
-    gate.keep = pass
-    const address = `${CHAT}/${runId}/stream`
-    const rest = await service.call('GET', address, { headers: { 'last-event-id': '3' } })
-    t.equal(rest.status, 200, 'a place in the stream stays one')
-    t.match(rest.body, /^: stream\n\nid: 4\n/)
-  })
+  t.test(
+    'but the wait is bounded, and afterwards the stored answer does not claim to be complete',
+    async (t) => {
+      gate.keep = (_read, answer) => void answer.writeHead(503).end()
+      const runId = await crashed()
+      await until(async () => (await service.app.engine.get(runId))?.status === 'failed')
+      await query(service, `update runs set deadline_at = now(), check_at = now() where run_id = '${runId}'`)
+      t.match((await service.ended(runId)).body, { errorCode: 'crashed', text: '', truncated: true })
+      t.same(await rowOf(runId), { frame_count: null, truncated: true })
+      gate.keep = pass
+      const address = `${CHAT}/${runId}/stream`
+      const rest = await service.call('GET', address, { headers: { 'last-event-id': '3' } })
+      t.equal(rest.status, 200, 'a place in the stream stays one')
+      t.match(rest.body, /^: stream\n\nid: 4\n/)
+    },
+  )
 
   t.test('two minutes after the end of the run it is over in any case', async (t) => {
     gate.keep = (_read, answer) => void answer.writeHead(503).end()
@@ -272,7 +276,7 @@ t.test('an answer that is too long for the output of its run', async (t) => {
     return body as { runId: string; conversationId: string }
   }
 
-  t.test('is whole all the same: it comes from its stream', async (t) => {
+  t.test('is whole, because it is read from the stream', async (t) => {
     gate.keep = (read, answer, through) => {
       if (read > 1) through()
       else answer.writeHead(503).end()

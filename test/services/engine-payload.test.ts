@@ -104,3 +104,53 @@ test('a message that does not fit alone is refused', (t) => {
   )
   t.end()
 })
+
+test('a payload has the summary, and counts what has no room', (t) => {
+  const base = {
+    turnId: 't',
+    conversationId: 'c',
+    message: user(99),
+    assistantMessageId: 'a99',
+    history: [user(5), assistant(5)],
+    ahead: [],
+  }
+  const options = { largePayloads: false }
+  const stored = { text: 'Ada', messages: 8, dropped: 2, through: 'a4', position: 4, seq: 1 }
+  const window = { summary: stored, charactersPerToken: 3 }
+  const payload = buildPayload({ ...base, window, omitted: 0 }, options)
+  t.same(payload.summary, { text: 'Ada', messages: 8, dropped: 2 })
+  t.equal(payload.charactersPerToken, 3)
+  t.notOk('omitted' in payload)
+  t.equal(buildPayload({ ...base, window, omitted: 3 }, options).omitted, 3)
+
+  const long = {
+    ...base,
+    message: user(99, 'x'.repeat(118 * 1024)),
+    window: { summary: { ...stored, text: 'y'.repeat(8000) } },
+  }
+  const full = buildPayload(long, options)
+  t.notOk('summary' in full, 'a long message leaves the summary out')
+  t.equal(full.omitted, 8 + 2)
+  t.equal(full.history.length, 2, 'and the history where there is room for it')
+  const big = [user(5, 'x'.repeat(4000)), assistant(5)]
+  const fuller = buildPayload({ ...long, history: big }, options)
+  t.equal(fuller.omitted, 8 + 2 + 2)
+  t.same(fuller.history, [])
+  t.end()
+})
+
+test('a payload with a response format has a version that an older worker refuses', (t) => {
+  const base = {
+    turnId: 't',
+    conversationId: 'c',
+    message: user(9),
+    assistantMessageId: 'a9',
+    history: [],
+    ahead: [],
+  }
+  const options = { largePayloads: false }
+  t.equal(buildPayload({ ...base, limits: { maxSteps: 1 } }, options).version, 1)
+  const responseFormat = { type: 'json_schema' as const, name: 'x', schema: { type: 'object' } }
+  t.equal(buildPayload({ ...base, responseFormat }, options).version, 2)
+  t.end()
+})

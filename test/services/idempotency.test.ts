@@ -213,7 +213,9 @@ t.test('keyed starts while the database is away', async (t) => {
   await proxy.mend()
   const later = await insist(() => start(service, 'away', body))
   t.equal(later.body.runId, answers[0]?.body.runId)
-  t.match((await service.ended(later.body.runId)).body, { status: 'completed', text: '5 * 5 = 25.' })
+  // A connection from before the cut may still break, and refuse the calls of the next second.
+  const { body: run } = await insist(() => service.ended(later.body.runId))
+  t.match(run, { status: 'completed', text: '5 * 5 = 25.' })
   t.equal(service.engine.stats().runs, 2)
   t.equal((await runsIn(service))?.runs, 2)
 })

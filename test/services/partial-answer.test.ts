@@ -48,3 +48,67 @@ t.test('the message is not copied for every chunk, however much its tools return
   t.match(message?.parts, [{ type: 'tool-look', output }, { text: 'word '.repeat(700) }])
   t.equal(copies.calls.length, 0)
 })
+
+t.test('a stream that was never written is known to be empty before a cancel has to answer', async (t) => {
+  let readings = 0
+  const from = performance.now()
+  const answer = await readPartialAnswer(
+    {
+      // A real server answers such a stream with 200 and silence (recording h7-stream-never-written).
+      async *chunks(_runId, signal, { onOpen } = {}) {
+        readings++
+        onOpen?.()
+        await new Promise((resolve) => signal.addEventListener('abort', resolve))
+      },
+    },
+    'run_1',
+  )
+  t.match(answer, { message: null, chunks: [], frameCount: 0, truncated: false })
+  t.equal(readings, 2, 'one connection could hang')
+  t.ok(performance.now() - from < 2_900, 'the answer of a cancel waits for 3 s')
+})
+
+/** Chunks as a worker of any version may write them, in any order; the same for the same seed. */
+function nonsense(seed: number): Chunk[] {
+  let state = seed
+  const random = (below: number) => {
+    state = (state * 1_103_515_245 + 12_345) & 0x7fffffff
+    return (state >> 8) % below
+  }
+  const id = () => String(random(2))
+  const makers: Array<() => Chunk> = [
+    () => ({ type: 'start', messageId: 'm' }),
+    () => ({ type: 'start-step' }),
+    () => ({ type: 'finish-step' }),
+    () => ({ type: 'text-start', id: id() }),
+    () => ({ type: 'text-delta', id: id(), delta: 'x' }),
+    () => ({ type: 'text-end', id: id() }),
+    () => ({ type: 'reasoning-start', id: id() }),
+    () => ({ type: 'reasoning-delta', id: id(), delta: 'x' }),
+    () => ({ type: 'tool-input-start', toolCallId: id(), toolName: 'a' }),
+    () => ({ type: 'tool-input-delta', toolCallId: id(), inputTextDelta: '{' }),
+    () => ({ type: 'tool-input-available', toolCallId: id(), toolName: 'a', input: {} }),
+    () => ({ type: 'tool-input-error', toolCallId: id(), toolName: 'a', input: 1, errorText: 'x' }),
+    () => ({ type: 'tool-output-available', toolCallId: id(), output: { a: 1 } }),
+    () => ({ type: 'tool-output-error', toolCallId: id(), errorText: 'e' }),
+    () => ({ type: 'tool-approval-request', approvalId: 'a', toolCallId: id() }),
+    () => ({ type: 'tool-output-denied', toolCallId: id() }),
+    () => ({ type: 'message-metadata', messageMetadata: { a: 1 } }),
+    () => ({ type: 'data-usage', data: {}, transient: true }),
+    () => ({ type: 'source-url', sourceId: 's', url: 'http://x' }),
+    () => ({ type: 'file', url: 'data:,', mediaType: 'text/plain' }),
+    () => ({ type: 'text-delta' }),
+    () => ({ type: 'data-' }),
+    () => ({ type: 'nonsense' }),
+  ]
+  return Array.from({ length: 1 + random(12) }, () => (makers[random(makers.length)] as () => Chunk)())
+}
+
+t.test('the reading of a stream of any chunks comes to an end', async (t) => {
+  for (let seed = 1; seed <= 300; seed++) {
+    const chunks = [...nonsense(seed), { type: 'abort' }]
+    const { frameCount } = await answerOf(chunks)
+    if (frameCount !== chunks.length) t.fail(`seed ${seed}: ${JSON.stringify(chunks)}`)
+  }
+  t.pass('300 streams')
+})

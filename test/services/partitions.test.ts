@@ -57,7 +57,7 @@ t.test('a run that has failed and that the lists of the engine do not show yet',
       if (status === 'failed') stop.abort()
   }
 
-  t.test('is not run again by the start that had no answer', async (t) => {
+  t.test('the start that had no answer of the engine does not dispatch the turn again', async (t) => {
     const before = engine.stats().runs
     toEngine.toxics.swallowAnswers = true
     const starting = start(a, undefined, FAILING)
@@ -96,7 +96,7 @@ t.test(
   async (t) => {
     const { engine, a, b, toEngine } = await pair(t)
     await b.close()
-    // Nobody is to come across it by chance.
+    // No other instance may find the run by chance.
     Object.assign(a.app.stores.housekeeping, { claimSearch: async () => undefined })
     const before = engine.stats().runs
     toEngine.toxics.delayMs = 12_000

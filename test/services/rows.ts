@@ -29,6 +29,7 @@ export function storedTurn(n: number, conversationId: string, key: string | null
     actor: null,
     conversationId,
     newConversation: false,
+    agents: ['default'],
     title: text,
     seed: [],
     message: { id: id('9000'), role: 'user' as const, text, parts: [{ type: 'text' as const, text }] },

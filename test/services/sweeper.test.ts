@@ -1,50 +1,13 @@
 import t from 'tap'
 import type { RunSnapshot } from '../../src/engine/run-engine.ts'
 import { triggerRunEngine } from '../../src/engine/trigger/adapter.ts'
-import type { ServiceContext } from '../../src/services/context.ts'
-import { finalizer } from '../../src/services/end/finalizer.ts'
-import { dispatches } from '../../src/services/start/dispatches.ts'
-import { resolver } from '../../src/services/start/resolver.ts'
-import { sweeper } from '../../src/services/upkeep/sweeper.ts'
-import { type Service, startService } from '../support/service.ts'
+import { startService } from '../support/service.ts'
 import { CHAT, ENDLESS, pair, start } from './instances.ts'
+import { ownSweeper, storeRun } from './own-sweeper.ts'
 import { query, until } from './rows.ts'
 
 const ADDRESS_OF_NOTHING = 'http://127.0.0.1:9'
 const log = { info() {}, warn() {}, error() {} }
-
-/** A sweeper beside the service's own, which rests. */
-function ownSweeper(service: Service, engine: ServiceContext['engine'] = service.app.engine) {
-  const stores = { ...service.app.stores, sweeps: { ...service.app.stores.sweeps } }
-  service.app.stores.sweeps.claimTurns = async () => []
-  service.app.stores.sweeps.claimRuns = async () => []
-  const context: ServiceContext = {
-    stores,
-    engine,
-    log,
-    tags: { service: async () => 'service_test', instance: 'instance_test' },
-    settings: { ttlSeconds: 60, maxDurationSeconds: 60, retentionDays: 1, largePayloads: false },
-  }
-  return sweeper(context, resolver(context, dispatches(stores.turns)), finalizer(context))
-}
-
-/** Stores a run of the engine that was started some time ago. */
-async function storeRun(service: Service, runId: string, columns: Record<string, string> = {}) {
-  const values = {
-    status: `'queued'`,
-    check_at: 'now()',
-    deadline_at: `now() + interval '1 hour'`,
-    ...columns,
-  }
-  const names = Object.keys(values).join(', ')
-  await query(
-    service,
-    `with turn as (
-       insert into turns (id, user_id, state, run_id) values (gen_random_uuid(), 'alice', 'started', '${runId}') returning id)
-     insert into runs (id, turn_id, run_id, user_id, ${names})
-     select id, id, '${runId}', 'alice', ${Object.values(values).join(', ')} from turn`,
-  )
-}
 
 t.test('an instance that cannot ask the engine leaves what is due to one that can', async (t) => {
   const service = await startService(t)
@@ -106,7 +69,7 @@ t.test(
   },
 )
 
-t.test('an overdue run keeps what it has said while the engine can be asked', async (t) => {
+t.test('an overdue run keeps its partial answer while the engine can be asked', async (t) => {
   const service = await startService(t)
   const { body } = await start(service, undefined, { message: '[[stall-after:6]] Tell a story.' })
   await until(async () => {
@@ -211,7 +174,7 @@ t.test('an executing run is due within eight seconds, a waiting one ever more ra
   )
 })
 
-t.test('a sweep without end does not hold up what an outage has left behind', async (t) => {
+t.test('a sweep that never ends does not delay the adoption of runs after an outage', async (t) => {
   const { a, b, toDatabase } = await pair(t)
   await b.close()
   const { promise: sweeping, resolve: sweeps } = Promise.withResolvers<void>()

@@ -3,9 +3,9 @@ import { Ajv } from 'ajv'
 import addFormats from 'ajv-formats'
 import { test } from 'tap'
 import { parse } from 'yaml'
-import { loadConfig } from '../../src/config.ts'
-import { SECRETS } from '../../src/secret-files.ts'
-import { Settings } from '../../src/settings.ts'
+import { loadConfig } from '../../src/config/config.ts'
+import { SECRETS } from '../../src/config/secret-files.ts'
+import { Settings } from '../../src/config/settings.ts'
 import { startProcess } from '../support/process.ts'
 
 interface Service {
@@ -65,7 +65,7 @@ test('nothing starts before what it needs is healthy, or has done its work', (t)
       t.ok(target, `${name} depends on ${needed}`)
       t.ok(['service_healthy', 'service_completed_successfully'].includes(condition), `${name} → ${needed}`)
       if (condition === 'service_healthy') t.ok(target?.healthcheck, `${needed} has a health check`)
-      else t.match(target?.command, ['node', 'src/migrate.ts'], `${needed} ends`)
+      else t.match(target?.command, ['node', 'src/bin/migrate.ts'], `${needed} ends`)
     }
   }
   t.end()
@@ -144,7 +144,7 @@ test('in production every setting is passed through, and none that is a secret h
 test('in production what is missing is named at once, by the migration that comes first', async (t) => {
   const { services } = withVariables({})
   for (const name of PRODUCTION) {
-    const { environment = {}, command = ['node', 'src/server.ts'] } = services[name] ?? {}
+    const { environment = {}, command = ['node', 'src/bin/server.ts'] } = services[name] ?? {}
     const { ended, output } = startProcess(t, [process.execPath, ...command.slice(1)], { environment })
     t.equal((await ended).code, 1)
     for (const missing of ['DATABASE_URL', 'TRIGGER_SECRET_KEY', 'AUTH_JWT_SECRET or AUTH_JWKS_URL'])

@@ -1,8 +1,9 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { test } from 'tap'
 import { parse } from 'yaml'
+import { PAYLOAD_VERSION } from '../../src/agent/turn.ts'
+import { withTable } from '../../src/bin/settings-table.ts'
 import { SWEEP_BATCH } from '../../src/services/upkeep/sweeper.ts'
-import { withTable } from '../../src/settings-table.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
 import { testApp } from '../support/app.ts'
 
@@ -25,6 +26,8 @@ async function exposed(): Promise<Map<string, Set<string>>> {
     uncounted: () => 0,
     streams: () => ({ viewers: 0, logs: 0 }),
     sweeps: () => ({ sweeperLagSeconds: 0, oldestUnfinishedSeconds: 0, unfinished: 0 }),
+    feed: () => ({ viewers: 0, heldSeconds: 0 }),
+    webhooks: () => ({ overdueSeconds: 0, off: [] }),
     components: async () => ({ database: 'ok' }),
   })
   const series = new Map<string, Set<string>>()
@@ -77,7 +80,7 @@ test('probes count neither as load nor as errors', (t) => {
 test('every component of readiness is named in the guide', async (t) => {
   const app = testApp(t)
   await app.ready()
-  const { components } = await app.health.look()
+  const { components } = await app.health.readiness()
   // Added by the process, which alone knows when it looks at the schema.
   for (const name of [...Object.keys(components), 'migrations', 'keySet'])
     t.match(guide.slice(guide.indexOf('## Probes'), guide.indexOf('## Metrics')), `\`${name}\``)
@@ -116,32 +119,18 @@ test('the sizes of the sweeper in the guide are those of the code', (t) => {
   t.end()
 })
 
-test('the settings in the guide are those of the schema: node src/settings-table.ts', (t) => {
+test('the settings in the guide are those of the schema: node src/bin/settings-table.ts', (t) => {
   t.equal(guide, withTable(guide))
   t.end()
 })
 
-test('links between the documents lead somewhere', (t) => {
-  for (const file of ['docs/front-end.md', 'docs/operations.md', 'docs/trigger.md', 'docs/agent.md']) {
-    const text = readFileSync(file, 'utf8')
-    for (const [, target = ''] of text.matchAll(/\]\(([^)]+)\)/g)) {
-      if (/^https?:/.test(target)) continue
-      const [path = '', anchor] = target.split('#')
-      const place = new URL(
-        path === '' ? file : path,
-        new URL(`../../${path === '' ? '' : file}`, import.meta.url),
-      )
-      t.ok(existsSync(place), `${file}: ${target}`)
-      if (anchor === undefined) continue
-      const other = readFileSync(place, 'utf8')
-      const anchors = [...other.matchAll(/^#+ (.+)$/gm)].map(([, title = '']) =>
-        title
-          .toLowerCase()
-          .replace(/[^\w\- ]/g, '')
-          .replaceAll(' ', '-'),
-      )
-      t.ok(anchors.includes(anchor), `${file}: ${target}`)
-    }
-  }
+test('the changelog names the versions that the code has', (t) => {
+  const unreleased = readFileSync('CHANGELOG.md', 'utf8').match(/^## Unreleased\n\n(.+)$/m)?.[1] ?? ''
+  const newest = readdirSync('migrations')
+    .map((name) => /^(\d{4})_.*\.ts$/.exec(name)?.[1] ?? '')
+    .sort()
+    .at(-1)
+  t.match(unreleased, `database ${newest}`)
+  t.match(unreleased, `worker payload ${PAYLOAD_VERSION}`)
   t.end()
 })

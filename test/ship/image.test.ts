@@ -12,10 +12,10 @@ const ignore = readFileSync('.dockerignore', 'utf8')
 
 /** What is started in the image, by its command or by compose. */
 const ENTRIES = [
-  'src/server.ts',
-  'src/migrate.ts',
-  'src/token.ts',
-  'src/healthcheck.ts',
+  'src/bin/server.ts',
+  'src/bin/migrate.ts',
+  'src/bin/token.ts',
+  'src/bin/healthcheck.ts',
   'src/local/engine/main.ts',
   'src/local/engine/child.ts',
   'src/trigger/agent-chat.ts',
@@ -69,12 +69,17 @@ test('the container runs as an ordinary user, hears signals itself and is checke
   t.match(stage, /^USER 1000:1000$/m, 'by number: runAsNonRoot cannot judge a name')
   t.match(
     stage,
-    /^CMD \["node", "src\/server\.ts"\]$/m,
+    /^CMD \["node", "src\/bin\/server\.ts"\]$/m,
     'no shell and no npm between the signal and the service',
   )
-  t.match(stage, /HEALTHCHECK .* CMD \["node", "src\/healthcheck\.ts"\]$/m)
+  t.match(stage, /HEALTHCHECK .* CMD \["node", "src\/bin\/healthcheck\.ts"\]$/m)
   t.match(stage, /^ENV NODE_ENV=production HOST=0\.0\.0\.0/m)
   t.match(dockerfile, /npm ci --omit=dev --omit=optional/)
+  t.match(
+    stage,
+    /^ENV NODE_COMPILE_CACHE=(\S+)\nRUN node .*src\/app\.ts/m,
+    'the code is compiled in the image',
+  )
   t.match(ignore, /^\*$/m, 'what is not named does not get in')
   t.end()
 })
@@ -101,9 +106,9 @@ test('the image says what it is, and holds the licence that it names', (t) => {
   t.end()
 })
 
-test('the health check asks where the service listens, and fails when nobody is alive there', async (t) => {
+test('the health check asks at the address of the service, and fails when no service answers there', async (t) => {
   const check = async (environment: Record<string, string>) =>
-    (await startProcess(t, [process.execPath, 'src/healthcheck.ts'], { environment }).ended).code
+    (await startProcess(t, [process.execPath, 'src/bin/healthcheck.ts'], { environment }).ended).code
   const answers = (status: number) => createServer((_request, response) => response.writeHead(status).end())
   for (const [listensOn, said] of [
     ['127.0.0.1', ['', '0.0.0.0', '127.0.0.1']],
@@ -116,7 +121,7 @@ test('the health check asks where the service listens, and fails when nobody is 
     for (const HOST of said) t.equal(await check({ HOST, PORT }), 0, `HOST=${HOST}`)
     server.close()
     await once(server, 'close')
-    t.equal(await check({ HOST: listensOn, PORT }), 1, `nobody on ${listensOn}`)
+    t.equal(await check({ HOST: listensOn, PORT }), 1, `no service on ${listensOn}`)
   }
   const broken = answers(500).listen(0, '127.0.0.1')
   t.teardown(() => broken.close())

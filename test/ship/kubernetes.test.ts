@@ -3,9 +3,9 @@ import { basename, dirname, join } from 'node:path'
 import { test } from 'tap'
 import { parse } from 'yaml'
 import manifest from '../../package.json' with { type: 'json' }
-import { loadConfig } from '../../src/config.ts'
-import { SECRETS } from '../../src/secret-files.ts'
-import { Settings } from '../../src/settings.ts'
+import { loadConfig } from '../../src/config/config.ts'
+import { SECRETS } from '../../src/config/secret-files.ts'
+import { Settings } from '../../src/config/settings.ts'
 import { testApp } from '../support/app.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: manifests are what the tests look into
@@ -64,7 +64,7 @@ test('the service and its migration are one image, of the version in package.jso
   t.equal(images[0][0].name, container.image)
   t.equal(images[0][0].name, migration.image)
   t.equal(images[0][0].newTag, manifest.version)
-  t.strictSame(migration.command, ['node', 'src/migrate.ts'])
+  t.strictSame(migration.command, ['node', 'src/bin/migrate.ts'])
   t.notOk('command' in container, "the image's own command")
   t.end()
 })

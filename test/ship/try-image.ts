@@ -79,7 +79,7 @@ process.exit(failures === 0 ? 0 : 1)
 
 async function trial(): Promise<void> {
   await lookInside()
-  const migration = await run('migration', { DATABASE_URL: databaseUrl }, ['node', 'src/migrate.ts'])
+  const migration = await run('migration', { DATABASE_URL: databaseUrl }, ['node', 'src/bin/migrate.ts'])
   check((await migration.ended) === 0, 'the image migrates', lastLine(migration))
   const nothing = await run('without settings', {})
   check((await nothing.ended) === 1, 'without settings it refuses to start')
@@ -131,7 +131,7 @@ async function trial(): Promise<void> {
   check(engine.uid() !== 0, 'the engine is not root', `uid ${engine.uid()}`)
   const healthy = async (PORT: string) => (await run('health check', { PORT }, HEALTHCHECK)).ended
   check((await healthy(new URL(a.url).port)) === 0, 'the HEALTHCHECK finds it alive')
-  check((await healthy(String(await freePort()))) === 1, 'and nobody where nobody is')
+  check((await healthy(String(await freePort()))) === 1, 'and no service answers where none runs')
   const turn = await call(a.url, 'alice', 'POST', '/api/agent/chat', { message: 'What is 17 * 23?' })
   const answer = await call(b.url, 'alice', 'GET', `/api/agent/chat/${turn.body.runId}?wait=30`)
   const end = answer.body.status === 'completed' ? answer : await settled(b.url, 'alice', turn.body.runId)

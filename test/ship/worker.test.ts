@@ -3,6 +3,7 @@ import { readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { build } from 'esbuild'
 import { test } from 'tap'
+import { PAYLOAD_VERSION } from '../../src/agent/turn.ts'
 import { logSink } from '../support/app.ts'
 import { startEngine, startService } from '../support/service.ts'
 
@@ -20,7 +21,7 @@ test('the worker bundles from the tasks folder alone, and nothing of the service
   const own = Object.keys(metafile.inputs)
   t.ok(own.includes('src/agent/run-turn.ts'))
   t.strictSame(
-    own.filter((file) => !/^(src\/(trigger|agent|telemetry)\/|package\.json$)/.test(file)),
+    own.filter((file) => !/^(src\/(trigger|agents?|telemetry)\/|package\.json$)/.test(file)),
     [],
   )
   const packages = Object.values(metafile.inputs).flatMap(({ imports }) =>
@@ -85,9 +86,14 @@ test('a worker that is older than the service refuses the turn, and both sides s
   const { logger, lines } = logSink()
   const service = await startService(t, { engine, environment: { LOG_LEVEL: 'error' }, logger })
   const start = service.app.engine.start
-  service.app.engine.start = (turn, options) => start({ ...turn, version: turn.version + 1 }, options)
+  service.app.engine.start = (turn, options) => start({ ...turn, version: PAYLOAD_VERSION + 1 }, options)
   const { body } = await service.call('POST', '/api/agent/chat', { body: { message: 'Hello' } })
   const poll = await service.ended(body.runId)
   t.match(poll.body, { status: 'failed', errorCode: 'payload_too_new', retryable: true })
-  t.match(lines, [{ msg: 'the worker is older than this service: deploy it', runId: body.runId }])
+  t.match(lines, [
+    {
+      msg: 'the worker is older than this service and cannot read the payload: deploy the worker',
+      runId: body.runId,
+    },
+  ])
 })

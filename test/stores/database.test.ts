@@ -69,7 +69,7 @@ t.test('the database', async (t) => {
     t.equal(recovered, 1)
   })
 
-  t.test('has one identity, whichever instance asks first', async (t) => {
+  t.test('has one identity for all instances', async (t) => {
     const { housekeepingStore } = await import('../../src/stores/housekeeping.ts')
     const ids = await Promise.all(
       Array.from({ length: 8 }, (_, n) =>

@@ -18,7 +18,7 @@ const column: StoredMigration = {
   down: async (db) => void (await sql`alter table things drop column b`.execute(db)),
 }
 
-t.test('a migration that cannot run in a transaction is a step of its own, in its place', async (t) => {
+t.test('a migration that cannot run in a transaction is a separate step, in its order', async (t) => {
   const url = await createEmptyDatabase(t)
   const migrations = { '1_table': table, '2_index': index, '3_column': column }
   const applied = await Promise.all([migrate(url, { migrations }), migrate(url, { migrations })])

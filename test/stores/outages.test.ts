@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 import { sql } from 'kysely'
 import t from 'tap'
@@ -63,7 +65,7 @@ for (const [code, cut, mend] of LOCKED_OUT) {
   })
 }
 
-t.test('a server that cannot do what the address demands is an outage', async (t) => {
+t.test('a server that cannot meet the options of the database URL counts as an outage', async (t) => {
   const url = await createDatabase(t)
   const database = openDatabase({ url: `${url}?sslmode=verify-full`, poolMax: 2, log: { warn() {} } })
   t.teardown(() => database.close())
@@ -83,6 +85,29 @@ t.test('a login that is refused harms nothing while other connections work', asy
   await t.rejects(one(), { code: 'database_unavailable' }, 'there is no second connection')
   await sleeping
   await t.resolves(one(), 'the first one is used at once')
+})
+
+t.test('a connection that is slow to open costs no call while another one works', async (t) => {
+  const target = new URL(await createDatabase(t))
+  let isSlow = false
+  const server = createServer((client) => {
+    client.on('error', () => {})
+    if (isSlow) return
+    const upstream = connect(Number(target.port), target.hostname)
+    upstream.on('error', () => {})
+    client.pipe(upstream).pipe(client)
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const url = Object.assign(new URL(target), { port: String((server.address() as AddressInfo).port) }).href
+  const database = openDatabase({ url, poolMax: 2, log: { warn() {} } })
+  t.teardown(() => database.close())
+  const one = () => database.run((db) => sql`select 1`.execute(db))
+  await one()
+  isSlow = true
+  const sleeping = database.run((db) => sql`select pg_sleep(0.5)`.execute(db))
+  await t.resolves(one(), 'it has the first connection when the second one does not come')
+  await sleeping
 })
 
 t.test('rights and tables that are missing are an outage of what needs them alone', async (t) => {

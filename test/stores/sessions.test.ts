@@ -28,7 +28,7 @@ const FOREIGN_DEFAULTS = {
   idle_session_timeout: '64s',
 }
 
-t.test('a connection sets what it relies on, whatever the defaults of the database are', async (t) => {
+t.test('a connection sets what it relies on, against any default of the database', async (t) => {
   const url = await createDatabase(t)
   await setDefaults(url, FOREIGN_DEFAULTS)
   const database = openDatabase({ url, poolMax: 2, log })
@@ -103,7 +103,7 @@ t.test('a database whose encoding cannot hold every text is refused with a sente
   const url = Object.assign(new URL(server), { pathname: `/${name}` }).href
   t.teardown(() => administer(server, `drop database ${name} with (force)`))
   const sentence = /encoding of the database is LATIN1.*encoding 'UTF8'/
-  await t.rejects(schemaCheck(url, log).look(), { name: 'StartError', message: sentence })
+  await t.rejects(schemaCheck(url, log).check(), { name: 'StartError', message: sentence })
   await t.rejects(migrate(url), { message: sentence })
 })
 

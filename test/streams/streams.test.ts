@@ -10,8 +10,9 @@ import { triggerRunEngine } from '../../src/engine/trigger/adapter.ts'
 import { sendStream } from '../../src/http/stream-answer.ts'
 import type { LocalEngine } from '../../src/local/engine/engine.ts'
 import type { RunProgress } from '../../src/stores/runs.ts'
-import { type StreamSettings, streams } from '../../src/streams/streams.ts'
+import { streams } from '../../src/streams/streams.ts'
 import type { Viewer } from '../../src/streams/viewer.ts'
+import type { ClockSettings } from '../../src/streams/viewer-clock.ts'
 import { HELD_TASK, hold } from '../support/held-runs.ts'
 import { startProxy } from '../support/proxy.ts'
 import { startEngine } from '../support/service.ts'
@@ -38,7 +39,7 @@ const engine = await startEngine(t, { taskModules: [HELD_TASK], spares: 2 })
 async function held(
   t: Test,
   records: IndexedChunk[] = [],
-  options: Partial<StreamSettings> & { engine?: LocalEngine } = {},
+  options: Partial<ClockSettings> & { engine?: LocalEngine } = {},
 ) {
   const { engine: at = engine, ...settings } = options
   const run = await hold(at)
@@ -94,10 +95,10 @@ async function held(
     if (state.row !== undefined) Object.assign(state.row, change)
     for (const done of waiting) done()
   }
-  const view = (from = 0, more: { fresh?: boolean; expiresAt?: number } = {}) =>
+  const view = (from = 0, more: { fresh?: boolean; expiresAt?: number; userId?: string } = {}) =>
     hub.view(
       run.id,
-      { from, ui: 6, expiresAt: Number.POSITIVE_INFINITY, fresh: false, ...more },
+      { from, ui: 6, userId: 'alice', expiresAt: Number.POSITIVE_INFINITY, fresh: false, ...more },
       new AbortController().signal,
     )
   return { run, adapter, gate, line, hub, state, become, view }
@@ -118,7 +119,7 @@ async function read(viewer: Viewer) {
 
 type Held = Awaited<ReturnType<typeof held>>
 
-/** Nobody looks on any more, and no connection to the engine stays behind. */
+/** Waits until no viewer is left and no connection to the engine stays behind. */
 const nothingLeft = async (t: Test, { run, gate, hub }: Held) => {
   await hub.close()
   while (gate.open > 0) await setTimeout(5)
@@ -127,7 +128,7 @@ const nothingLeft = async (t: Test, { run, gate, hub }: Held) => {
 }
 
 t.test(
-  'one read of the engine serves everybody, each from where they want, and ends with the last',
+  'one read of the engine serves all viewers, each from its own position, and ends with the last viewer',
   async (t) => {
     const run = await held(t, upTo(6))
     const viewers = await Promise.all([0, 0, 3, 6].map((from) => run.view(from)))
@@ -143,30 +144,53 @@ t.test(
   },
 )
 
-t.test('a stream stays open until the run has ended, whatever the engine says', async (t) => {
-  // Ends in silence, repeats what it had, breaks: none of it is the end of the run.
-  const records = upTo(9)
-  const run = await held(t, records.slice(0, 3))
-  const answers: ServerResponse[] = []
-  run.gate.keep = async (read, answer, pass) => {
-    answers.push(answer)
-    if (read === 2) await run.run.write([...records.slice(0, 3), ...records.slice(1, 5)])
-    if (read === 3) answer.destroy()
-    else pass()
-  }
-  const viewer = await run.view()
-  const reader = read(viewer)
-  while (viewer.next < 3) await setImmediate()
-  answers[0]?.end()
-  while (viewer.next < 5) await setImmediate()
-  answers[1]?.destroy()
-  while (run.hub.stats().reads < 4) await setTimeout(5)
-  await run.run.write(records.slice(5))
-  run.become({ status: 'completed', frameCount: 9 })
-  t.same((await reader).ids, [0, 1, 2, 3, 4, 5, 6, 7, 8, undefined])
-  t.equal(run.hub.stats().reads, 4)
+t.test('one user has a bounded number of open streams, and other users have theirs', async (t) => {
+  const run = await held(t, upTo(3), { perUser: 2 })
+  const [first, second] = await Promise.all([run.view(), run.view(2)])
+  await t.rejects(run.view(), { code: 'too_many_streams', details: { retryAfter: 5 } })
+  t.throws(() => run.hub.assertOpen('alice'), { code: 'too_many_streams' })
+  const ofBob = await run.view(0, { userId: 'bob' })
+  const closed = once(first as Viewer, 'close')
+  first?.destroy()
+  await closed
+  run.hub.assertOpen('alice')
+  const third = await run.view()
+  const all = [second, third, ofBob].map((viewer) => read(viewer as Viewer))
+  run.become({ status: 'completed', frameCount: 3 })
+  t.same(
+    (await Promise.all(all)).map(({ end }) => end),
+    ['end', 'end', 'end'],
+  )
   await nothingLeft(t, run)
 })
+
+t.test(
+  'a stream stays open until the run has ended, also when the engine says that the stream is over',
+  async (t) => {
+    // Ends in silence, repeats what it had, breaks: none of it is the end of the run.
+    const records = upTo(9)
+    const run = await held(t, records.slice(0, 3))
+    const answers: ServerResponse[] = []
+    run.gate.keep = async (read, answer, pass) => {
+      answers.push(answer)
+      if (read === 2) await run.run.write([...records.slice(0, 3), ...records.slice(1, 5)])
+      if (read === 3) answer.destroy()
+      else pass()
+    }
+    const viewer = await run.view()
+    const reader = read(viewer)
+    while (viewer.next < 3) await setImmediate()
+    answers[0]?.end()
+    while (viewer.next < 5) await setImmediate()
+    answers[1]?.destroy()
+    while (run.hub.stats().reads < 4) await setTimeout(5)
+    await run.run.write(records.slice(5))
+    run.become({ status: 'completed', frameCount: 9 })
+    t.same((await reader).ids, [0, 1, 2, 3, 4, 5, 6, 7, 8, undefined])
+    t.equal(run.hub.stats().reads, 4)
+    await nothingLeft(t, run)
+  },
+)
 
 t.test('a gap is never shown', async (t) => {
   t.test('one that a second read fills is not noticed', async (t) => {
@@ -238,7 +262,7 @@ t.test('a position beyond the end is refused once it is known what exists', asyn
   await nothingLeft(t, late)
 })
 
-t.test('what is on its way is waited for before anybody is refused', async (t) => {
+t.test('a viewer is refused only after the frames that are on their way have arrived', async (t) => {
   t.test('the end of a run that the engine is slow to give', async (t) => {
     const run = await held(t, upTo(6))
     run.become({ status: 'completed', frameCount: 6 })
@@ -321,48 +345,54 @@ t.test('runs that end otherwise end their streams at once, with what clients und
   await nothingLeft(t, queued)
 })
 
-t.test('what a worker writes after the end of its run was settled is shown to nobody', async (t) => {
-  const said = upTo(6).slice(0, 4)
-  const late = [DELTA(4), { index: 5, chunk: { type: 'abort', reason: 'cancelled' } }]
-  const end = { status: 'cancelled', frameCount: 4 } as const
-  const ended = [0, 1, 2, 3, undefined, undefined]
+t.test(
+  'frames that a worker writes after the end of its run was stored are shown to no viewer',
+  async (t) => {
+    const said = upTo(6).slice(0, 4)
+    const late = [DELTA(4), { index: 5, chunk: { type: 'abort', reason: 'cancelled' } }]
+    const end = { status: 'cancelled', frameCount: 4 } as const
+    const ended = [0, 1, 2, 3, undefined, undefined]
 
-  t.test('neither to those who look on', async (t) => {
-    const run = await held(t, said.slice(0, 3))
-    const reader = read(await run.view())
-    await run.run.executing()
-    await run.adapter.cancel(run.run.id)
-    run.become(end)
-    // Its process is still winding up; the instance that settled it has seen one frame more than this one.
-    await run.run.write([...said.slice(3), ...late])
-    const { ids, types } = await reader
-    t.same([ids, types.slice(-2)], [ended, ['abort', '[DONE]']])
-    await nothingLeft(t, run)
-  })
-
-  t.test('nor to those who come later, also where it was already shown to somebody', async (t) => {
-    const run = await held(t, [...said, ...late])
-    const first = await run.view()
-    const early = read(first)
-    while (first.next < 6) await setImmediate()
-    run.become(end)
-    for (let times = 0; times < 2; times++) {
-      const { ids, types } = await read(await run.view())
+    t.test('neither to those who look on', async (t) => {
+      const run = await held(t, said.slice(0, 3))
+      const reader = read(await run.view())
+      await run.run.executing()
+      await run.adapter.cancel(run.run.id)
+      run.become(end)
+      // Its process is still winding up; the instance that settled it has seen one frame more than this one.
+      await run.run.write([...said.slice(3), ...late])
+      const { ids, types } = await reader
       t.same([ids, types.slice(-2)], [ended, ['abort', '[DONE]']])
-    }
-    t.same((await early).ids.slice(0, 6), [0, 1, 2, 3, 4, 5])
-    await nothingLeft(t, run)
-  })
-})
+      await nothingLeft(t, run)
+    })
 
-t.test('a run whose instance is gone is ended by whoever sees its last chunk', async (t) => {
-  const run = await held(t, upTo(5))
-  const usage = { inputTokens: 1, outputTokens: 1, totalTokens: 2 }
-  const uiMessage = { id: 'a', role: 'assistant', parts: [] }
-  await run.run.end({ output: { uiMessage, usage, finishReason: 'stop', chunkCount: 5 } })
-  t.same((await read(await run.view())).ids, [0, 1, 2, 3, 4, undefined])
-  await nothingLeft(t, run)
-})
+    t.test('nor to later viewers, also when an earlier viewer has already seen them', async (t) => {
+      const run = await held(t, [...said, ...late])
+      const first = await run.view()
+      const early = read(first)
+      while (first.next < 6) await setImmediate()
+      run.become(end)
+      for (let times = 0; times < 2; times++) {
+        const { ids, types } = await read(await run.view())
+        t.same([ids, types.slice(-2)], [ended, ['abort', '[DONE]']])
+      }
+      t.same((await early).ids.slice(0, 6), [0, 1, 2, 3, 4, 5])
+      await nothingLeft(t, run)
+    })
+  },
+)
+
+t.test(
+  'the end of a run whose instance has died is stored by the instance that reads its last chunk',
+  async (t) => {
+    const run = await held(t, upTo(5))
+    const usage = { inputTokens: 1, outputTokens: 1, totalTokens: 2 }
+    const uiMessage = { id: 'a', role: 'assistant', parts: [] }
+    await run.run.end({ output: { uiMessage, usage, finishReason: 'stop', chunkCount: 5 } })
+    t.same((await read(await run.view())).ids, [0, 1, 2, 3, 4, undefined])
+    await nothingLeft(t, run)
+  },
+)
 
 t.test('a run without a row ends with its stream: the database was away when it was started', async (t) => {
   const run = await held(t, upTo(5))
@@ -458,7 +488,7 @@ t.test('one timer looks after all connections', async (t) => {
   })
 })
 
-t.test('a hub that drains cuts everybody and takes nobody', async (t) => {
+t.test('streams that drain cut all viewers and refuse new ones', async (t) => {
   const run = await held(t, upTo(6).slice(0, 3))
   const viewers = await Promise.all([run.view(), run.view(2), run.view(0, { fresh: true })])
   const all = viewers.map(read)

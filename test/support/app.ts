@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { Test } from 'tap'
 import { type App, type AppOptions, buildApp } from '../../src/app.ts'
-import { type AppConfig, loadConfig } from '../../src/config.ts'
+import { type AppConfig, loadConfig } from '../../src/config/config.ts'
 import { SECRET } from './tokens.ts'
 
 type Overrides = Omit<Partial<AppConfig>, 'auth' | 'rateLimit'> & {
@@ -9,7 +9,7 @@ type Overrides = Omit<Partial<AppConfig>, 'auth' | 'rateLimit'> & {
   rateLimit?: Partial<AppConfig['rateLimit']>
 }
 
-/** A complete configuration: silent, with a database and an engine that nobody answers for. */
+/** A complete configuration: silent, with addresses of a database and an engine at which no server listens. */
 export function testConfig({ auth, rateLimit, ...overrides }: Overrides = {}): AppConfig {
   const config = loadConfig({ LOG_LEVEL: 'silent' })
   return {
@@ -36,7 +36,7 @@ export function testApp(t: Test, { config, routes, ...options }: TestApp = {}): 
   return app
 }
 
-/** A place for log lines, each parsed. */
+/** A logger that keeps its lines, each of them parsed. */
 export function logSink() {
   const lines: Record<string, unknown>[] = []
   return { lines, logger: { stream: { write: (line: string) => void lines.push(JSON.parse(line)) } } }

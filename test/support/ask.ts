@@ -1,6 +1,6 @@
 import { token } from './service.ts'
 
-/** Asks a service that is a process of its own, as alice. */
+/** Sends a request as alice to a service that is a process of its own. */
 export async function ask(url: string, path: string, init: RequestInit = {}) {
   const response = await fetch(url + path, {
     ...init,
@@ -9,7 +9,7 @@ export async function ask(url: string, path: string, init: RequestInit = {}) {
   return { status: response.status, headers: response.headers, body: JSON.parse(await response.text()) }
 }
 
-/** Starts a turn there. */
+/** Starts a turn at such a service, as alice. */
 export const say = (url: string, message: string) =>
   ask(url, '/api/agent/chat', {
     method: 'POST',

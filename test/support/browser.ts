@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { type Browser, chromium } from 'playwright-core'
+import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
 import type { Test } from 'tap'
 
 const CHROMIUM = [
@@ -12,11 +12,21 @@ const CHROMIUM = [
 
 /** Why a test in a browser cannot run here; false where it can. */
 export const WITHOUT_BROWSER =
-  CHROMIUM === undefined && 'no Chromium was found: set CHROMIUM_PATH to try this'
+  CHROMIUM === undefined && 'no Chromium was found: set CHROMIUM_PATH to run this test'
+
+/** For what a person would wait for much shorter, on a busy machine. In milliseconds. */
+export const PATIENCE_MS = 120_000
 
 /** A browser without a window, closed when the test ends. */
 export async function openBrowser(t: Test): Promise<Browser> {
   const browser = await chromium.launch({ executablePath: CHROMIUM ?? '', args: ['--no-sandbox'] })
   t.teardown(() => browser.close())
   return browser
+}
+
+/** A page that waits for what it is asked to find as long as a busy machine needs. */
+export async function openPage(browser: Browser, options: BrowserContextOptions = {}): Promise<Page> {
+  const page = await browser.newPage(options)
+  page.setDefaultTimeout(PATIENCE_MS)
+  return page
 }

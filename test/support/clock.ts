@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
 
-/** `Date.now` stands still until the test moves it. */
+/** Makes `Date.now` stand still until the test advances it. */
 export function frozenClock(t: Test) {
   const real = Date.now
   let now = real()

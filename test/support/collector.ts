@@ -33,7 +33,7 @@ type Otlp = {
   }>
 }
 
-/** A collector of traces that takes OTLP as JSON, and keeps what came and with which headers. */
+/** A collector of traces that accepts OTLP as JSON, and keeps the spans with the headers of their requests. */
 export async function startCollector(t: Teardown) {
   const spans: ReceivedSpan[] = []
   const bodies: string[] = []
@@ -56,7 +56,7 @@ export async function startCollector(t: Teardown) {
     spans,
     requests,
     text: () => bodies.join('\n'),
-    /** The first span that fits, as soon as it has come. */
+    /** The first span that `fits`, as soon as it has arrived. */
     async span(fits: (span: ReceivedSpan) => boolean): Promise<ReceivedSpan> {
       for (;;) {
         const found = spans.find(fits)

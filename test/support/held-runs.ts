@@ -10,15 +10,15 @@ export const HELD_TASK = fileURLToPath(new URL('./held-task.ts', import.meta.url
 /** A run of the local engine that goes on until the test ends it, and whose stream the test writes. */
 export interface HeldRun {
   id: string
-  /** Resolves once a process has it, which a cancel does not take from it. */
+  /** Resolves once a worker executes the run. A cancel does not take the run from its worker. */
   executing(): Promise<void>
-  /** Writes to the stream that the agent's runs write to, as one write, in whatever order and however often. */
+  /** Writes records to the agent's stream of the run, in one write. */
   write(records: unknown[]): Promise<void>
-  /** Tells the run how to end; the first word counts. */
+  /** Tells the run how to end. Only the first call counts. */
   end(how?: HeldEnd): Promise<void>
 }
 
-/** Starts a run, in a lane of its own unless one is named. */
+/** Starts a held run. It has a lane of its own unless `concurrencyKey` names one. */
 export async function hold(
   { url, secretKey }: { url: string; secretKey: string },
   payload: unknown = null,

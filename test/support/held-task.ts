@@ -1,7 +1,7 @@
 import { InternalError } from '@trigger.dev/core/v3/errors'
 import { queue, streams, task } from '@trigger.dev/sdk'
 
-/** How a held run is to end: with an output, failing, with its process, or as if Trigger.dev had ended it. */
+/** The end of a held run: an output, an error, the exit of its worker, or an end as if by Trigger.dev. */
 export type HeldEnd =
   | { output: unknown }
   | { fail: string }
@@ -9,12 +9,12 @@ export type HeldEnd =
   | { internal: 'MAX_DURATION_EXCEEDED' | 'TASK_EXECUTION_FAILED' }
 
 export const HELD = 'held'
-/** The stream of a held run that tells it how to end. */
+/** The stream by which a test tells a held run how to end. */
 export const HELD_END = 'end'
 
 export const heldQueue = queue({ name: HELD, concurrencyLimit: 1 })
 
-/** Runs until it is told how to end; once it is cancelled, its process stays until then (for 30 s). */
+/** A task that runs until the test tells it how to end. A cancelled run keeps its worker until then, for 30 s at most. */
 export const held = task({
   id: HELD,
   queue: heldQueue,
@@ -31,7 +31,7 @@ export const held = task({
 
 async function readEnd(runId: string): Promise<HeldEnd> {
   for (;;) {
-    // An engine may end it by silence.
+    // An engine may end a silent stream.
     for await (const end of await streams.read<HeldEnd>(runId, HELD_END, { timeoutInSeconds: 600 }))
       return end
   }

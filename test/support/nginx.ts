@@ -5,7 +5,7 @@ import { startProcess } from './process.ts'
 import type { Teardown } from './service.ts'
 import { temporaryFolder } from './temporary.ts'
 
-/** Where nginx is; undefined where it is not installed. */
+/** The path of nginx; undefined when it is not installed. */
 export const NGINX = [
   process.env.NGINX_PATH,
   '/usr/sbin/nginx',
@@ -13,7 +13,7 @@ export const NGINX = [
   '/opt/homebrew/bin/nginx',
 ].find((path) => path !== undefined && existsSync(path))
 
-/** Starts a real nginx that passes everything on with its own defaults: HTTP/1.0 to the service, buffered answers. */
+/** Starts a real nginx that proxies to the service with its own defaults: HTTP/1.0 to the service, buffered answers. */
 export async function startNginx(
   t: Teardown & { teardown(fn: () => Promise<void>): void },
   target: string,
@@ -59,7 +59,7 @@ http {
   return url
 }
 
-/** A port that nothing listens on at the moment. */
+/** A port on which no program listens at this moment. */
 function freePort(): Promise<number> {
   return new Promise((resolve) => {
     const server = createServer().listen(0, '127.0.0.1', () => {

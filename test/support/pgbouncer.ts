@@ -30,7 +30,7 @@ export interface PgBouncerOptions {
 
 /**
  * Starts a PgBouncer as Debian configures it (no `ignore_startup_parameters`) in front of the server of `target`.
- * It is ended in the teardown.
+ * The teardown ends it.
  */
 export async function startPgBouncer(
   t: Teardown,

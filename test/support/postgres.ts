@@ -31,7 +31,7 @@ function fromRunner(name: string): string {
   return value
 }
 
-/** Runs one statement on a connection of its own. */
+/** Executes one statement on a connection of its own. */
 export async function administer(server: string, statement: string): Promise<void> {
   const client = new pg.Client({
     connectionString: server,

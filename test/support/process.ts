@@ -6,9 +6,9 @@ import type { Teardown } from './service.ts'
 
 export interface Running {
   child: ChildProcess
-  /** Everything that it wrote so far. */
+  /** The output of the process so far, both standard output and standard error. */
   output(): string
-  /** The first line that matches; rejects when the process ends without it. */
+  /** The first line that matches. Rejects when the process ends without such a line. */
   line(pattern: RegExp): Promise<RegExpMatchArray>
   /** How the process ended. */
   ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
@@ -21,16 +21,20 @@ export interface SpawnOptions {
   uid?: number
 }
 
-/** Starts a program of the repository with nothing of this process's environment but PATH, and no .env; killed in the teardown. */
+/**
+ * Starts a program of the repository. Of this process's environment it sees PATH and the compile cache alone, and it
+ * reads no `.env`. The teardown kills it.
+ */
 export function startProcess(
   t: Teardown,
   [program = process.execPath, ...args]: string[],
   { environment = {}, uid }: SpawnOptions = {},
 ): Running {
-  const settings = Object.entries({ PATH: process.env.PATH, ENV_FILE: '', ...environment }).map((pair) =>
+  const { PATH, NODE_COMPILE_CACHE = '' } = process.env
+  const settings = Object.entries({ PATH, NODE_COMPILE_CACHE, ENV_FILE: '', ...environment }).map((pair) =>
     pair.join('='),
   )
-  // `env -i`: the test runner adds what it likes to every process that a test starts.
+  // `env -i`, because the test runner adds variables to every process that a test starts.
   const child = spawn('env', ['-i', ...settings, program, ...args], {
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -50,7 +54,7 @@ export function startProcess(
     try {
       process.kill(to === 'group' ? -pid : pid, signal)
     } catch {
-      // ESRCH: it has ended already.
+      // ESRCH: the process has ended already.
     }
   }
   t.teardown(async () => {
@@ -79,7 +83,8 @@ export function startProcess(
 }
 
 /**
- * Processes whose command line or environment contains the text: what a start has left behind. Only Linux tells.
+ * The processes whose command line or environment contains the text, by which a test finds what a start has left
+ * behind. It works on Linux alone.
  */
 export function processesWith(text: string): string[] {
   if (!existsSync('/proc')) return []
@@ -89,7 +94,7 @@ export function processesWith(text: string): string[] {
       try {
         return readFileSync(`/proc/${pid}/${file}`, 'utf8').includes(text)
       } catch {
-        return false // It has ended meanwhile.
+        return false // The process has ended meanwhile.
       }
     })
   })

@@ -1,13 +1,13 @@
 import { once } from 'node:events'
 import net from 'node:net'
 
-/** A TCP proxy on loopback whose line can be cut and mended; for outages of what stands behind it. */
+/** A TCP proxy on loopback that can be cut and mended, to play an outage of the server behind it. */
 export interface Proxy {
   /** `target` with the proxy's host and port. */
   url: string
   /** Refuses new connections and breaks the open ones. */
   cut(): Promise<void>
-  /** Accepts and keeps connections, but nothing passes any more. */
+  /** Accepts and keeps connections, but passes nothing on. */
   hang(): void
   mend(): Promise<void>
 }
@@ -31,7 +31,7 @@ export async function startProxy(t: { teardown(fn: () => unknown): void }, targe
         sockets.delete(socket)
         other.destroy()
       })
-      // The other end notices by the close.
+      // The other end learns of the error when the connection closes.
       socket.on('error', () => {})
     }
   })

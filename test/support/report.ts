@@ -1,7 +1,7 @@
 import { inspect } from 'node:util'
 import type { Failure } from './tally.ts'
 
-/** What is known about one failed assertion, or about a file that ended badly; see tap's diagnostics. */
+/** Tap's diagnostics of one failed assertion, or of a file that ended badly. */
 type Diagnostics = {
   at?: { fileName?: string; lineNumber?: number; columnNumber?: number }
   diff?: string
@@ -12,7 +12,7 @@ type Diagnostics = {
   [more: string]: unknown
 }
 
-/** A failure for people: names, place, difference. */
+/** Describes a failure for people: the names of the tests, the place in the source, the difference. */
 export function describe({ path, points, reason }: Failure): string {
   const lines = [
     ...(reason === undefined ? [] : [reason]),
@@ -26,10 +26,9 @@ export function describe({ path, points, reason }: Failure): string {
 function describePoint(diagnostics: Diagnostics): string[] {
   const { at, diff, stack, exitCode, signal, expired, ...more } = diagnostics
   if (signal === 'SIGALRM' || expired)
-    return ['  It took too long and was stopped (see "timeout" in package.json).']
-  if (signal) return [`  The file was ended by ${signal}; what it printed is above.`]
-  if (typeof exitCode === 'number')
-    return [`  The file ended with code ${exitCode}; what it printed is above.`]
+    return ['  The file took too long and was stopped (see "timeout" in package.json).']
+  if (signal) return [`  ${signal} ended the file. Its output is above.`]
+  if (typeof exitCode === 'number') return [`  The file ended with code ${exitCode}. Its output is above.`]
   const { source: _, compare: __, tapCaught: ___, ...rest } = more
   return [
     ...(at?.fileName ? [`  at ${at.fileName}:${at.lineNumber}:${at.columnNumber}`] : []),

@@ -8,7 +8,7 @@ export const nameOf = (url: string) => new URL(url).pathname.slice(1)
 export const DISCONNECT = `select pg_terminate_backend(pid) from pg_stat_activity
   where datname = current_database() and pid <> pg_backend_pid()`
 
-/** A database, and a role without any special right that the service may be given. */
+/** A database, and a role without special rights for the service. */
 export async function createRole(t: { teardown(fn: () => Promise<void>): void }) {
   const admin = await createDatabase(t)
   const role = `app_${randomBytes(6).toString('hex')}`
@@ -21,7 +21,7 @@ export async function createRole(t: { teardown(fn: () => Promise<void>): void })
   return { admin, role, url, server: Object.assign(new URL(admin), { pathname: '/postgres' }).href }
 }
 
-/** A backend that was told to end needs a moment. */
+/** Waits until a backend that was told to end has ended. */
 export async function untilGone(server: string, database: string): Promise<void> {
   const client = new pg.Client({ connectionString: server })
   await client.connect()

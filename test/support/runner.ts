@@ -1,19 +1,17 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { globSync, statSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { dirname, join, relative } from 'node:path'
-import { finished } from 'node:stream/promises'
+import { existsSync, globSync, readFileSync, statSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { inOrder } from './order.ts'
 import { describe } from './report.ts'
-import { type FileTally, failure, sum, type Tally, tapReader } from './tally.ts'
+import { type FileTally, failure, sum, type Tally } from './tally.ts'
 import { startTestDatabase } from './test-database.ts'
+import { runFile } from './test-process.ts'
 
-const { resolve } = createRequire(import.meta.url)
-const tap = join(dirname(resolve('tap/package.json')), 'dist/esm/run.mjs')
+/** Of package.json: files at a time, and seconds after which a file is stopped. */
+type Settings = { jobs?: number; timeout?: number }
 
 /**
- * Runs test files (all of test/ when none are given) on a database of their own and prints what became of them;
- * the last line is "N passed, N failed". Stops what it started, also when it is interrupted.
+ * Runs test files (all of test/ when none are given) on a database of their own and prints the outcome of each. The last
+ * line is "N passed, N failed". With TEST_AGAIN=1 files that failed run a second time, alone. An interruption stops everything that was started.
  */
 export async function runTests(given: string[]): Promise<Tally> {
   const files = given.length > 0 ? given.flatMap(testFiles) : testFiles('test')
@@ -38,55 +36,60 @@ async function runOnDatabase(files: string[], signal: AbortSignal): Promise<Tall
   )
   try {
     signal.throwIfAborted()
-    return await runTap(files, { ...process.env, ...database.environment }, signal)
+    return await runFiles(files, { ...process.env, ...database.environment }, signal)
   } finally {
     await database.stop()
   }
 }
 
-async function runTap(files: string[], env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<Tally> {
+async function runFiles(files: string[], env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<Tally> {
+  const { jobs = 2, timeout = 60 } = settings()
+  const atOnce = Number(process.env.TEST_JOBS) || jobs
+  const ordered = inOrder(files)
+  const absent = ordered.filter((file) => !existsSync(file))
+  const waiting = ordered.filter((file) => existsSync(file))
   const tallies: FileTally[] = []
-  const reader = tapReader((tally) => {
-    tallies.push(tally)
+  const run = async (file: string) => {
+    const tally = await runFile(file, { env, timeoutMs: timeout * 1_000, signal })
     printFile(tally)
-  })
-  const child = spawn(process.execPath, [tap, 'run', '--reporter=tap', '--disable-coverage', ...files], {
-    env,
-    stdio: ['ignore', 'pipe', 'inherit'],
-    // A process group of its own, so that all of it can be stopped.
-    detached: true,
-  })
-  child.stdout.pipe(reader)
-  const stop = () => {
-    endGroup(child.pid, 'SIGTERM')
-    setTimeout(() => endGroup(child.pid, 'SIGKILL'), 5_000).unref()
+    return tally
   }
-  signal.addEventListener('abort', stop, { once: true })
+  const work = async () => {
+    for (let file = waiting.shift(); file !== undefined && !signal.aborted; file = waiting.shift())
+      tallies.push(await run(file))
+  }
+  await Promise.all(Array.from({ length: atOnce }, work))
+  if (process.env.TEST_AGAIN === '1' && !signal.aborted) await runFailedAgain(tallies, run)
+  const others = absent.map((file) => failure([file], 'The file does not exist.'))
+  if (signal.aborted) others.push(failure(['npm test'], String(signal.reason)))
+  return sum([...tallies, ...others])
+}
 
-  const read = finished(reader, { writable: true, readable: false })
-  const [code] = await once(child, 'exit')
-  endGroup(child.pid, 'SIGKILL') // What tests have left running; it may hold the pipe open, too.
-  await read
+/**
+ * Runs the files that failed once more, one at a time, and counts the second outcome. A test of deadlines may fail on a
+ * machine that others keep busy. The first outcome is printed, so that a test that fails now and then is seen. More than
+ * three failed files are no accident: they are not run again.
+ */
+async function runFailedAgain(
+  tallies: FileTally[],
+  run: (file: string) => Promise<FileTally>,
+): Promise<void> {
+  const failed = tallies.filter(({ failed }) => failed > 0)
+  if (failed.length > 3) return
+  for (const first of failed) {
+    for (const failure of first.failures) console.log(`\n${describe(failure)}`)
+    console.log(`\n${first.file} runs again, alone.`)
+    tallies.splice(tallies.indexOf(first), 1, await run(first.file))
+  }
+}
 
-  const missing = files.filter((file) => !tallies.some((tally) => tally.file === file))
-  const tally = sum([...tallies, ...missing.map((file) => failure([file], 'The file did not run.'))])
-  if (signal.aborted) return sum([tally, failure(['npm test'], String(signal.reason))])
-  return code !== 0 && tally.failed === 0
-    ? sum([tally, failure(['tap'], `It ended with code ${code}.`)])
-    : tally
+function settings(): Settings {
+  return (JSON.parse(readFileSync('package.json', 'utf8')) as { tap?: Settings }).tap ?? {}
 }
 
 function testFiles(path: string): string[] {
   const folder = statSync(path, { throwIfNoEntry: false })?.isDirectory()
   return folder ? globSync(join(path, '**/*.test.ts')).sort() : [relative('', path)]
-}
-
-function endGroup(pid: number | undefined, signal: NodeJS.Signals): void {
-  try {
-    if (pid !== undefined) process.kill(-pid, signal)
-  } catch {
-    // ESRCH: nobody is left.
-  }
 }
 
 function printFile({ file, passed, failed, skipped, milliseconds }: FileTally): void {

@@ -16,7 +16,7 @@ export async function scrapePort(port: number | undefined): Promise<Sample[]> {
   })
 }
 
-/** The sum of the samples with that name and those labels; undefined when there is none. */
+/** The sum of the samples with this name and these labels; undefined when there is no such sample. */
 export function valueIn(
   samples: Sample[],
   name: string,

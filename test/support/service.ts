@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { SignJWT } from 'jose'
 import { type App, type AppOptions, buildApp } from '../../src/app.ts'
-import type { AppConfig } from '../../src/config.ts'
-import { loadConfig } from '../../src/config.ts'
+import type { AppConfig } from '../../src/config/config.ts'
+import { loadConfig } from '../../src/config/config.ts'
 import { type EngineOptions, type LocalEngine, startLocalEngine } from '../../src/local/engine/engine.ts'
 import { createDatabase } from './postgres.ts'
 
@@ -40,13 +40,14 @@ export interface CallOptions {
 }
 
 export interface ServiceOptions {
-  /** Beside an engine and a database that several services share. */
+  /** An engine and a database that several services share. Without them the service gets its own. */
   engine?: LocalEngine
   databaseUrl?: string
   environment?: Record<string, string>
   config?: Partial<AppConfig>
-  /** Where log lines go, with LOG_LEVEL in `environment`; pino's options. */
+  /** pino's options, for tests that read log lines. LOG_LEVEL is set in `environment`. */
   logger?: NonNullable<AppOptions['logger']>
+  agents?: NonNullable<AppOptions['agents']>
 }
 
 /** A local engine with the service's own task, writing without delays; ended in the teardown. */
@@ -85,7 +86,11 @@ export async function startService(t: Teardown, options: ServiceOptions = {}): P
     }),
     ...options.config,
   } as AppConfig
-  const app = buildApp(config, options.logger === undefined ? {} : { logger: options.logger })
+  const { logger, agents } = options
+  const app = buildApp(config, {
+    ...(logger === undefined ? {} : { logger }),
+    ...(agents === undefined ? {} : { agents }),
+  })
   let closing: Promise<undefined> | undefined
   const close = async () => {
     closing ??= app.close()
@@ -137,8 +142,8 @@ export function token(sub: string, claims: Record<string, unknown> = {}, lifetim
     .sign(Buffer.from(SECRET))
 }
 
-/** Nobody sends traffic to an instance that is not ready; one that never will be is a test's own business. */
+/** Waits until the instance is ready, as a balancer does. A test with an instance that never gets ready waits 10 s. */
 async function warm(app: App): Promise<void> {
   const until = performance.now() + 10_000
-  while ((await app.health.look()).status === 'starting' && performance.now() < until) await sleep(50)
+  while ((await app.health.readiness()).status === 'starting' && performance.now() < until) await sleep(50)
 }

@@ -4,10 +4,10 @@ import type { AddressInfo } from 'node:net'
 import { Transform } from 'node:stream'
 import type { Teardown } from './service.ts'
 
-/** Lets a read through to the engine, and its answer back, as it comes or changed on its way. */
+/** Passes a read on to the engine, and the answer back to the reader, unchanged or changed by the test. */
 export type Pass = (through?: Transform) => void
 
-/** What becomes of a read of a stream: called with its number, the answer and what lets it through. */
+/** Decides about a read of a stream. It gets the number of the read, the answer, and a function that passes it on. */
 export type Gatekeeper = (read: number, answer: ServerResponse, pass: Pass) => void
 
 export interface StreamGate {
@@ -19,7 +19,7 @@ export interface StreamGate {
   keep: Gatekeeper
 }
 
-/** Stands before an engine and lets everything through but the reads of streams: those are the gatekeeper's. */
+/** A proxy in front of an engine that passes everything on except reads of streams, about which the gatekeeper decides. */
 export async function startStreamGate(t: Teardown, engineUrl: string, keep: Gatekeeper): Promise<StreamGate> {
   const gate = { url: '', reads: 0, open: 0, keep }
   const server = createServer((incoming, answer) => {
@@ -53,8 +53,8 @@ export async function startStreamGate(t: Teardown, engineUrl: string, keep: Gate
 }
 
 /**
- * On the way of a stream in the framing of S2: loses the records for whose index `keep` does not hold. At the end
- * of the stream it ends too, or breaks: then `destroy` is called once the rest has left.
+ * A filter for a stream in the framing of S2. It drops the records for whose index `keep` does not hold. At the end of
+ * the stream it ends too; with `destroy` it breaks the connection instead, once the rest has left.
  */
 export function keeping(keep: (index: number) => boolean, destroy?: () => void): Transform {
   let rest = ''

@@ -1,6 +1,6 @@
 import { Parser, type Result } from 'tap-parser'
 
-/** A test that failed: the names from the file down to it, the assertions that broke, or what else happened. */
+/** A failed test: the names from its file down to the test, and the assertions that failed, or another reason. */
 export type Failure = { path: string[]; points: Result[]; reason?: string }
 
 export type Tally = { passed: number; failed: number; skipped: number; failures: Failure[] }
@@ -9,34 +9,37 @@ export type FileTally = Tally & { file: string; milliseconds: number }
 
 type Test = { name: string; summary?: Result; tests: Test[]; points: Result[] }
 
+/** How the process of a test file has ended. */
+export type Ending = {
+  exitCode: number | null
+  exitSignal: NodeJS.Signals | null
+  /** The file was stopped because it took too long. */
+  isLate: boolean
+  milliseconds: number
+}
+
+const LATE = 'The test took too long and was stopped (see "timeout" in package.json).'
+const UNFINISHED = 'The test did not end.'
+
 /**
- * Reads the TAP of a whole run, in which every test file is a subtest, and counts tests: innermost subtests,
- * and assertions that stand beside subtests or alone in a file. A file that ends badly without a failed test
- * (it died, hung, or did not keep its plan) and a file without any test count as one failure.
- *
- * @param onFile called as soon as a file has ended
+ * Reads the TAP of one test file and counts its tests. A test is an innermost subtest, or an assertion that stands beside
+ * subtests. A file that ends badly without a failed test (it crashed, hung, or did not keep its plan) counts as one
+ * failure, and so does a file without any test.
  */
-export function tapReader(onFile: (file: FileTally) => void): Parser {
+export function fileReader(file: string): { parser: Parser; tally(ending: Ending): FileTally } {
   const parser = new Parser()
-  let current: Test | undefined
-  const ended = () => {
-    if (current)
-      onFile({ file: current.name, milliseconds: current.summary?.time ?? 0, ...countFile(current) })
-    current = undefined
+  const root = readTest(parser)
+  root.name = file
+  return {
+    parser,
+    tally({ exitCode, exitSignal, isLate, milliseconds }) {
+      const ok = exitCode === 0 && !isLate && (parser.count === 0 || parser.results?.ok === true)
+      const broken = parser.results?.failures.find(({ tapError }) => tapError !== undefined)?.tapError
+      const diag = isLate ? { expired: file } : exitSignal ? { signal: exitSignal } : { exitCode }
+      root.summary = { name: file, ok, diag: { ...diag, ...(broken ? { tapError: broken } : {}) } } as Result
+      return { file, milliseconds, ...countFile(root, isLate ? LATE : UNFINISHED) }
+    },
   }
-  parser.on('child', (child) => {
-    ended()
-    current = readTest(child)
-  })
-  parser.on('assert', (result) => {
-    // After a timeout tap may put a test point "timeout!" beside the files or in the place of the summary.
-    if (current === undefined || (result.name !== current.name && result.diag?.expired !== current.name))
-      return
-    current.summary = result
-    ended()
-  })
-  parser.on('complete', ended)
-  return parser
 }
 
 export function failure(path: string[], reason: string): Tally {
@@ -68,34 +71,34 @@ function readTest(parser: Parser): Test {
   return test
 }
 
-function countFile(file: Test): Tally {
-  const tally = countGroup(file, [])
+function countFile(file: Test, unfinished: string): Tally {
+  const tally = countGroup(file, [], unfinished)
   const tests = tally.passed + tally.failed + tally.skipped
   return tests > 0 ? tally : failure([file.name], 'The file ran no test.')
 }
 
-function countTest(test: Test, above: string[]): Tally {
-  if (test.tests.length > 0) return countGroup(test, above)
+function countTest(test: Test, above: string[], unfinished: string): Tally {
+  if (test.tests.length > 0) return countGroup(test, above, unfinished)
   if (test.summary?.skip || test.summary?.todo) return { passed: 0, failed: 0, skipped: 1, failures: [] }
   if (test.summary?.ok) return { passed: 1, failed: 0, skipped: 0, failures: [] }
-  return badEnd(test, above)
+  return badEnd(test, above, unfinished)
 }
 
-function countGroup(group: Test, above: string[]): Tally {
+function countGroup(group: Test, above: string[], unfinished: string): Tally {
   const path = [...above, group.name]
   const tally = sum([
     ...group.points.map((point) =>
-      countTest({ name: point.name, summary: point, tests: [], points: [] }, path),
+      countTest({ name: point.name, summary: point, tests: [], points: [] }, path, unfinished),
     ),
-    ...group.tests.map((test) => countTest(test, path)),
+    ...group.tests.map((test) => countTest(test, path, unfinished)),
   ])
   if (group.summary?.ok || group.summary?.todo || tally.failed > 0) return tally
-  return sum([tally, badEnd(group, above)])
+  return sum([tally, badEnd(group, above, unfinished)])
 }
 
-function badEnd(test: Test, above: string[]): Tally {
+function badEnd(test: Test, above: string[], unfinished: string): Tally {
   const broken = test.points.filter((point) => !point.ok && !point.todo && !point.skip)
   const points = broken.length > 0 || test.summary === undefined ? broken : [test.summary]
-  const reason = test.summary === undefined ? { reason: 'It did not end.' } : {}
+  const reason = test.summary === undefined ? { reason: unfinished } : {}
   return { passed: 0, failed: 1, skipped: 0, failures: [{ path: [...above, test.name], points, ...reason }] }
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 /** What this needs of a tap test. */
 type Teardown = { teardown(fn: () => Promise<void>): void }
 
-/** A folder that goes away with the test. The database server, run as another user for root, may pass through. */
+/** A folder that is removed with the test. The database server, which root starts as another user, may pass through. */
 export async function temporaryFolder(t: Teardown): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'agent-chat-test-'))
   await chmod(folder, 0o711)

@@ -7,15 +7,14 @@ import { pathToFileURL } from 'node:url'
 import { startPostgres } from '../../src/local/postgres.ts'
 import { administer } from './postgres.ts'
 
-/** What test files find in their environment; see support/postgres.ts. */
+/** The variables that test files find in their environment; support/postgres.ts reads them. */
 export type TestDatabase = {
   environment: { TEST_DATABASE_SERVER: string; TEST_DATABASE_TEMPLATE: string }
   stop(): Promise<void>
 }
 
 /**
- * A server for one run of the tests, and on it one database with all migrations applied, which every test file
- * copies.
+ * A server for one run of the tests. It holds one database with all migrations applied, which every test file copies.
  *
  * @param given the address of a server that is already there
  */
@@ -41,7 +40,7 @@ export async function startTestDatabase(given: string | undefined): Promise<Test
 
 async function throwAwayServer(): Promise<{ url: string; stop(): Promise<void> }> {
   const dataDir = await mkdtemp(join(tmpdir(), 'agent-chat-tests-'))
-  await chmod(dataDir, 0o711) // When we are root the server is somebody else.
+  await chmod(dataDir, 0o711) // Root starts the server as another user, who has to pass through.
   const removed = () => rm(dataDir, { recursive: true, force: true, maxRetries: 3 })
   const quiet = { info() {}, warn: console.error, error: console.error }
   try {

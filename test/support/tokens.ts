@@ -4,14 +4,14 @@ import type { AddressInfo } from 'node:net'
 import { exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose'
 import type { Test } from 'tap'
 
-/** Signs the tokens of tests; `testConfig` trusts it. */
+/** The secret that signs the tokens of tests. `testConfig` trusts it. */
 export const SECRET = 'a-secret-of-the-tests-that-is-long-enough'
 
 type Claims = Record<string, unknown>
 
 export const inSeconds = (seconds: number) => Math.floor(Date.now() / 1000) + seconds
 
-/** A payload that is fine: alice may read and write for five minutes. */
+/** The claims of a good token: alice may read and write for five minutes. */
 export const claims = (own: Claims = {}): Claims => ({
   sub: 'alice',
   scope: 'agent:read agent:write',
@@ -26,7 +26,7 @@ export const token = (own: Claims = {}, secret = SECRET): string =>
 /** `{ authorization: 'Bearer …' }` with such a token. */
 export const bearer = (own: Claims = {}) => ({ authorization: `Bearer ${token(own)}` })
 
-/** Any header with any payload, signed with HMAC: libraries refuse to make most bad tokens. */
+/** A token with any header and any payload, signed with HMAC. Libraries refuse to make most bad tokens. */
 export function compact(
   header: object,
   payload: unknown,
@@ -56,7 +56,7 @@ export async function createSigner(alg: Algorithm, kid: string): Promise<Signer>
   }
 }
 
-/** A key set on a real HTTP server that can be changed, be broken and go away. */
+/** A key set on a real HTTP server. A test can change it, break it and stop the server. */
 export async function serveKeySet(t: Test, keys: JWK[]) {
   const state = { keys, fetches: 0, answer: undefined as number | string | undefined }
   const server = createServer((_request, response) => {

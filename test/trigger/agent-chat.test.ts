@@ -134,7 +134,7 @@ t.test(
   },
 )
 
-t.test('a worker that dies or hangs leaves what it had said to the next run', async (t) => {
+t.test('the next run reads the partial answer of a run whose worker has died or hangs', async (t) => {
   const crashed = await start(turnOf('[[crash]]'), 'e')
   const hanging = await start(turnOf('[[stall-hard]]'), 'e')
   t.equal((await over(crashed)).status, 'CRASHED')

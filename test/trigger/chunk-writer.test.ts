@@ -27,7 +27,7 @@ async function closed(writer: ChunkWriter): Promise<Record[]> {
   return records
 }
 
-t.test('the first chunk leaves at once, what follows within the window is merged', async (t) => {
+t.test('the first chunk is written at once, and later chunks within the window are merged', async (t) => {
   const writer = createChunkWriter()
   const reader = writer.records.getReader()
   writer.write({ type: 'start' })
@@ -228,7 +228,7 @@ t.test('the results of calls that are seen to run are kept rather than calls tha
   t.same(open, [])
 })
 
-t.test('a call that is cut off shows what there was of its input', async (t) => {
+t.test('a call that is cut off shows the part of its input that was written', async (t) => {
   const long = stepOf({ ...SILENT, blocks: 8, words: 3_000, pause: 10 })
   const call = stepOf({ ...SILENT, calls: 1, pieces: 5, between: 50 }, 1).slice(0, 4)
   const { written, records } = await recorded([
@@ -309,7 +309,7 @@ t.test('a reader that goes away does not disturb the writer', async () => {
   writer.close()
 })
 
-t.test('whatever is written when, every block keeps its text and nothing else is lost', async (t) => {
+t.test('in any order of writes, every block keeps its text and no other chunk is lost', async (t) => {
   const step = fc.record({
     chunk: fc.oneof(
       fc.tuple(fc.string(), fc.constantFrom('1', '2')).map(([text, id]) => delta(text, id)),

@@ -2,6 +2,7 @@ import { configure, runs } from '@trigger.dev/sdk'
 import t from 'tap'
 import { aheadEngine } from '../../src/trigger/ahead-engine.ts'
 import { readAhead, withAhead } from '../../src/trigger/history-ahead.ts'
+import { readWindow, withWindow } from '../../src/trigger/window-ahead.ts'
 import { say, turnOf } from '../agent/turns.ts'
 import { startToxicProxy } from '../chaos/toxic-proxy.ts'
 import { HELD_TASK, type HeldRun, hold } from '../support/held-runs.ts'
@@ -195,7 +196,7 @@ t.test('a stop ends the waiting', async (t) => {
   await run.end()
 })
 
-t.test('turns ahead take their places among those that had ended', async (t) => {
+t.test('turns ahead stand at their places among the turns that had ended', async (t) => {
   const [a, b, c, d] = ['a', 'b', 'c', 'd'].map((text) => [say('user', text), say('assistant', text)])
   const history = [a, c].flatMap((turn) => turn ?? [])
   const together = (...turns: (typeof a)[]) => turns.flatMap((turn) => turn ?? [])
@@ -203,4 +204,36 @@ t.test('turns ahead take their places among those that had ended', async (t) => 
   t.same(withAhead(history, [b ?? [], d ?? []], [0, 0]), together(b, d, a, c))
   t.same(withAhead(history, [[], d ?? []], [2, 4]), together(a, c, d), 'one could not be read')
   t.same(withAhead(history, [d ?? []]), together(a, c, d), 'a service before this version says no places')
+})
+
+t.test('the newest summary of the runs ahead stands for their messages', async (t) => {
+  const summarised = (question: string, answer: string, text: string, through: string[]) => {
+    const window = { summary: { text, messages: 4, dropped: 1, through }, charactersPerToken: 3.5 }
+    return over(turnOf(question), { output: { uiMessage: say('assistant', answer), usage: {}, window } })
+  }
+  const [a, b, c] = await Promise.all([
+    summarised('A?', 'A.', 'older', ['assistant-4']),
+    summarised('B?', 'B.', 'newer', ['gone', 'user-4']),
+    completed('C?', 'C.'),
+  ])
+  const { turns, window } = await readAhead([a, b, c], aheadEngine, live, patient)
+  t.match(window, { summary: { text: 'newer' }, charactersPerToken: 3.5 })
+  const earlier = [say('user', 'One?'), say('assistant', 'One.')]
+  const later = [say('user', 'Second'), say('assistant', 'Second.')]
+  const turn = { ...turnOf('D?', withAhead([...earlier, ...later], turns)), omitted: 3 }
+  t.same(withWindow(turn, window), {
+    ...turnOf('D?', [...later, ...turns.flat()]),
+    summary: { text: 'newer', messages: 4, dropped: 1 },
+    charactersPerToken: 3.5,
+  })
+  const elsewhere = { summary: { text: 'x', messages: 1, dropped: 0, through: ['elsewhere'] } }
+  t.same(withWindow(turn, elsewhere), turn, 'a summary that ends before the history changes nothing')
+  t.same(withWindow(turn, undefined), turn)
+})
+
+t.test('a window that cannot be read is none', (t) => {
+  t.equal(readWindow(undefined), undefined)
+  t.equal(readWindow({ window: 7 }), undefined)
+  t.same(readWindow({ window: { summary: { text: 1 }, charactersPerToken: 'x' } }), {})
+  t.end()
 })

@@ -13,9 +13,9 @@ export interface Exchange {
   signal: AbortSignal
   /** Bytes that an answer may have. */
   maxBytes: number
-  /** Whether an address may be connected to. */
+  /** Whether the worker may connect to an address. */
   mayConnect(address: string): boolean
-  /** All addresses of a host; the system's resolver when absent. */
+  /** Finds all addresses of a host; the system's resolver when absent. */
   resolve?: ((host: string) => Promise<LookupAddress[]>) | undefined
 }
 
@@ -29,8 +29,8 @@ const TEXT =
   /^(text\/|application\/([\w.+-]+\+)?(json|xml|javascript|x-ndjson|yaml|x-yaml|x-www-form-urlencoded)\b)/i
 
 /**
- * One request and its answer, without following redirects. The host is resolved here, and the very address that was
- * looked at is connected to: a name that changes its address in between gains nothing.
+ * Sends one request and reads its answer, without following redirects. The host is resolved once, and the worker
+ * connects to the very address that it checked, so a name that changes its address meanwhile cannot lead elsewhere.
  * @throws ToolError that says why there is no answer
  */
 export async function exchange(options: Exchange): Promise<Answer> {
@@ -40,7 +40,7 @@ export async function exchange(options: Exchange): Promise<Answer> {
   const request = (secure ? overHttps : overHttp)(url, {
     method,
     signal,
-    // A connection of its own: none is kept that was made for another address.
+    // Each request has a new connection, because a kept one may lead to an address that was not checked.
     agent: false,
     // The certificate is still compared with the name.
     lookup: pinned(address),

@@ -1,6 +1,6 @@
 import { BlockList, isIP } from 'node:net'
 
-/** IANA's special-purpose registries: what is not reachable from everywhere, or leads to somewhere else. */
+/** Ranges of IANA's special-purpose registries. Their addresses are not public, or lead to another address. */
 const V4 = [
   ['0.0.0.0', 8],
   ['10.0.0.0', 8],
@@ -21,7 +21,7 @@ const V4 = [
   ['224.0.0.0', 4],
   ['240.0.0.0', 4],
 ] as const
-/** Within 2000::/3, the only range of IPv6 that is public at all. Some of them carry an IPv4 address. */
+/** Special ranges within 2000::/3, the only public range of IPv6. Addresses of some ranges embed an IPv4 address. */
 const V6 = [
   ['2001::', 23],
   ['2001:db8::', 32],

@@ -1,13 +1,13 @@
 import type { LanguageModelV4StreamPart } from '@ai-sdk/provider'
 
 /**
- * Some servers count their tool calls from 0 in every answer. A turn's calls are told apart by their ids, in the
- * stream and by what a tool does only once, so a call whose id an earlier step has used gets another one.
+ * Makes the ids of a turn's tool calls unique, because the stream and the tools' idempotency keys tell calls apart by
+ * id. Some servers number their calls from 0 in every answer: a call whose id an earlier step has used gets a new one.
  */
 export function createCallIds() {
   const used = new Set<string>()
 
-  /** The parts of one step. */
+  /** Renames the tool calls in the stream of one step. */
   return (): TransformStream<LanguageModelV4StreamPart, LanguageModelV4StreamPart> => {
     const own = new Map<string, string>()
     const idOf = (id: string): string => {

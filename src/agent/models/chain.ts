@@ -5,10 +5,11 @@ import type {
 } from '@ai-sdk/provider'
 import { classify } from '../classify.ts'
 import type { FailureCode } from '../failure.ts'
+import { EVERY_ADDRESS } from '../files.ts'
 import { createCallIds } from './call-ids.ts'
 import { openStream } from './opening.ts'
 
-/** Failures after which another model may do better. */
+/** Failures after which another model may be able to answer. */
 const PASSING = new Set<FailureCode>([
   'provider_unreachable',
   'provider_rate_limited',
@@ -17,18 +18,21 @@ const PASSING = new Set<FailureCode>([
 ])
 
 export interface ChainOptions {
-  /** Milliseconds until the first word of a model. */
+  /** Milliseconds within which a model has to send its first word. */
   firstWordMs: number
-  /** Is told which model is asked. */
+  /**
+   * The chain calls this function before it asks a model. When no model could answer, the chain calls it once more with
+   * the model whose error it throws.
+   */
   onAsk(modelId: string): void
-  /** Is told that a model failed and the next one is asked. */
+  /** The chain calls this function when a model has failed and before it asks the next one. */
   onFailure(failed: string, next: string, error: unknown): void
 }
 
 /**
- * One model made of several: the next one is asked when a model is unreachable, rate-limited, overloaded or silent
- * before its first word. The model that answered also answers the later steps of the turn: the thoughts that it
- * signed mean nothing to another.
+ * Joins several models into one: the next model is asked when a model is unreachable, rate-limited, overloaded or
+ * silent before its first word. The model that answered also makes the later steps of the turn, because no other model
+ * accepts the reasoning that it has signed.
  */
 export function createChain(models: LanguageModelV4[], options: ChainOptions): LanguageModelV4 {
   const [first] = models
@@ -36,7 +40,7 @@ export function createChain(models: LanguageModelV4[], options: ChainOptions): L
   const uniqueIds = createCallIds()
   let current = 0
 
-  /** @throws what the first model of this call said, when none could answer: it is the one that was meant */
+  /** @throws the error of the first model of this call, when no model could answer */
   const ask = async (call: LanguageModelV4CallOptions): Promise<LanguageModelV4StreamResult> => {
     const start = current
     const problems: unknown[] = []
@@ -54,6 +58,7 @@ export function createChain(models: LanguageModelV4[], options: ChainOptions): L
         problems.push(error)
         if (next === undefined || !isPassing(error)) {
           current = start
+          options.onAsk((models[start] ?? first).modelId)
           throw problems[0]
         }
       }
@@ -66,7 +71,7 @@ export function createChain(models: LanguageModelV4[], options: ChainOptions): L
     specificationVersion: 'v4',
     provider: first.provider,
     modelId: first.modelId,
-    supportedUrls: first.supportedUrls,
+    supportedUrls: EVERY_ADDRESS,
     doGenerate: (call) => first.doGenerate(call),
     doStream: async (call) => {
       const result = await ask(call)

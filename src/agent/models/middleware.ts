@@ -1,16 +1,38 @@
 import type { LanguageModelV4, LanguageModelV4Middleware } from '@ai-sdk/provider'
-import { APICallError } from 'ai'
+import { APICallError, UnsupportedFunctionalityError } from 'ai'
 import { classify } from '../classify.ts'
 import { FAILURES } from '../failure.ts'
+import { isOutOfReach, withoutFiles } from '../files.ts'
 import { fitPrompt } from '../prompt.ts'
 
 /** Gives the model a prompt that its provider takes. */
 export const fitting: LanguageModelV4Middleware = {
   specificationVersion: 'v4',
-  transformParams: async ({ params }) => ({ ...params, prompt: fitPrompt(params.prompt) }),
+  transformParams: async ({ params, model }) => {
+    const isRefused = isOutOfReach(await model.supportedUrls)
+    return { ...params, prompt: fitPrompt(withoutFiles(params.prompt, isRefused)) }
+  },
+  wrapStream: async ({ doStream, params, model }) => {
+    try {
+      return await doStream()
+    } catch (error) {
+      // The provider's package throws this error before it calls. Only the package knows which files a model takes.
+      if (!UnsupportedFunctionalityError.isInstance(error)) throw error
+      return model.doStream({ ...params, prompt: fitPrompt(withoutFiles(params.prompt, () => true)) })
+    }
+  },
 }
 
-/** The AI SDK repeats every call that was answered with 429, one whose budget is used up included. */
+/**
+ * Sends no response format to models that refuse it, or refuse it beside tools; of OpenAI-compatible servers, this is
+ * not known. The instructions name the form, and the answer is checked.
+ */
+export const withoutFormat: LanguageModelV4Middleware = {
+  specificationVersion: 'v4',
+  transformParams: async ({ params: { responseFormat: _, ...params } }) => params,
+}
+
+/** Keeps the AI SDK from repeating calls that cannot succeed, such as one that got 429 for a used-up budget. */
 export const withoutVainRetries: LanguageModelV4Middleware = {
   specificationVersion: 'v4',
   wrapStream: async ({ doStream }) => {
@@ -25,9 +47,9 @@ export const withoutVainRetries: LanguageModelV4Middleware = {
 }
 
 /**
- * Some servers refuse `stream_options`, by which a stream is asked to count its tokens: the call is repeated once
- * without it, and so is every later call of the turn. The tokens are estimated then.
- * @param plain the same model, which does not ask
+ * Some servers refuse `stream_options`, which asks a stream to count its tokens. The refused call is repeated without
+ * it, later calls of the turn are made without it, and the tokens are estimated.
+ * @param plain the same model, without `stream_options`
  */
 export function usageWhereAllowed(plain: LanguageModelV4): LanguageModelV4Middleware {
   let isRefused = false

@@ -9,20 +9,20 @@ export interface Opened {
   result: LanguageModelV4StreamResult
   /** The model failed within its stream, before the first word. */
   failure?: { error: unknown }
-  /** Gives the stream up. */
+  /** Cancels the read of the model's stream. */
   cancel(): Promise<void>
 }
 
-/** A word, or the end of an answer without one. */
+/** Whether the part is a word of the answer, or the end of an answer without words. */
 function isWord(part: LanguageModelV4StreamPart): boolean {
   if (part.type === 'text-delta' || part.type === 'reasoning-delta') return part.delta !== ''
   return part.type === 'tool-input-start' || part.type === 'tool-call' || part.type === 'finish'
 }
 
 /**
- * Calls the model and waits for its first word, a thought or a call of a tool included: until then another model may
- * be asked instead. The AI SDK's own deadlines begin with the response, so a response that never comes would be
- * waited for without end.
+ * Calls the model and waits for its first word; reasoning and tool calls count as words. Until then the chain may ask
+ * another model. The AI SDK's own deadlines begin with the response, so none of them ends the wait for a response that
+ * never comes.
  * @param ms milliseconds until the first word
  * @throws the provider's refusal; `TimeoutError`
  */
@@ -72,7 +72,7 @@ function continued(
   })
 }
 
-/** Not every body of a response notices at once that its signal has aborted. */
+/** Rejects as soon as the signal aborts, because reads of some responses notice an abort late. */
 function orAborted<T>(work: PromiseLike<T>, signal: AbortSignal): Promise<T> {
   const { promise, reject } = Promise.withResolvers<never>()
   const abort = () => reject(signal.reason)

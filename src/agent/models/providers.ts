@@ -1,11 +1,11 @@
 import type { LanguageModelV4 } from '@ai-sdk/provider'
 import { APICallError, wrapLanguageModel } from 'ai'
 import type { ModelSettings } from '../settings.ts'
-import { fitting, usageWhereAllowed, withoutVainRetries } from './middleware.ts'
+import { fitting, usageWhereAllowed, withoutFormat, withoutVainRetries } from './middleware.ts'
 
 /**
- * A model by its provider's own package, which is loaded when it is named. Address and key are always given, even
- * empty: the packages would look into the environment for what is absent, and could find another provider's.
+ * Makes a model with its provider's own package, which is loaded on demand. The package always gets an address and a
+ * key, if need be an empty one: it reads an absent key from the environment, which may hold another provider's key.
  */
 export async function loadModel(settings: ModelSettings): Promise<LanguageModelV4> {
   const { model, baseUrl, apiKey = '', headers = {} } = settings
@@ -21,7 +21,10 @@ export async function loadModel(settings: ModelSettings): Promise<LanguageModelV
     }
     case 'google': {
       const { createGoogleGenerativeAI } = await import('@ai-sdk/google')
-      return fitted(createGoogleGenerativeAI(options)(model))
+      const google = createGoogleGenerativeAI(options)(model)
+      // Google refuses JSON beside tools from models other than Gemini. The package knows which Gemini takes it.
+      const takesFormat = /(^|\/)gemini-/i.test(model)
+      return fitted(takesFormat ? google : wrapLanguageModel({ model: google, middleware: withoutFormat }))
     }
     case 'compatible': {
       const { createOpenAICompatible } = await import('@ai-sdk/openai-compatible')
@@ -29,7 +32,8 @@ export async function loadModel(settings: ModelSettings): Promise<LanguageModelV
       const server = { ...others, name: 'compatible', ...(key ? { apiKey: key } : {}) }
       const plain = createOpenAICompatible(server)(model)
       const counting = createOpenAICompatible({ ...server, includeUsage: true })(model)
-      return fitted(wrapLanguageModel({ model: counting, middleware: usageWhereAllowed(plain) }))
+      const middleware = [withoutFormat, usageWhereAllowed(plain)]
+      return fitted(wrapLanguageModel({ model: counting, middleware }))
     }
   }
 }
@@ -39,8 +43,8 @@ function fitted(model: LanguageModelV4): LanguageModelV4 {
 }
 
 /**
- * A redirect is not followed: it would take the key of the provider to another host. A page is no answer: it comes
- * from something between here and the provider, or from a wrong address.
+ * Follows no redirect, because a redirect would take the provider's key to another host. Refuses an HTML page, because
+ * a page comes from a proxy in front of the provider or from a wrong address.
  */
 const fetchHere: typeof fetch = async (input, init) => {
   const response = await fetch(input, { ...init, redirect: 'manual' })

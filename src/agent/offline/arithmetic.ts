@@ -6,7 +6,10 @@ const WORDS: [RegExp, string][] = [
   [/\bplus\b/gi, '+'],
   [/\*\*|\bto the power of\b/gi, '^'],
 ]
-/** Bounded in front, because a search tries every place: unbounded, 100,000 brackets would take seconds. */
+/**
+ * The part before the first digit is bounded, because the search tries each place of a text: without the bound a text
+ * of 100,000 brackets would take seconds.
+ */
 const EXPRESSION = /[-( ]{0,32}\d[\d .+\-*/^%()]*[\d)]/g
 const OPERATION = /\d[ )]*[+\-*/^%][ (+-]*\d/
 const DATE = /^\d{4}-\d{1,2}-\d{1,2}$|^\d{1,2}\/\d{1,2}\/\d{2,4}$/

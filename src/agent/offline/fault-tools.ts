@@ -1,6 +1,10 @@
+import { appendFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { resolve, sep } from 'node:path'
 import { setImmediate, setTimeout as sleepFor } from 'node:timers/promises'
 import { z } from 'zod'
 import { defineTool } from '../tools/tool.ts'
+import { ToolError } from '../tools/tool-error.ts'
 
 /** Tools with which tests provoke trouble; see `faults.ts`. */
 export const faultTools = {
@@ -20,10 +24,28 @@ export const faultTools = {
     execute: ({ characters }) => ({ text: 'x'.repeat(characters) }),
   }),
   breaking: defineTool({
-    description: 'Fails with an error that nobody may read.',
+    description: 'Fails with an error whose message has to stay secret.',
     inputSchema: z.object({}),
     execute: () => {
       throw new Error('secret-of-the-tool')
+    },
+  }),
+  stamp: defineTool({
+    description: 'Writes a line with its idempotency key to a file. Somebody has to agree first.',
+    inputSchema: z.object({
+      file: z.string(),
+      text: z.string(),
+      dies: z.enum(['before', 'after']).optional(),
+      hangs: z.boolean().optional(),
+    }),
+    needsApproval: true,
+    execute: async ({ file, text, dies, hangs }, { idempotencyKey }) => {
+      if (!resolve(file).startsWith(tmpdir() + sep)) throw new ToolError('The file is not a temporary one.')
+      if (dies === 'before') process.exit(1)
+      await appendFile(file, `${text} ${idempotencyKey}\n`)
+      if (dies === 'after') process.exit(1)
+      if (hangs) await sleepFor(3_600_000)
+      return { text }
     },
   }),
   counting: defineTool({

@@ -17,10 +17,10 @@ export function findFault(message: string): Fault | undefined {
   return found?.[1] ? { name: found[1], value: Number(found[2] ?? 0) } : undefined
 }
 
-/** What has been said gets the time to leave the process before that dies or hangs. */
+/** Milliseconds in which the written words leave the process before the process dies or hangs. */
 const LEAVE_MS = 500
 
-const PLANS: Record<string, (value: number) => Plan> = {
+const PLANS: Record<string, (value: number, message: string) => Plan> = {
   overflow: () => ({ text: `${'overflow'.repeat(128)} `.repeat(200) }),
   surrogate: () => ({ text: 'a lone \ud83d surrogate and an emoji \u{1f600} .' }),
   nul: () => ({ text: 'before \u0000 after' }),
@@ -39,6 +39,10 @@ const PLANS: Record<string, (value: number) => Plan> = {
         : { toolName: 'calculate', input: { expression: '1 + 1' } },
     ],
   }),
+  approve: (calls) => ({ calls: notes(calls || 1) }),
+  stamp: (calls, message) => ({ calls: stamps(calls || 1, message) }),
+  ask: () => ({ calls: [CHOICE] }),
+  'approve-and-ask': (calls) => ({ calls: [...notes(calls || 1), CHOICE] }),
   'two-tools': () => ({
     calls: [
       { toolName: 'calculate', input: { expression: '17 * 23' } },
@@ -47,11 +51,32 @@ const PLANS: Record<string, (value: number) => Plan> = {
   }),
 }
 
-/** The plan of faults that lie in what is said; once tools have answered, the usual rules go on (but for loops). */
+const CHOICE = { toolName: 'choose_option', input: { question: 'Which one?', options: ['red', 'green'] } }
+const notes = (count: number) =>
+  Array.from({ length: count }, (_, n) => ({
+    toolName: 'send_note',
+    input: { to: 'Ada', text: `Note ${n + 1}` },
+  }))
+
+/** `[[stamp:3]] file /tmp/x`, and `dies before`, `dies after` or `hangs`: then the first call dies or hangs. */
+function stamps(count: number, message: string) {
+  const file = /\bfile (\S+)/.exec(message)?.[1] ?? ''
+  const dies = /\bdies (before|after)\b/.exec(message)?.[1]
+  const trouble = {
+    ...(dies === undefined ? {} : { dies }),
+    ...(/\bhangs\b/.test(message) ? { hangs: true } : {}),
+  }
+  return Array.from({ length: count }, (_, n) => ({
+    toolName: 'stamp',
+    input: { file, text: `stamp-${n + 1}`, ...(n === 0 ? trouble : {}) },
+  }))
+}
+
+/** The plan of a fault in the answer. Once tools have answered, the usual rules apply, except to faults that loop. */
 export function planFault(fault: Fault, reading: Reading): Plan | undefined {
   return reading.results.length > 0 && fault.name !== 'loop' && fault.name !== 'tool-again'
     ? planReply(reading)
-    : PLANS[fault.name]?.(fault.value)
+    : PLANS[fault.name]?.(fault.value, reading.message)
 }
 
 /** `[[fail]]` and `[[fail:429]]`: the provider refuses the call before its stream begins. */
@@ -59,7 +84,7 @@ export function refuse(fault: Fault | undefined): void {
   if (fault?.name === 'fail') throw providerError(fault.value || 500)
 }
 
-/** Lets the stream of a step fail in the way asked for, after as many words as asked for. */
+/** Lets the stream of a step fail as the fault says, after the number of words that the fault names. */
 export async function* sabotage(
   parts: AsyncGenerator<LanguageModelV4StreamPart>,
   { name, value }: Fault,

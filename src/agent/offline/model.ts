@@ -7,7 +7,7 @@ import { readPrompt } from './prompt.ts'
 export interface OfflineModelOptions {
   /** Milliseconds per word; 0 speaks without a pause. */
   wordMs: number
-  /** Messages may ask for failures; tests only. */
+  /** Whether messages may ask for faults; for tests only. */
   faults: boolean
 }
 

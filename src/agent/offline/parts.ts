@@ -43,7 +43,7 @@ async function* block(
   yield { type: `${kind}-end`, id }
 }
 
-/** Without a delay the event loop still gets its turn now and then, so that an abort is noticed. */
+/** Waits after a word. Without a delay, every hundredth word lets the event loop run, so that an abort is noticed. */
 async function pause(spoken: number, { wordMs, signal }: Pace): Promise<void> {
   if (wordMs > 0) await setTimeout(wordMs, undefined, signal ? { signal } : {})
   else if (spoken % 100 === 0) await setImmediate()

@@ -13,7 +13,10 @@ export interface Plan {
 
 const RULES: ((reading: Reading) => Plan | undefined)[] = [
   report,
+  dictated,
   named,
+  note,
+  choice,
   recall,
   story,
   time,
@@ -21,7 +24,7 @@ const RULES: ((reading: Reading) => Plan | undefined)[] = [
   greeting,
 ]
 
-/** Decides by simple rules, the first that fits; the same prompt always gets the same plan. */
+/** Makes a plan by the first rule that fits. The same prompt always gets the same plan. */
 export function planReply(reading: Reading): Plan {
   const plan = RULES.map((rule) => rule(reading)).find((found) => found) ?? fallback(reading)
   const thinks = /\bthink\b/i.test(reading.message) && reading.results.length === 0
@@ -32,6 +35,12 @@ function report({ results }: Reading): Plan | undefined {
   return results.length > 0 ? { text: results.map(describe).join(' ') } : undefined
 }
 
+/** Says the JSON object that a message dictates: "Answer with {"city":"Bonn"}". */
+function dictated({ message }: Reading): Plan | undefined {
+  const text = /^answer with (\{.*\})\s*$/is.exec(message)?.[1]
+  return text === undefined ? undefined : { text }
+}
+
 function describe({ toolName, output }: LanguageModelV4ToolResultPart): string {
   if (output.type === 'error-text') return `The tool "${toolName}" failed: ${output.value}`
   const value = 'value' in output ? (output.value as Record<string, unknown>) : {}
@@ -40,7 +49,7 @@ function describe({ toolName, output }: LanguageModelV4ToolResultPart): string {
   return `The tool "${toolName}" returned ${shorten(JSON.stringify(value))}.`
 }
 
-/** "Call look_up_orders with {"status":"open"}": tries a tool without a model that knows when to use it. */
+/** Calls the tool that a message names: "Call look_up_orders with {"status":"open"}". */
 function named({ message, tools }: Reading): Plan | undefined {
   const [, name = '', json = '{}'] =
     /\bcall (?:the tool )?["`]?([\w-]+)["`]?(?: with (\{.*\}))?/i.exec(message) ?? []
@@ -50,6 +59,28 @@ function named({ message, tools }: Reading): Plan | undefined {
   } catch {
     return { text: `The arguments for the tool "${name}" are not well-formed JSON.` }
   }
+}
+
+/** "Send Ada a note: lunch at one" */
+function note({ message, tools }: Reading): Plan | undefined {
+  const [, to, text] = /\bsend ([\p{L}'-]{1,40}) a note: ?(\S.{0,500})/iu.exec(message) ?? []
+  if (to === undefined || text === undefined || !tools.includes('send_note')) return undefined
+  return {
+    text: `I would like to send ${to} a note.`,
+    calls: [{ toolName: 'send_note', input: { to, text } }],
+  }
+}
+
+/** "Let me choose: tea, coffee or milk" */
+function choice({ message, tools }: Reading): Plan | undefined {
+  const list = /\blet me choose: ?(\S.{0,500})/i.exec(message)?.[1]
+  if (list === undefined || !tools.includes('choose_option')) return undefined
+  const options = list
+    .replace(/[.?!]+$/, '')
+    .split(/,\s*|\s+or\s+/)
+    .filter(Boolean)
+    .slice(0, 10)
+  return { calls: [{ toolName: 'choose_option', input: { question: 'Which one?', options } }] }
 }
 
 function recall({ message, earlier }: Reading): Plan | undefined {
@@ -80,7 +111,7 @@ function time({ message }: Reading): Plan | undefined {
   return { calls: [{ toolName: 'current_time', input: timeZone ? { timeZone } : {} }] }
 }
 
-/** In two steps: one pattern for both words would look for the second from every first. */
+/** Searches in two steps: one pattern for both words would search for the second word from every first word on. */
 function asksForTime(line: string): boolean {
   const asks = line.search(/\b(what|which|tell|current)\b/i)
   return asks >= 0 && /\b(time|date|day)\b/i.test(line.slice(asks))

@@ -1,10 +1,10 @@
 import type { LanguageModelV4Prompt, LanguageModelV4ToolResultPart } from '@ai-sdk/provider'
 
-/** What the offline model reads in its prompt. */
+/** The facts that the offline model reads in its prompt. */
 export interface Reading {
   /** The message to answer. */
   message: string
-  /** What the user said before, oldest first. */
+  /** Earlier messages of the user, oldest first. */
   earlier: string[]
   /** Results of the tools called for this message. */
   results: LanguageModelV4ToolResultPart[]

@@ -9,7 +9,7 @@ export interface HttpRequestOptions {
   origins: string[]
   timeoutMs?: number
   maxBytes?: number
-  /** Tests only: whether an address may be connected to, and the addresses of a host. */
+  /** For tests only: other checks of addresses, and another resolver. */
   mayConnect?: Exchange['mayConnect']
   resolve?: Exchange['resolve']
 }
@@ -23,13 +23,13 @@ const SAFE = new Set(['GET', 'HEAD'])
 const input = z.object({
   url: z.string().max(4000).describe('The whole address'),
   method: z.enum(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']).default('GET'),
-  body: z.string().max(100_000).optional().describe('What is sent, usually JSON'),
+  body: z.string().max(100_000).optional().describe('The body of the request, usually JSON'),
   contentType: z.enum(['application/json', 'text/plain', 'application/x-www-form-urlencoded']).optional(),
 })
 
 /**
- * Calls HTTP APIs for the model, at the named origins only. Nothing of the user goes along but what the model writes
- * into the call; a call that changes something carries an `Idempotency-Key`.
+ * Calls HTTP APIs for the model, at the named origins only. A call carries no data of the user beside the text that
+ * the model writes into it. A call that may change something carries an `Idempotency-Key`.
  */
 export function createHttpRequest(options: HttpRequestOptions): AgentTool {
   const { timeoutMs = TIMEOUT_MS, maxBytes = MAX_BYTES, mayConnect = isPublicAddress, resolve } = options

@@ -1,8 +1,7 @@
 import { ToolError } from './tool-error.ts'
 
 /**
- * Runs work that may not take longer than its time. Work that ignores its signal is left behind: it goes on, and
- * its end is of no interest.
+ * Runs work with a time limit. Work that ignores its signal goes on after the limit, and its result is dropped.
  * @throws ToolError when the time is up; the reason of `signal` when it aborts
  */
 export async function withinTime<T>(

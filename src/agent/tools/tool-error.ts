@@ -2,7 +2,7 @@
 export class ToolError extends Error {
   override name = 'ToolError'
 
-  /** The AI SDK gives the model an error as a text: the very text that the user reads. */
+  /** The AI SDK shows the model this text of an error, so model and user read the same sentence. */
   override toString(): string {
     return this.message
   }

@@ -1,4 +1,4 @@
-import { tool as sdkTool, type ToolSet } from 'ai'
+import { asSchema, jsonSchema, tool as sdkTool, type ToolSet } from 'ai'
 import type { AgentLog } from '../failure-log.ts'
 import { nameOf } from '../failure-log.ts'
 import { cutJson } from '../output.ts'
@@ -7,7 +7,7 @@ import { withinTime } from './time-limit.ts'
 import type { AgentTool } from './tool.ts'
 import { ToolError } from './tool-error.ts'
 
-/** What all tools of a turn share. */
+/** The options that all tools of a turn share. */
 export interface ToolboxOptions {
   runId: string
   caller: TurnCaller | undefined
@@ -21,56 +21,102 @@ export interface ToolboxOptions {
 
 export interface Toolbox {
   tools: ToolSet
-  /** The call has its result: what is still shown as progress is it. */
+  /** Whether the call has its result. A preliminary output that arrives later repeats the result. */
   isDone(toolCallId: string): boolean
+  /**
+   * Executes a call that an earlier run has made. Yields what the tool shows before its result, and returns the result.
+   * @throws ToolError also when there is no such tool
+   */
+  execute(call: EarlierCall): AsyncGenerator<unknown, unknown>
 }
 
-/** The tools as the AI SDK takes them, with what every tool is held to: time, size, plain JSON and safe errors. */
+/** A call that a run has made, and the run that executes it now may be another one. */
+export interface EarlierCall {
+  name: string
+  input: unknown
+  toolCallId: string
+  /** The run that made the call. */
+  runId: string
+  signal: AbortSignal
+}
+
+/** Makes the AI SDK's tools, and holds every tool to the same rules: time, size, plain JSON and safe errors. */
 export function createToolbox(definitions: Record<string, AgentTool>, options: ToolboxOptions): Toolbox {
   const done = new Set<string>()
   const entries = Object.entries(definitions).map(([name, definition]) => [
     name,
     sdkTool({
       description: definition.description,
-      inputSchema: definition.inputSchema,
+      // The tool's own execution checks its arguments, so that user and model read the same sentence about arguments
+      // that do not fit. Arguments that somebody is asked about are checked before.
+      inputSchema: jsonSchema(
+        asSchema(definition.inputSchema).jsonSchema,
+        asksFirst(definition) ? { validate: validation(definition) } : {},
+      ),
       ...(definition.outputSchema ? { outputSchema: definition.outputSchema } : {}),
-      async *execute(input, { toolCallId, abortSignal = new AbortController().signal }) {
-        const call = { name, definition, input, toolCallId, signal: abortSignal }
-        const output = yield* execute(call, options)
-        done.add(toolCallId)
-        // The AI SDK takes the last value for the result.
-        yield output
-      },
-    }),
+      ...(definition.pin === undefined ? {} : { metadata: { pin: definition.pin } }),
+      ...(definition.execute === undefined ? {} : { execute: executing(name, definition) }),
+    } as unknown as Parameters<typeof sdkTool>[0]),
   ])
-  return { tools: Object.fromEntries(entries), isDone: (toolCallId) => done.has(toolCallId) }
+  function executing(name: string, definition: AgentTool) {
+    return async function* (
+      input: unknown,
+      {
+        toolCallId,
+        abortSignal = new AbortController().signal,
+      }: { toolCallId: string; abortSignal?: AbortSignal },
+    ) {
+      const { runId } = options
+      const call = { name, definition, input, toolCallId, runId, signal: abortSignal }
+      const output = yield* execute(call, options)
+      done.add(toolCallId)
+      // The AI SDK takes the last value for the result.
+      yield output
+    }
+  }
+  return {
+    tools: Object.fromEntries(entries),
+    isDone: (toolCallId) => done.has(toolCallId),
+    execute(call) {
+      const definition = Object.hasOwn(definitions, call.name) ? definitions[call.name] : undefined
+      if (definition?.execute === undefined) throw new ToolError('There is no such tool.')
+      return execute({ ...call, definition }, options)
+    },
+  }
 }
 
-interface Call {
-  name: string
+const asksFirst = ({ needsApproval, execute }: AgentTool): boolean =>
+  execute === undefined || (needsApproval !== undefined && needsApproval !== false)
+
+/** Takes arguments that fit the tool's schema as they are: what somebody is asked about is what the model has written. */
+const validation =
+  ({ inputSchema }: AgentTool) =>
+  (value: unknown) => {
+    const { success, error } = inputSchema.safeParse(value)
+    return success ? ({ success, value } as const) : ({ success, error } as const)
+  }
+
+interface Call extends EarlierCall {
   definition: AgentTool
-  input: unknown
-  toolCallId: string
-  signal: AbortSignal
 }
 
-/** Yields what the tool shows on its way, the newest value only, and returns its output. */
+/** Yields the values that the tool shows before its result, the newest one only, and returns its output. */
 async function* execute(call: Call, options: ToolboxOptions): AsyncGenerator<unknown, unknown> {
-  const { runId, caller, context, timeoutMs, outputMax, log } = options
+  const { caller, context, timeoutMs, outputMax, log } = options
   let shown: { value: unknown } | undefined
   let news = Promise.withResolvers<'news'>()
   const progress = (value: unknown) => {
     shown = { value: plain(value, outputMax) }
     news.resolve('news')
   }
-  const idempotencyKey = `${runId}:${call.toolCallId}`
+  const idempotencyKey = `${call.runId}:${call.toolCallId}`
   const limit = call.definition.timeoutMs ?? timeoutMs
   const work = withinTime(limit, call.signal, async (signal) => {
     const run = { caller, context, signal, progress, idempotencyKey }
-    return plain(await call.definition.execute(call.input, run), outputMax)
+    return plain(await call.definition.execute?.(fitting(call), run), outputMax)
   })
   try {
-    // Raced below again and again; a failure is thrown by the last race.
+    // Marks a rejection as handled: the loop races `work` again and again, and its last race throws the failure.
     work.catch(() => {})
     while ((await Promise.race([work, news.promise])) === 'news' && shown !== undefined) {
       const { value } = shown
@@ -85,6 +131,15 @@ async function* execute(call: Call, options: ToolboxOptions): AsyncGenerator<unk
   }
 }
 
+/** The arguments of a call as the tool takes them. @throws ToolError that names every argument that does not fit */
+function fitting({ definition, input }: Call): unknown {
+  const { success, data, error } = definition.inputSchema.safeParse(input)
+  if (success) return data
+  const [first] = error.issues
+  const where = first?.path.length ? ` \`${first.path.join('.')}\`:` : ''
+  throw new ToolError(`The arguments do not fit the tool.${where} ${first?.message ?? ''}`.trim())
+}
+
 /** A copy as plain JSON, cut where it is too long. A value that is no JSON would break the stream of the turn. */
 function plain(value: unknown, max: number): unknown {
   let json: string
@@ -97,7 +152,7 @@ function plain(value: unknown, max: number): unknown {
   return json.length > max ? cutJson(copy, max) : copy
 }
 
-/** The error that user and model may read; what it really was is for the operator, without the message. */
+/** The error that user and model may read. The kind of the real error, without its message, goes to the log. */
 function safe(name: string, error: unknown, log: AgentLog): ToolError {
   if (error instanceof ToolError) return new ToolError(error.message)
   log.error(`The tool "${name}" failed: ${nameOf(error)}`)

@@ -4,8 +4,8 @@ const limits = new AsyncLocalStorage<AbortSignal>()
 const plainFetch = globalThis.fetch
 
 /**
- * The SDK calls the global `fetch` and takes no signal for its REST calls, so a request to an engine that stays
- * silent would keep its connection for five minutes. Only requests made inside `abortable` are changed.
+ * The SDK calls the global `fetch` and takes no signal for its REST calls, so a request to a silent engine would keep its
+ * connection for five minutes. Only requests that are made inside `abortable` are changed.
  */
 globalThis.fetch = (input, init) => {
   const limit = limits.getStore()
@@ -14,9 +14,12 @@ globalThis.fetch = (input, init) => {
   return plainFetch(input, { ...init, signal })
 }
 
+/** The signal that ends the call of which this code is a part; undefined outside of `abortable`. */
+export const limitOfCall = (): AbortSignal | undefined => limits.getStore()
+
 /**
- * Does work that ends when the signal aborts: every request that the work has made and not finished is aborted,
- * its connection is closed, and the result is a rejection with the signal's reason.
+ * Runs work that ends when the signal aborts. Every unfinished request of the work is aborted, its connection is closed,
+ * and the result is a rejection with the signal's reason.
  */
 export async function abortable<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
   signal.throwIfAborted()

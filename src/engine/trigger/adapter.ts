@@ -18,15 +18,15 @@ export interface EngineOptions extends CallsOptions {
 
 type ListQuery = NonNullable<Parameters<typeof runs.list>[0]>
 
-/** For how long a cancel is repeated: its caller is told within 3 s, and the sweeper cancels later. */
+/** Deadline of a cancel with its repetitions. The caller gets an answer then, and the sweeper cancels later. */
 const CANCEL_REPEAT_MS = 2_000
 const PAGE = 100
-/** For how long an answer of any call counts as one to a ping. */
+/** Time for which an answer to any other call counts as an answer to a ping. */
 const PING_MS = 15_000
 
 /**
  * Trigger.dev through its SDK, with what the SDK lacks: deadlines that close the connection, bounded repetitions, one
- * budget of calls, answers that are parsed, and errors of our register.
+ * budget of calls, answers that are parsed, and errors of the service's register.
  */
 export function triggerRunEngine(options: EngineOptions): RunEngine {
   const { listLagMs, log } = options
@@ -56,18 +56,18 @@ export function triggerRunEngine(options: EngineOptions): RunEngine {
     async ping(deadlineMs = CALL_DEADLINE_MS) {
       if (Date.now() - calls.answeredAt < PING_MS) return
       try {
-        await listPage('ping', { limit: 1 }, { kind: 'look', deadlineMs })
+        await listPage('ping', { limit: 1 }, { purpose: 'read', deadlineMs })
       } catch (error) {
-        // Nothing was asked: what the engine has told last still holds.
+        // The engine was not asked, so its last answer still counts.
         if (!isEngineBusy(error) || calls.answeredAt === 0) throw error
       }
     },
 
     start: (turn, startOptions) => startRun(calls, scope, turn, startOptions, listLagMs),
 
-    async get(runId, kind = 'look') {
+    async get(runId, purpose = 'read') {
       try {
-        return await ask('retrieve', () => runs.retrieve(runId, NO_SDK_RETRY), reader.snapshot, { kind })
+        return await ask('retrieve', () => runs.retrieve(runId, NO_SDK_RETRY), reader.snapshot, { purpose })
       } catch (error) {
         const { status, headers } = readFailure(error)
         if (status !== 404) throw calls.problemOf('retrieve', error)
@@ -75,27 +75,27 @@ export function triggerRunEngine(options: EngineOptions): RunEngine {
       }
     },
 
-    async *list({ tag, createdFrom }, kind = 'sweep') {
+    async *list({ tag, createdFrom }, purpose = 'sweep') {
       const query = { tag, limit: PAGE, ...(createdFrom === undefined ? {} : { from: createdFrom }) }
-      let page = await listPage('list', query, { kind })
+      let page = await listPage('list', query, { purpose })
       for (;;) {
         for (const value of page.runs) {
           const run = reader.summary(value)
           if (run !== undefined) yield run
         }
         if (page.next === undefined) return
-        page = await listPage('list', { ...query, after: page.next }, { kind })
+        page = await listPage('list', { ...query, after: page.next }, { purpose })
       }
     },
 
-    async cancel(runId, kind = 'act') {
+    async cancel(runId, purpose = 'act') {
       try {
         await ask('cancel', () => runs.cancel(runId, NO_SDK_RETRY), readRun, {
-          kind,
+          purpose,
           repeatMs: CANCEL_REPEAT_MS,
         })
       } catch (error) {
-        // Unknown to the engine: there is nothing left to cancel.
+        // The engine does not know the run, so there is nothing to cancel.
         if (readFailure(error).status !== 404) throw calls.problemOf('cancel', error)
       }
     },

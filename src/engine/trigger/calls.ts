@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Problem, problem } from '../../errors.ts'
-import { type CallBudget, type CallKind, callBudget } from '../call-budget.ts'
+import { type CallBudget, type CallPurpose, callBudget } from '../call-budget.ts'
 import {
   type CallFailure,
   EngineBusy,
@@ -21,12 +21,12 @@ export interface CallsOptions {
   /** Engine calls a minute that this instance allows itself; 0: no limit. */
   callsPerMinute: number
   log: EngineLog
-  /** Told of every attempt, and of every call that was not made (`busy`), for metrics. */
+  /** Called for every attempt, and for every call that was not made (`busy`). For metrics. */
   onCall?: (call: { kind: string; outcome: string; seconds: number }) => void
 }
 
 export interface CallOptions {
-  kind: CallKind
+  purpose: CallPurpose
   /** Milliseconds for the whole call with its repetitions. */
   deadlineMs?: number
   /** Milliseconds for one attempt, so that a swallowed answer leaves time for another. */
@@ -40,25 +40,25 @@ export interface CallOptions {
 export const CALL_DEADLINE_MS = 5_000
 const ATTEMPT_MS = 4_000
 const FIRST_PAUSE_MS = 200
-/** For how long a call is repeated while nothing listens: a restart of the engine's front is bridged, no more. */
+/** Time for which a refused connection is tried again. It is enough for a restart of the engine's front. */
 const REFUSED_MS = 2_000
 const LONGEST_REASON = 500
 
-/** All calls of an instance to the engine: deadlines, bounded repetitions, one budget, and what they tell. */
+/** All calls of an instance to the engine, with their deadlines, bounded repetitions, budget, metrics and errors. */
 export interface EngineCalls {
   readonly budget: CallBudget
   /**
-   * Makes a call, and repeats it while that may help and the deadline allows it. Rejects with `EngineBusy` where the
-   * budget does not allow it in time, else with the last failure of the SDK.
+   * Makes a call, and repeats it while a repetition may help and the deadline allows one. Rejects with `EngineBusy` when
+   * the budget does not admit the call in time, else with the last failure of the SDK.
    */
   make<T>(name: string, work: () => Promise<T>, options: CallOptions): Promise<T>
   /**
-   * Makes one request that has no deadline here, and notes what its answer says of the engine.
-   * @param signal aborts when the caller leaves, which says nothing
+   * Makes one request without a deadline, and notes whether the engine has answered.
+   * @param signal aborts when the caller leaves, which is no evidence about the engine
    * @param name for metrics; a long poll has none
    */
   watch(request: () => Promise<Response>, signal: AbortSignal, name?: string): Promise<Response>
-  /** What a caller is told of a failure: `engine_unavailable`, or `engine_refused` where repeating is in vain. */
+  /** The problem for a failure: `engine_unavailable`, or `engine_refused` where a repeated call fails as well. */
   problemOf(name: string, error: unknown): Problem
   /** When the engine last answered, by `Date.now()`; 0 when the last call failed, or none was made yet. */
   readonly answeredAt: number
@@ -87,10 +87,10 @@ export function engineCalls({ callsPerMinute, log, onCall }: CallsOptions): Engi
     if (status === undefined || status < 400 || status >= 500) answeredAt = 0
   }
 
-  async function admitted(name: string, kind: CallKind, patienceMs: number): Promise<void> {
+  async function admitted(name: string, purpose: CallPurpose, patienceMs: number): Promise<void> {
     const since = performance.now()
     try {
-      await budget.take(kind, { patienceMs })
+      await budget.take(purpose, { patienceMs })
     } catch (error) {
       tell(name, 'busy', since)
       throw error
@@ -101,12 +101,12 @@ export function engineCalls({ callsPerMinute, log, onCall }: CallsOptions): Engi
     budget,
 
     async make(name, work, options) {
-      const { kind, deadlineMs = CALL_DEADLINE_MS, attemptMs = ATTEMPT_MS, onFailure } = options
+      const { purpose, deadlineMs = CALL_DEADLINE_MS, attemptMs = ATTEMPT_MS, onFailure } = options
       const { repeatMs = Number.POSITIVE_INFINITY } = options
       const calledAt = performance.now()
       const leftMs = (ofMs: number) => Math.max(0, Math.ceil(calledAt + ofMs - performance.now()))
       for (let pause = FIRST_PAUSE_MS; ; pause *= 2) {
-        await admitted(name, kind, leftMs(deadlineMs))
+        await admitted(name, purpose, leftMs(deadlineMs))
         const since = performance.now()
         try {
           const limit = AbortSignal.timeout(Math.min(attemptMs, leftMs(deadlineMs)))
@@ -160,7 +160,7 @@ export function engineCalls({ callsPerMinute, log, onCall }: CallsOptions): Engi
   }
 }
 
-/** How long the answer wants the call not to be repeated; 0 when it does not say. */
+/** Milliseconds for which the answer forbids a repetition; 0 when it names none. */
 function waitMs({ status, headers }: CallFailure): number {
   return status === 429 || (status === 503 && headers['retry-after']) ? retryAfterMs(headers) : 0
 }

@@ -6,11 +6,11 @@ import { untilAborted } from './iterators.ts'
 import type { RunReader } from './mapping.ts'
 import { clientOf, type Scope } from './sdk.ts'
 
-/** How old a run may be that is told of when a subscription begins; the sweeper looks after older ones. */
+/** Greatest age of a run that a new subscription reports. The sweeper finds the ends of older runs. */
 const WINDOW = '20m'
 /** Trigger.dev answers a long poll after 20 s at the latest. */
 const LONGEST_POLL_MS = 60_000
-/** What the feed need not send: nothing reads it. */
+/** Columns that the feed leaves out, because the service does not read them. */
 const SKIPPED = [
   'payload',
   'payloadType',
@@ -31,8 +31,8 @@ const SKIPPED = [
 type Row = Record<string, unknown>
 
 /**
- * Every change of the runs with a tag; see `RunEngine.changes`. The SDK's own subscription keeps every row that it
- * ever saw, so this one reads the feed below it and keeps the rows of unfinished runs alone.
+ * Every change of the runs with a tag; see `RunEngine.changes`. The SDK's own subscription keeps every row that it has
+ * seen, so this one reads the feed below it and keeps the rows of unfinished runs alone.
  */
 export async function* readChanges(
   calls: EngineCalls,
@@ -41,7 +41,7 @@ export async function* readChanges(
   tag: string,
   signal: AbortSignal,
 ): AsyncGenerator<RunSummary> {
-  await calls.budget.take('look', { signal })
+  await calls.budget.take('read', { signal })
   const client = await clientOf(scope)
   const query = new URLSearchParams({ tags: tag, createdAt: WINDOW, skipColumns: SKIPPED.join(',') })
   const left = new AbortController()
@@ -82,11 +82,11 @@ export async function* readChanges(
   }
 }
 
-/** What the messages of the feed come to: a message holds a whole row, or those columns of it that have changed. */
+/** The rows behind the messages of the feed. A message holds a whole row, or the columns of a row that have changed. */
 function feedRows(reader: RunReader) {
   const unfinished = new Map<string, Row>()
 
-  /** Undefined: the run has ended before, or cannot be read. */
+  /** @returns undefined when the run had ended before, or when its row cannot be read */
   function changed(key: string, columns: Row): RunSummary | undefined {
     const row = { ...unfinished.get(key), ...columns }
     unfinished.delete(key)
@@ -97,7 +97,7 @@ function feedRows(reader: RunReader) {
   }
 
   return {
-    /** The last state of each run that the messages tell of. */
+    /** The last state of each run that the messages mention. */
     changed(messages: Message<Row>[]): Iterable<RunSummary> {
       const last = new Map<string, RunSummary>()
       for (const message of messages) {

@@ -8,7 +8,7 @@ import { isIndexedChunk } from './parsing.ts'
 import { clientOf, type Scope } from './sdk.ts'
 import { createValve } from './valve.ts'
 
-/** Silence after which the backend ends a stream; the reader decides by the run whether it was the end. */
+/** Silence after which the backend ends a stream. The reader asks for the run to know whether that was its end. */
 const SILENCE_SECONDS = 60
 
 /** Reads the stream of a run from its start; see `RunEngine.chunks`. */
@@ -17,9 +17,9 @@ export async function* readChunks(
   scope: Scope,
   runId: string,
   signal: AbortSignal,
-  { onOpen, kind = 'look' }: ReadOptions,
+  { onOpen, purpose = 'read' }: ReadOptions,
 ): AsyncGenerator<IndexedChunk> {
-  await calls.budget.take(kind, { signal, patienceMs: CALL_DEADLINE_MS })
+  await calls.budget.take(purpose, { signal, patienceMs: CALL_DEADLINE_MS })
   const client = await clientOf(scope)
   const valve = createValve()
   // What `streams.read()` is made of. That one never says that nothing answers: it tries for ever, and goes on

@@ -1,11 +1,11 @@
 /**
- * The values of a stream, one at a time, until it ends or the signal aborts; then the stream is cancelled, and a read
- * that waits for a silent network ends at once. Nothing that was yielded is kept.
+ * The values of a stream, one at a time, until the stream ends or the signal aborts. The signal cancels the stream, so
+ * that a read which waits for a silent network ends at once. Values that were yielded are not kept.
  */
 export async function* untilAborted<T>(stream: ReadableStream<T>, signal: AbortSignal): AsyncGenerator<T> {
   const reader = stream.getReader()
   const cancel = () => {
-    reader.cancel().catch(() => {}) // The stream has broken already: nothing is left to be cancelled.
+    reader.cancel().catch(() => {}) // The stream has broken already, so it cannot be cancelled.
   }
   signal.addEventListener('abort', cancel, { once: true })
   if (signal.aborted) cancel()

@@ -1,21 +1,22 @@
 import { parseFailure } from '../../agent/failure.ts'
+import type { AgentOutput } from '../../agent/turn.ts'
 import type { RunSnapshot, RunSummary } from '../run-engine.ts'
 import { isEngineStatus, isWorkerLost, toFailureCode, toPublicStatus } from '../run-status.ts'
 import type { EngineLog } from './calls.ts'
 import { once } from './once.ts'
-import { type EngineRun, faultOf, isOutput, isTurn, readRun } from './parsing.ts'
+import { type EngineRun, faultOf, isOutput, isTurn, isWindow, readRun } from './parsing.ts'
 
 export interface RunReader {
-  /** Undefined for what lacks an id, a known status or a time of creation: it is left out. */
+  /** @returns undefined for a row without an id, a known status or a time of creation; lists leave such a row out */
   summary(value: unknown): RunSummary | undefined
   /**
-   * Undefined for what lacks an id. A status that this release does not know counts as running: the deadline of
-   * the turn ends it.
+   * @returns undefined for an answer without an id. A run whose status this release does not know counts as running, and
+   * its deadline ends it.
    */
   snapshot(value: unknown): RunSnapshot | undefined
 }
 
-/** Makes our runs of what the engine tells; what cannot be read is logged once for each run. */
+/** Makes the service's runs of the engine's answers. A fault is logged once for each run. */
 export function runReader(log: EngineLog): RunReader {
   const isNew = once()
   const tell = (level: 'warn' | 'error', runId: string, message: string, details: object = {}) => {
@@ -29,6 +30,13 @@ export function runReader(log: EngineLog): RunReader {
     return {}
   }
 
+  function withReadableWindow(id: string, { window, ...output }: AgentOutput): AgentOutput {
+    if (window === undefined) return output
+    if (isWindow(window)) return { ...output, window }
+    tell('warn', id, 'what a run has kept for later prompts could not be read')
+    return output
+  }
+
   function ended(run: EngineRun): Partial<RunSnapshot> {
     const { id, status, output, errorMessage } = run
     if (!isEngineStatus(status)) {
@@ -37,14 +45,18 @@ export function runReader(log: EngineLog): RunReader {
     }
     const ourStatus = toPublicStatus(status)
     if (ourStatus === 'completed') {
-      if (isOutput(output)) return { status: 'completed', output }
+      if (isOutput(output)) return { status: 'completed', output: withReadableWindow(id, output) }
       tell('error', id, 'the output of a run could not be read', { fault: faultOf('output', output) })
       return { status: 'failed', failureCode: 'output_unreadable' }
     }
     if (ourStatus !== 'failed' && !(ourStatus === 'cancelled' && isWorkerLost(errorMessage)))
       return { status: ourStatus }
-    const named = parseFailure(errorMessage)?.errorCode
-    return { status: 'failed', failureCode: named ?? toFailureCode(status, errorMessage) }
+    const { errorCode, retryAfter } = parseFailure(errorMessage) ?? {}
+    return {
+      status: 'failed',
+      failureCode: errorCode ?? toFailureCode(status, errorMessage),
+      ...(retryAfter === undefined ? {} : { retryAfter }),
+    }
   }
 
   return {
@@ -79,7 +91,7 @@ function common({ id, tags, startedAt, finishedAt }: EngineRun, createdAt: Date)
   }
 }
 
-/** What is known of a run of which the local engine says that it belonged to a process that is gone. */
+/** The snapshot of a run that the local engine has lost, because it belonged to an earlier start of the engine. */
 export const lostRun = (runId: string): RunSnapshot => ({
   runId,
   status: 'failed',

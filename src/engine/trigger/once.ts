@@ -1,7 +1,7 @@
 const REMEMBERED = 1_000
 
 /**
- * Tells of each subject once, as long as it is among the last thousand: a run with a fault is read again and again.
+ * Remembers the last thousand subjects, so that a run with a fault, which is read again and again, is logged once.
  * @returns whether the subject is new
  */
 export function once(): (subject: string) => boolean {

@@ -1,13 +1,21 @@
 import { type TSchema, Type } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
-import { type AgentOutput, type AgentTurn, type IndexedChunk, PAYLOAD_VERSION } from '../../agent/turn.ts'
+import {
+  type AgentOutput,
+  type AgentTurn,
+  type IndexedChunk,
+  type KeptWindow,
+  PAYLOAD_VERSION,
+} from '../../agent/turn.ts'
 
 const RunId = Type.String({ pattern: '^run_.' })
 const Uuid = Type.String({ pattern: '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' })
 const Count = Type.Integer({ minimum: 0 })
+/** Characters of a summary; the worker writes at most as many bytes. */
+const MAX_SUMMARY = 8 * 1024
 const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
 
-/** A part has what its type promises to those who read it; the types that are not named here are passed through. */
+/** The parts whose fields the service reads. Parts of other types pass through unchecked. */
 const Part = Type.Union([
   Type.Object({ type: Type.Union([Type.Literal('text'), Type.Literal('reasoning')]), text: Type.String() }),
   Type.Object({ type: Type.String({ pattern: '^tool-.' }), toolCallId: Type.String(), state: Type.String() }),
@@ -46,6 +54,9 @@ const Turn = TypeCompiler.Compile(
     aheadAfter: Type.Optional(Type.Array(Count)),
     assistantMessageId: Type.String({ minLength: 1 }),
     traceparent: Type.Optional(Type.String()),
+    continues: Type.Optional(
+      Type.Object({ runId: RunId, message: message('assistant'), actions: Type.Array(Type.Unknown()) }),
+    ),
     origin: Type.Optional(
       Type.Object({
         userId: Type.String({ minLength: 1 }),
@@ -53,10 +64,24 @@ const Turn = TypeCompiler.Compile(
         metadata: Type.Record(Type.String(), Type.String()),
         idempotencyKey: nullable(Type.String()),
         requestHash: nullable(Type.String()),
+        webhook: Type.Optional(Type.Object({ url: Type.String(), origin: Type.String() })),
       }),
     ),
   }),
 )
+
+const Time = Type.String({ pattern: '^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}(\\.\\d{1,9})?Z$' })
+
+const AskedAction = Type.Object({
+  actionId: Uuid,
+  toolCallId: Type.String({ minLength: 1, maxLength: 500 }),
+  toolName: Type.String({ minLength: 1, maxLength: 500 }),
+  args: Type.Unknown(),
+  kind: Type.Union([Type.Literal('approval'), Type.Literal('tool_result')]),
+  message: Type.Optional(Type.String({ maxLength: 2000 })),
+  createdAt: Time,
+  expiresAt: Time,
+})
 
 const Output = TypeCompiler.Compile(
   Type.Object({
@@ -65,11 +90,39 @@ const Output = TypeCompiler.Compile(
       inputTokens: Count,
       outputTokens: Count,
       totalTokens: Count,
+      cachedInputTokens: Type.Optional(Count),
+      reasoningTokens: Type.Optional(Count),
       estimated: Type.Optional(Type.Boolean()),
     }),
     finishReason: Type.String(),
+    steps: Type.Optional(Count),
+    model: Type.Optional(Type.String()),
+    timings: Type.Optional(
+      Type.Object({
+        queuedMs: Type.Optional(Count),
+        firstTokenMs: Type.Optional(Count),
+        durationMs: Count,
+      }),
+    ),
+    history: Type.Optional(Type.Object({ sent: Count, summarized: Count, dropped: Count })),
+    structured: Type.Optional(Type.Boolean()),
     textCut: Type.Optional(Type.Boolean()),
+    pendingActions: Type.Optional(Type.Array(AskedAction, { maxItems: 50 })),
     chunkCount: Count,
+  }),
+)
+
+const Window = TypeCompiler.Compile(
+  Type.Object({
+    summary: Type.Optional(
+      Type.Object({
+        text: Type.String({ minLength: 1, maxLength: MAX_SUMMARY }),
+        messages: Count,
+        dropped: Count,
+        through: Type.Array(Type.String(), { minItems: 1, maxItems: 2 }),
+      }),
+    ),
+    charactersPerToken: Type.Optional(Type.Number({ minimum: 0.1, maximum: 100 })),
   }),
 )
 
@@ -77,20 +130,23 @@ const Chunk = TypeCompiler.Compile(Type.Object({ index: Count, chunk: Type.Objec
 
 const Run = TypeCompiler.Compile(Type.Object({ id: RunId }))
 
-/** The payload of a run, if it is one that this release knows; what other versions add is passed through. */
+/** The payload of a run, when this release can read it. Fields that other versions add pass through. */
 export const isTurn = (value: unknown): value is AgentTurn => Turn.Check(value)
 
-/** The output of a run, if all of it can be read. */
+/** The output of a run, when all of it can be read. */
 export const isOutput = (value: unknown): value is AgentOutput => Output.Check(value)
+
+/** What a run has kept for later prompts. An output is read without it when only this part cannot be read. */
+export const isWindow = (value: unknown): value is KeptWindow => Window.Check(value)
 
 /** One record of a run's stream. */
 export const isIndexedChunk = (value: unknown): value is IndexedChunk => Chunk.Check(value)
 
-/** The path of the first fault of a value, for the log: none of its contents. */
+/** The path of the first fault of a value, for the log. It holds nothing of the contents. */
 export const faultOf = (kind: 'payload' | 'output', value: unknown): string =>
   (kind === 'payload' ? Turn : Output).Errors(value).First()?.path || '/'
 
-/** A run as the engine tells of it, with what can be read of it. */
+/** A run as the engine describes it, with the fields that can be read. */
 export interface EngineRun {
   id: string
   status: unknown
@@ -100,7 +156,7 @@ export interface EngineRun {
   finishedAt: Date | undefined
   payload: unknown
   output: unknown
-  /** What the engine says of a run that did not complete. */
+  /** The engine's message about a run that did not complete. */
   errorMessage: string
 }
 
@@ -123,11 +179,11 @@ export function readRun(value: unknown): EngineRun | undefined {
 
 export interface EnginePage {
   runs: unknown[]
-  /** The cursor of the page that follows. */
+  /** The cursor of the next page. */
   next: string | undefined
 }
 
-/** Reads one page of a list; undefined for what is none. */
+/** Reads one page of a list. @returns undefined for an answer that is no page */
 export function readPage(value: unknown): EnginePage | undefined {
   const { data, pagination } = (value ?? {}) as { data?: unknown; pagination?: { next?: unknown } | null }
   if (!Array.isArray(data)) return undefined

@@ -1,10 +1,10 @@
-/** When an answer does not say how long to wait. */
+/** The wait when an answer names none. */
 const DEFAULT_MS = 1_000
 
 /**
- * How long the engine wants to be left alone, in milliseconds, at least one second: `Retry-After` (RFC 9110 §10.2.3:
+ * The milliseconds, at least one second, in which the engine wants no further call: `Retry-After` (RFC 9110 §10.2.3:
  * seconds or a date), else Trigger.dev's `x-ratelimit-reset` (milliseconds since 1970). Dates are compared with the
- * `Date` of the same answer: the clocks of engine and instance may differ.
+ * `Date` of the same answer, because the clocks of engine and instance may differ.
  */
 export function retryAfterMs(headers: Record<string, string | null | undefined>): number {
   const now = Date.parse(headers.date ?? '') || Date.now()

@@ -4,7 +4,7 @@ import { auth } from '@trigger.dev/sdk'
 /** One attempt for each call of the SDK: `EngineCalls` repeats, within a deadline. */
 export const NO_SDK_RETRY = { retry: { maxAttempts: 1 } }
 
-/** Does work in which the SDK speaks to one engine: two engines may live in one process. */
+/** Runs work in which the SDK calls this one engine. One process may use two engines. */
 export type Scope = <T>(work: () => Promise<T>) => Promise<T>
 
 export function scopeOf({ secretKey, apiUrl }: { secretKey: string; apiUrl: string }): Scope {
@@ -17,8 +17,8 @@ export const clientOf = (scope: Scope): Promise<ApiClient> =>
   scope(async () => apiClientManager.clientOrThrow())
 
 /**
- * An answer as it arrived where the SDK does not take it: it refuses a whole page of runs over one value that it does
- * not know. What is returned is read by `parsing.ts`.
+ * The raw answer to a call, for calls whose answer the SDK may refuse: it refuses a whole page of runs over one value
+ * that it does not know. `parsing.ts` reads what is returned.
  */
 export async function unchecked(request: PromiseLike<unknown>): Promise<unknown> {
   try {
@@ -30,7 +30,7 @@ export async function unchecked(request: PromiseLike<unknown>): Promise<unknown>
   }
 }
 
-/** Fails a call that was answered with 200 and nonsense: something else stands at the engine's address. */
+/** Fails a call that was answered with 200 and an unreadable body, because another server stands at the address. */
 export function unreadable(): never {
   throw Object.assign(new Error('The answer of the engine could not be read.'), { status: 200 })
 }

@@ -1,13 +1,14 @@
-import { runs, tasks } from '@trigger.dev/sdk'
-import { AGENT_QUEUE, AGENT_TASK_ID, type AgentTurn } from '../../agent/turn.ts'
+import { runs } from '@trigger.dev/sdk'
+import type { AgentTurn } from '../../agent/turn.ts'
 import { type CallFailure, DispatchError, isUndone, RETRY_SECONDS, readFailure } from '../engine-error.ts'
 import type { StartOptions } from '../run-engine.ts'
 import type { EngineCalls } from './calls.ts'
 import { readPage, readRun } from './parsing.ts'
 import { NO_SDK_RETRY, type Scope, unchecked, unreadable } from './sdk.ts'
+import { trigger } from './trigger.ts'
 
 const DEADLINE_MS = 10_000
-/** An engine that is slow is asked once: its first answer is worth more than a second question. */
+/** Deadline of one attempt. It is long, because a slow engine gains nothing from a second attempt. */
 const ATTEMPT_MS = 6_000
 const PAGE = 100
 
@@ -19,13 +20,13 @@ export async function startRun(
   options: StartOptions,
   listLagMs: number,
 ): Promise<string> {
-  const { deadlineMs = DEADLINE_MS, kind = 'act' } = options
+  const { deadlineMs = DEADLINE_MS, purpose = 'act' } = options
   let isSent = false
   let mayExist = false
 
   const attempt = () =>
     scope(async () => {
-      // The engine forgets the key of a failed run: sent blindly, the turn could run twice.
+      // The engine forgets the key of a failed run, so a start that does not ask for the run first could run the turn twice.
       const known = mayExist ? await findRun(options) : undefined
       if (known !== undefined) return known
       isSent = true
@@ -38,13 +39,13 @@ export async function startRun(
   }
 
   try {
-    return await calls.make('start', attempt, { kind, deadlineMs, attemptMs: ATTEMPT_MS, onFailure })
+    return await calls.make('start', attempt, { purpose, deadlineMs, attemptMs: ATTEMPT_MS, onFailure })
   } catch (error) {
     if (readFailure(error).status === 413)
       throw new DispatchError('engine_payload_too_large', 'refused', { cause: error })
     const told = calls.problemOf('start', error)
     const { detail, retryAfter = RETRY_SECONDS } = told.details
-    // A later attempt may be refused while the run of an earlier one goes on.
+    // The engine may refuse a later attempt while the run of an earlier attempt goes on.
     if (mayExist) throw new DispatchError('engine_unavailable', 'unknown', { retryAfter, cause: told })
     if (told.code === 'engine_refused')
       throw new DispatchError('engine_refused', 'refused', { ...(detail && { detail }), cause: told })
@@ -52,32 +53,9 @@ export async function startRun(
   }
 }
 
-/** The run that an earlier attempt of the same start has made. */
-async function findRun({ tags, engineKey, except = [] }: StartOptions): Promise<string | undefined> {
+/** The run that an earlier attempt of the same start has created. */
+async function findRun({ tags, engineKey }: StartOptions): Promise<string | undefined> {
   const answer = await unchecked(runs.list({ tag: tags.at(-1) ?? engineKey, limit: PAGE }, NO_SDK_RETRY))
   const { runs: found } = readPage(answer) ?? unreadable()
-  return found
-    .map(readRun)
-    .find((run) => run !== undefined && run.status !== 'CANCELED' && !except.includes(run.id))?.id
-}
-
-async function trigger(turn: AgentTurn, options: StartOptions): Promise<string> {
-  const { engineKey, concurrencyKey, tags, ttlSeconds, maxDurationSeconds, keySeconds } = options
-  const { id } = await tasks.trigger(
-    AGENT_TASK_ID,
-    turn,
-    {
-      // Named here too: a run that comes before the worker has said which queue it is waits for ever.
-      queue: AGENT_QUEUE,
-      idempotencyKey: engineKey,
-      idempotencyKeyTTL: `${keySeconds}s`,
-      concurrencyKey,
-      tags,
-      ttl: ttlSeconds,
-      maxDuration: maxDurationSeconds,
-      maxAttempts: 1,
-    },
-    NO_SDK_RETRY,
-  )
-  return id
+  return found.map(readRun).find((run) => run !== undefined && run.status !== 'CANCELED')?.id
 }

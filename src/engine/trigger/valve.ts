@@ -1,12 +1,12 @@
 export interface Valve {
-  /** What is piped through it passes while the valve is open. */
+  /** Chunks that are piped through this stream pass while the valve is open. */
   body: TransformStream<Uint8Array, Uint8Array>
-  /** Opens on the next turn of the event loop, so that the reader first takes what has passed already. */
+  /** Opens on the next turn of the event loop, so that the reader first takes the chunks that have passed already. */
   open(): void
   close(): void
 }
 
-/** Holds the body of a response back while its reader is busy: the SDK would take all that there is into memory. */
+/** Holds the body of a response back while its reader is busy. Without it the SDK reads the whole body into memory. */
 export function createValve(): Valve {
   let opened = Promise.withResolvers<void>()
   let isOpen = false

@@ -4,8 +4,8 @@ import { type AddressInfo, isIPv6 } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 
 /**
- * Makes the server listen, and tells where callers and where children reach it. With an IPv6 address the children
- * get a listener of their own: core's stream writer takes the brackets of such a URL for a part of the host's name.
+ * Makes the server listen, and returns the addresses for callers and for children. With an IPv6 address the children
+ * get a listener of their own, because core's stream writer takes the brackets of such a URL for a part of the host.
  */
 export async function listen(
   app: FastifyInstance,
@@ -14,7 +14,7 @@ export async function listen(
 ): Promise<{ url: string; childUrl: string }> {
   const forChildren = isIPv6(host) ? anotherListener(app) : undefined
   await app.listen({ host, port })
-  // As it was asked for: "localhost" stays that.
+  // The address keeps the name that the caller gave: "localhost" stays "localhost".
   const url = `http://${isIPv6(host) ? `[${host}]` : host}:${portOf(app.server)}`
   if (!forChildren) return { url, childUrl: url }
   await once(forChildren.listen(0, '127.0.0.1'), 'listening')

@@ -1,11 +1,11 @@
-/** Longer timers than this fire at once in Node. */
+/** Node fires a longer timer at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1
 
 /** One timer per key; none of them keeps the process alive. */
 export class Alarms<Key> {
   readonly #timers = new Map<Key, NodeJS.Timeout>()
 
-  /** Calls `ring` in `ms` milliseconds, in place of what was set for the key before. */
+  /** Calls `ring` after `ms` milliseconds. An earlier alarm of the same key is dropped. */
   set(key: Key, ms: number, ring: () => void): void {
     this.clear(key)
     const rest = ms - MAX_TIMER_MS

@@ -1,10 +1,10 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { z } from 'zod/v4'
 
-/** What answers say that come from before the API itself: no key, too many requests. */
+/** The content type of answers that are given before the API sees a request: no key, too many requests. */
 export const PROBLEM = { 'content-type': 'application/problem+json; charset=utf-8' }
 
-/** An answer other than 2xx; `body` as the real server words it. */
+/** An answer other than 2xx, with the body that a real server sends. */
 export class HttpError extends Error {
   readonly status: number
   readonly body: Record<string, unknown>
@@ -19,8 +19,8 @@ export class HttpError extends Error {
 }
 
 /**
- * Sends a body after core's schema has accepted what the client will see of it: dates become strings and
- * undefined disappears on the way, so it is the round trip that is parsed.
+ * Sends a body after core's schema has accepted it as the client will see it. JSON turns dates into strings and drops
+ * undefined fields, so the schema parses the body after a round trip through JSON.
  */
 export function answer(reply: FastifyReply, schema: z.ZodType, body: unknown, status = 200): FastifyReply {
   const text = JSON.stringify(body)
@@ -31,13 +31,13 @@ export function answer(reply: FastifyReply, schema: z.ZodType, body: unknown, st
 export const invalidJson = () => new HttpError(400, { error: 'Invalid JSON' })
 export const bodyTooLarge = () => new HttpError(413, { error: 'Request body too large' })
 
-/** 404 of the routes that look a run up in a replica: the SDK is told to try again. */
+/** The 404 of a route that reads from a replica on a real server. A header tells the SDK whether to try again. */
 export const notFound = (retry: boolean, headers: Record<string, string> = {}) =>
   new HttpError(404, { error: 'Not found' }, { 'x-should-retry': String(retry), ...headers })
 
 export const endpointOf = ({ method, url }: FastifyRequest) => `${method} ${url.split('?')[0]}`
 
-/** What this engine lacks; another try would not help. */
+/** The answer of an endpoint or option that the local engine lacks. A header tells the SDK not to try again. */
 export const notImplemented = (what: string) =>
   new HttpError(501, { error: `The local engine does not implement ${what}` }, { 'x-should-retry': 'false' })
 
@@ -49,7 +49,7 @@ export const unauthorized = () =>
     type: 'authorization',
   })
 
-/** A body that breaks its schema, in the words of zod 3 and zod-validation-error, which the real server uses. */
+/** 400 for a body that breaks its schema, in the words of zod 3 and zod-validation-error, which a real server uses. */
 export function invalidBody(error: z.ZodError): HttpError {
   const issues = error.issues.map(({ message, path }) => {
     const text = message.replace(/^Invalid input: expected (\w+), received/, 'Expected $1, received')

@@ -5,17 +5,17 @@ import { HttpError, PROBLEM, unauthorized } from './answers.ts'
 import { ENVIRONMENT } from './executions.ts'
 import type { Run } from './run.ts'
 
-/** Who asks: the holder of the secret key, or of a public token with these scopes ("read:runs:run_…"). */
+/** The sender of a request: the holder of the secret key, or of a public token with scopes ("read:runs:run_…"). */
 export type Caller = { kind: 'secret' } | { kind: 'public'; scopes: string[]; oneTimeToken?: string }
 
-/** What every public token of this environment says of itself. */
+/** Claims that every public token of this environment carries. */
 export const publicClaims = { sub: ENVIRONMENT.env.id, pub: true }
 
-/** What is to be done with what; a token needs the scope of one of the resources. */
+/** An action on resources. A token needs the scope of one of the resources. */
 export interface Access {
   action: 'read' | 'write' | 'trigger'
   resources: { type: string; id?: string }[]
-  /** A scope that is enough by itself. */
+  /** A scope that allows the action on every resource. */
   superScope?: string
 }
 
@@ -36,7 +36,7 @@ export async function authenticate(request: FastifyRequest, secretKey: string): 
   }
 }
 
-/** Throws 403 unless the caller may. */
+/** Throws 403 unless the caller's scopes allow the action. */
 export function authorize(caller: Caller, { action, resources, superScope }: Access): void {
   if (caller.kind === 'secret') return
   const granted = new Set(caller.scopes)
@@ -48,13 +48,13 @@ export function authorize(caller: Caller, { action, resources, superScope }: Acc
   if (!allowed) throw unauthorized()
 }
 
-/** Throws 401 for anybody without the secret key. */
+/** Throws 401 unless the caller holds the secret key. */
 export function requireSecret(caller: Caller): void {
   if (caller.kind === 'secret') return
   throw new HttpError(401, { error: 'Public API keys are not allowed for this request' })
 }
 
-/** The resources through which a run can be reached. */
+/** The resources whose scopes allow access to a run. */
 export const resourcesOf = (run: Run): Access['resources'] => [
   { type: 'runs', id: run.id },
   { type: 'tasks', id: run.taskId },
@@ -67,7 +67,7 @@ export async function runToken(runId: string, secretKey: string): Promise<{ toke
   return { token: await generateJWT({ secretKey, payload: claims, expirationTime: '1h' }), claims }
 }
 
-/** Hashed first: the comparison then takes the same time whatever the token's length. */
+/** Compares hashes, so that the time of the comparison does not depend on the length of the token. */
 function sameSecret(token: string, secretKey: string): boolean {
   const digest = (text: string) => createHash('sha256').update(text).digest()
   return timingSafeEqual(digest(token), digest(secretKey))

@@ -15,13 +15,13 @@ export async function readBody(request: FastifyRequest, limit: number): Promise<
 }
 
 /**
- * The pieces of a body. Unlike the stream itself, this leaves the connection alive when the reader gives up
- * early, so that the client gets to see why.
+ * The pieces of a body. When the reader stops early, the connection stays open, so that the client receives the
+ * answer that says why. (The stream itself would close the connection.)
  */
 export const withoutDestroying = <T>(request: FastifyRequest): AsyncIterable<T> =>
   request.raw.iterator({ destroyOnReturn: false })
 
-/** Reads a JSON body and holds it to a schema; like the real server, whatever the content type says. */
+/** Reads a JSON body and validates it. Like a real server, it ignores the content type. */
 export async function readJson<Schema extends z.ZodType>(
   request: FastifyRequest,
   schema: Schema,

@@ -7,8 +7,8 @@ type Entry = Parameters<OtelLogger['emit']>[0]
 type Send = (runId: string, level: string, message: string) => void
 
 /**
- * Takes what a task writes to its console and logger (core hands both to an OpenTelemetry logger) and sends it to
- * the parent with the id of the run, up to the bounds of `PrintBudget`.
+ * Sends the lines that a task writes to its console and its logger to the parent, with the id of the run, up to the
+ * bounds of `PrintBudget`. Core hands both kinds of lines to an OpenTelemetry logger.
  */
 export class RunLog implements OtelLogger {
   readonly #send: Send
@@ -18,7 +18,7 @@ export class RunLog implements OtelLogger {
     this.#send = send
   }
 
-  /** Another run begins. */
+  /** Begins the budget of the next run. */
   begin(): void {
     this.#budget.reset()
   }

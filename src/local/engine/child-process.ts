@@ -12,22 +12,22 @@ import { CHILD_VARIABLE, endStrays } from './strays.ts'
 
 const CHILD = fileURLToPath(new URL('./child.ts', import.meta.url))
 
-/** Time that onCancel hooks get, as on Trigger.dev. */
+/** Time for a task's onCancel hooks, as on Trigger.dev. */
 const ON_CANCEL_MS = 30_000
-/** What comes after the hooks, the last writes, takes at most this much longer. */
+/** Time for the hooks and for the last writes after them. */
 const WIND_UP_MS = ON_CANCEL_MS + 2_000
 /** Between SIGTERM and SIGKILL at the end of an idle child. */
 const TERM_MS = 2_000
-/** A child that does not even notice the cancel within this time blocks its event loop. */
+/** A child that has not acknowledged a cancel within this time blocks its event loop. */
 const DEAF_MS = 2_000
-/** How long the last output of a child that has exited is waited for. */
+/** Longest wait for the last output of a child that has exited. */
 const DRAIN_MS = 1_000
 
 export interface ChildOptions {
   taskModules: string[]
   env: Record<string, string>
   nodeFlags: string[]
-  /** Resident memory of a child beyond which it is ended. */
+  /** Bound of a child's resident memory. A child that exceeds it is killed. */
   maxMemoryBytes: number
 }
 
@@ -38,10 +38,10 @@ export interface ChildEvents {
   cancelling: []
   woundUp: []
   completed: [TaskRunExecutionResult]
-  /** After `completed`: what the run has left behind in the process. */
+  /** Comes after `completed`, with the traces that the run has left in the process. */
   rested: [string[]]
   maxDuration: []
-  /** The child needs more memory than it may have. */
+  /** The child has exceeded the bound of its memory. */
   tooLarge: []
   uncaught: [{ name: string; message: string; stack?: string | undefined }]
   log: [{ runId: string; level: string; message: string }]
@@ -49,17 +49,17 @@ export interface ChildEvents {
 }
 
 /**
- * One child and the conversation with it. It leads a process group of its own, so that Ctrl-C in a terminal
- * reaches the parent alone; it ends when the channel to the parent closes.
+ * One child and the exchange of messages with it. The child leads a process group of its own, so that Ctrl-C in a
+ * terminal reaches the parent alone. It ends when the channel to the parent closes.
  */
 export class TaskProcess extends EventEmitter<ChildEvents> {
   readonly exited: Promise<void>
   readonly #child: ChildProcess
   readonly #ipc: ZodIpcConnection<typeof fromChild, typeof toChild>
-  /** What the processes that its tasks start are found by. */
+  /** The value in the environment of every program that the child's tasks start; such programs are found by it. */
   readonly mark = randomUUID()
   readonly #budget = new PrintBudget()
-  /** From then on its process id may belong to another process. */
+  /** True once the child has exited: its process id may belong to another process from then on. */
   #isGone = false
   runs = 0
 
@@ -76,7 +76,8 @@ export class TaskProcess extends EventEmitter<ChildEvents> {
     const closed = new Promise<void>((resolve) => this.#child.once('close', () => resolve()))
     this.exited = new Promise((resolve) => {
       this.#child.on('error', () => {
-        // It could not be started; or a message could not be sent, in which case it is about to exit, or shall.
+        // Either the child could not be started, or a message could not be sent to it. In the second case the child
+        // is about to exit; the signal makes sure of it.
         if (this.#child.pid === undefined) this.#ended(resolve, null, null)
         else this.#signal('SIGKILL')
       })
@@ -85,7 +86,7 @@ export class TaskProcess extends EventEmitter<ChildEvents> {
         this.#isGone = true
         unwatch()
         await endStrays(this.mark)
-        // What it had said before it ended is still in the pipes, and counts.
+        // The pipes still hold what the child wrote before it ended.
         await Promise.race([closed, setTimeout(DRAIN_MS, undefined, { ref: false })])
         this.#ended(resolve, code, signal)
       })
@@ -126,26 +127,27 @@ export class TaskProcess extends EventEmitter<ChildEvents> {
     })
   }
 
-  /** Tells the child that its run is cancelled, waits until it has wound up, then ends it. */
+  /** Tells the child that its run is cancelled, waits for the hooks and the last writes of the run, then kills it. */
   async cancel(): Promise<void> {
     const listens = once(this, 'cancelling').then(() => true)
     const woundUp = once(this, 'woundUp')
-    const gone = this.exited.then(() => false)
-    // Not with core's acknowledgement, whose timer would keep this process alive.
+    const exited = this.exited.then(() => false)
+    // Core's own acknowledgement has a timer that would keep this process alive, so it is not used.
     await this.#ipc.send('CANCEL', { timeoutInMs: ON_CANCEL_MS })
-    const isListening = await Promise.race([listens, gone, setTimeout(DEAF_MS, false, { ref: false })])
-    if (isListening) await Promise.race([woundUp, gone, setTimeout(WIND_UP_MS, undefined, { ref: false })])
+    const isListening = await Promise.race([listens, exited, setTimeout(DEAF_MS, false, { ref: false })])
+    if (isListening) await Promise.race([woundUp, exited, setTimeout(WIND_UP_MS, undefined, { ref: false })])
     await this.kill()
   }
 
   async kill(): Promise<void> {
-    // Before the child: its end would take the descent from what has neither its process group nor its mark.
+    // The programs end before the child: once the child has ended, a program without its group and its mark can no
+    // longer be found as its descendant.
     if (!this.#isGone) await endStrays(this.mark, this.#child.pid)
     this.#signal('SIGKILL')
     await this.exited
   }
 
-  /** Ends the child, gently first, and all that its tasks have started. */
+  /** Ends the programs that the child's tasks have started, then the child: by SIGTERM, and by SIGKILL after a while. */
   async end(): Promise<void> {
     if (!this.#isGone) await endStrays(this.mark, this.#child.pid)
     this.#signal('SIGTERM')
@@ -158,13 +160,13 @@ export class TaskProcess extends EventEmitter<ChildEvents> {
     resolve()
   }
 
-  /** To the whole process group: what a task has started in it ends with the child. */
+  /** Signals the whole process group, so that programs which a task started in it end with the child. */
   #signal(signal: NodeJS.Signals): void {
     if (this.#child.pid === undefined || this.#isGone) return
     try {
       process.kill(-this.#child.pid, signal)
     } catch {
-      // ESRCH: the whole group is gone already.
+      // ESRCH: the whole group has ended already.
     }
   }
 

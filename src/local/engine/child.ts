@@ -34,11 +34,11 @@ import { fromChild, toChild } from './messages.ts'
 type Order = z.infer<typeof toChild.EXECUTE_TASK_RUN.message>
 type InternalCode = 'COULD_NOT_FIND_EXECUTOR' | 'CONFIGURED_INCORRECTLY'
 
-/** A cancelled task may use this long to wind up, after its onCancel hooks have returned. */
+/** Time that a cancelled task has for its last writes after its onCancel hooks have returned. */
 const WIND_UP_MS = 500
 const MAX_LOG_ATTRIBUTES = 256
 
-// The parent is gone: nobody would hear the result, and nobody would end what this process and its tasks started.
+// When the parent has ended, no process receives the result, and no process ends what the tasks here have started.
 process.on('disconnect', endGroup)
 
 const ipc = new ZodIpcConnection({
@@ -74,25 +74,25 @@ let cancelController = new AbortController()
 let running: Promise<TaskRunExecutionResult> | undefined
 let leftovers: Leftovers | undefined
 
-// Meant for this process alone, not for the tasks and what they start.
+// These variables are for this process, not for the tasks and the programs that tasks start.
 delete process.env.NODE_COMPILE_CACHE
 await load(process.argv.slice(2))
 
 async function load(files: string[]): Promise<void> {
   try {
     for (const file of files) {
-      // Without a current file a task that is defined is not registered, silently.
+      // Core registers a task only while a current file is set, and says nothing otherwise.
       resourceCatalog.setCurrentFileContext(file, file)
       await import(pathToFileURL(file).href)
       resourceCatalog.clearCurrentFileContext()
     }
     leftovers = new Leftovers()
     await ipc.send('READY', { manifest: readManifest() })
-    // Children end by signals, at which Node would not write what it has compiled.
+    // Node writes its compile cache at a normal exit only, and children end by signals.
     flushCompileCache()
   } catch (error) {
     await ipc.send('LOAD_FAILED', { error: describeLoadFault(error) })
-    // Closing the channel lets the message out first.
+    // The channel closes after the message has been sent.
     process
       .off('disconnect', endGroup)
       .once('disconnect', () => process.exit(1))
@@ -121,7 +121,7 @@ async function execute({
   const result = await running
   if (isCancelled) return
   const { cpuTime: durationMs } = usage.stop(measurement)
-  // Else it goes on measuring, once a second, in a child that waits.
+  // Without this the manager goes on measuring, once a second, in a child that waits for its next run.
   managers.timeouts.reset()
   const flushedMetadata = await managers.metadata.stopAndReturnLastFlush()
   await ipc.send('TASK_RUN_COMPLETED', {
@@ -132,7 +132,7 @@ async function execute({
   await ipc.send('RESTED', { leftovers: [...broken, ...((await leftovers?.afterRun()) ?? [])] })
 }
 
-/** A task that aborts its run knows what it does; any other error may come from a process that is broken. */
+/** Whether a task aborted its run on purpose. Any other error may mean that the process is broken. */
 const isIntended = (error: TaskRunError): boolean =>
   error.type === 'BUILT_IN_ERROR' && error.name === 'AbortTaskRunError'
 
@@ -146,10 +146,10 @@ async function runTask(
   if (!task) return internalError(execution, 'COULD_NOT_FIND_EXECUTOR', `No task ${execution.task.id}`)
   executionCount++
   const options = { tracer, consoleInterceptor, retries: undefined, isWarmStart, executionCount }
-  // Tasks that are defined while another one runs register without complaint.
+  // With a current file set, core lets a task register that is defined while another task runs.
   resourceCatalog.setCurrentFileContext(NO_FILE_CONTEXT, NO_FILE_CONTEXT)
   try {
-    // The executor keeps the tracing SDK without using it; without an exporter there is none.
+    // The executor wants a tracing SDK but does not use it. Without an exporter none is made.
     const executor = new TaskExecutor(
       task,
       options as unknown as ConstructorParameters<typeof TaskExecutor>[1],
@@ -172,7 +172,7 @@ function internalError(
   return { ok: false, id: execution.run.id, error: { type: 'INTERNAL_ERROR', code, message } }
 }
 
-/** Aborts the run, lets its onCancel hooks and its last writes finish, then says so: the parent ends us. */
+/** Aborts the run, waits for its onCancel hooks and its last writes, then tells the parent, which kills this process. */
 async function cancel({ timeoutInMs }: { timeoutInMs: number }): Promise<void> {
   isCancelled = true
   await ipc.send('CANCELLING', {})

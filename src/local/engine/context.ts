@@ -28,11 +28,11 @@ export interface RouteContext {
   switches: Switches
 }
 
-/** A run of a former engine is lost for certain; the header tells that apart from an id that never was. */
+/** The header of a 404 that says: the run belonged to an earlier start of the engine, so it is lost for certain. */
 export const lostHeaders = (id: string, bootId: string): Record<string, string> =>
   isOfOtherBoot(id, bootId) ? { 'x-run-lost': 'true' } : {}
 
-/** The run of a request that looks it up in a replica, if the caller may. Throws 404 or 403. */
+/** The run that a request names, where a real server reads from a replica. Throws 404, or 403 without a scope for it. */
 export function findRun(
   context: RouteContext,
   request: FastifyRequest,

@@ -13,33 +13,33 @@ import type { Run } from './run.ts'
 export interface DispatcherParts {
   queues: Queues
   pool: Pool
-  /** What the task files define, by task id. */
+  /** The tasks of the task files, by id. */
   tasks: Map<string, TaskManifest>
   version: string
   log: EngineLog
 }
 
 export interface DispatcherEvents {
-  /** A process is about to get the run. */
+  /** A child is about to receive the run. */
   dequeued: [Run]
   /** The task's code is about to run. */
   started: [Run]
   completed: [Run, TaskRunExecutionResult]
-  /** The process could not go on with the run. */
+  /** The run ended without a result, because its child could not go on. */
   failed: [Run, TaskRunError]
 }
 
-/** A process that counts its own time may be this late before the engine counts for it. */
+/** Children watch the maximal duration of a run themselves. The engine ends a run that is over it by this much. */
 const OVERTIME_MS = 10_000
-/** A child that does not come to rest within this time after a run is not used again. */
+/** A child that has not reported its rest within this time after a run is replaced. */
 const REST_MS = 5_000
-/** A child that dies before the task's code has begun costs the run nothing, but not endlessly. */
+/** A run whose child died before the task's code began is given to another child, so often at most. */
 const MAX_LOST_STARTS = 5
 
 const SHOWN_LEFTOVERS = 20
 const TOO_LARGE = 'the worker process took more memory than it may have'
 
-/** Brings runs that have a slot together with children that are free, and tells what becomes of them. */
+/** Gives runs that have a slot to children that are free, and emits what happens to the runs. */
 export class Dispatcher extends EventEmitter<DispatcherEvents> {
   readonly #parts: DispatcherParts
   readonly #running = new Map<TaskProcess, Run>()
@@ -56,7 +56,7 @@ export class Dispatcher extends EventEmitter<DispatcherEvents> {
     parts.pool.on('child', (child) => this.#follow(child))
   }
 
-  /** Dispatches after the current request has been answered. */
+  /** Dispatches once the current request has been answered. */
   dispatchSoon(): void {
     if (this.#scheduled) return
     this.#scheduled = true
@@ -67,8 +67,10 @@ export class Dispatcher extends EventEmitter<DispatcherEvents> {
   }
 
   /**
-   * Takes a run from its process, which winds up and is replaced; undefined when the run has none. The process
-   * is out of use before it hears of the cancel, so that no other run gets into it.
+   * Cancels a run in its child, which is then replaced. The child is out of use before the cancel reaches it, so that
+   * it receives no other run.
+   *
+   * @returns undefined when no child has the run
    */
   cancel(run: Run): Promise<void> | undefined {
     const child = [...this.#running].find(([, other]) => other === run)?.[0]
@@ -91,7 +93,7 @@ export class Dispatcher extends EventEmitter<DispatcherEvents> {
     pool.want(queues.ready)
   }
 
-  /** No process can be started for the runs that wait: the developer hears of it now, not when they expire. */
+  /** Fails the runs that wait while no child can be started, so that the developer learns of it before the runs expire. */
   #refuse(fault: string): void {
     const { queues, log } = this.#parts
     for (let run = queues.next(); run; run = queues.next()) {
@@ -114,7 +116,7 @@ export class Dispatcher extends EventEmitter<DispatcherEvents> {
       this.#overtime.set(child, run.maxDuration * 1000 + OVERTIME_MS, () => this.#timeOut(child))
     }
     child.execute(executionOf(run, task, this.#parts.version)).catch((error: unknown) => {
-      // What core's schema of the message does not let through will not get through in another process either.
+      // Core's schema has refused the message. It would refuse the message to another child as well.
       this.#parts.log.error({ runId: run.id, err: error }, 'run could not be handed to its process')
       this.#abandon(child, { type: 'INTERNAL_ERROR', code: 'TASK_EXECUTION_FAILED' })
     })
@@ -150,7 +152,7 @@ export class Dispatcher extends EventEmitter<DispatcherEvents> {
     child.on('log', (line) => this.#print(child, line))
   }
 
-  /** The run that a child has no longer. */
+  /** Removes the run of a child from the register of running runs. */
   #take(child: TaskProcess): Run | undefined {
     const run = this.#running.get(child)
     this.#running.delete(child)
@@ -158,7 +160,7 @@ export class Dispatcher extends EventEmitter<DispatcherEvents> {
     return run
   }
 
-  /** As where a machine's memory is what the process may have. */
+  /** Ends a run as a real server does when the process exceeds the memory of its machine. */
   #outgrow(child: TaskProcess): void {
     const runId = this.#running.get(child)?.id
     this.#parts.log.warn({ runId, pid: child.pid }, `local engine ends a run: ${TOO_LARGE}`)
@@ -169,7 +171,7 @@ export class Dispatcher extends EventEmitter<DispatcherEvents> {
     this.#abandon(child, { type: 'INTERNAL_ERROR', code: 'MAX_DURATION_EXCEEDED' })
   }
 
-  /** Ends a process that a finished run has changed: the next run must not meet what this one has left behind. */
+  /** Ends a child that a finished run has changed, so that the change cannot reach the next run. */
   #retire(child: TaskProcess, runId: string, leftovers: string[]): void {
     const [shown, more] = [leftovers.slice(0, SHOWN_LEFTOVERS), leftovers.length - SHOWN_LEFTOVERS]
     this.#parts.log.info(
@@ -180,7 +182,7 @@ export class Dispatcher extends EventEmitter<DispatcherEvents> {
     void child.end()
   }
 
-  /** Ends a process that cannot go on, and with it its run. */
+  /** Ends a child that cannot go on, and with it its run. */
   #abandon(child: TaskProcess, error: TaskRunError): void {
     const run = this.#take(child)
     this.#parts.pool.retire(child)
@@ -188,7 +190,7 @@ export class Dispatcher extends EventEmitter<DispatcherEvents> {
     if (run) this.emit('failed', run, error)
   }
 
-  /** A process is gone. If the task's code had not begun, another one may take its run. */
+  /** A child has exited. Another child may take its run when the task's code had not begun. */
   #lose(child: TaskProcess, error: TaskRunError): void {
     this.#resting.clear(child)
     const run = this.#take(child)

@@ -1,6 +1,6 @@
 const UNITS: Record<string, number> = { w: 604_800, d: 86_400, h: 3_600, hr: 3_600, m: 60, s: 1 }
 
-/** Milliseconds of a duration as Trigger.dev writes them ("1h30m", "10m", "45s"); undefined when it is none. */
+/** Milliseconds of a duration as Trigger.dev writes it ("1h30m", "10m", "45s"); undefined for any other text. */
 export function durationMs(text: string): number | undefined {
   if (!/^(\d+(w|d|hr|h|m|s))+$/.test(text)) return undefined
   let seconds = 0
@@ -10,7 +10,7 @@ export function durationMs(text: string): number | undefined {
   return seconds * 1000
 }
 
-/** A delay, which is a duration or a date, as the moment at which it ends; undefined when it is neither. */
+/** The moment at which a delay ends. A delay is a duration or a date; any other text gives undefined. */
 export function delayEnd(delay: string | Date, now: number): Date | undefined {
   if (typeof delay === 'string') {
     const ms = durationMs(delay)

@@ -20,28 +20,28 @@ export interface EngineOptions {
   host?: string
   /** 0, the default, takes a free one. */
   port?: number
-  /** Where callers reach it when that is not `host`: addresses of large outputs begin with it. */
+  /** Address under which callers reach the engine when it is not `host`. Addresses of large outputs begin with it. */
   publicUrl?: string
-  /** The bearer key that callers need ("tr_dev_…"); the children get it too. */
+  /** The bearer key that callers need ("tr_dev_…"). The children know it too. */
   secretKey: string
   /** Runs at once, one per child process. Default 8. */
   maxChildren?: number
-  /** Warm children that wait besides the busy ones. Default 1. */
+  /** Warm children that wait beside the busy ones. Default 1. */
   spares?: number
-  /** Resident memory, in bytes, beyond which a child and its run are ended (Linux). Default 1 GiB. */
+  /** Bound of a child's resident memory, in bytes (Linux). A child that exceeds it is killed with its run. Default 1 GiB. */
   maxChildMemoryBytes?: number
-  /** All that a child's environment has beyond PATH, TZ, LANG, NODE_EXTRA_CA_CERTS and this engine's address. */
+  /** A child's environment, beside PATH, TZ, LANG, NODE_EXTRA_CA_CERTS and the address of the engine. */
   childEnv?: Record<string, string>
   log: EngineLog
   switches?: Partial<Switches>
-  /** Load the task files anew in fresh children when one of them, or what lies beside them, changes. */
+  /** Starts fresh children, which load the task files anew, when a file in the folder of the task files changes. */
   watch?: boolean
 }
 
 export interface LocalEngine {
   url: string
   secretKey: string
-  /** Every run id of this start begins with `run_` and this. */
+  /** Every run id of this start begins with `run_` and the boot id. */
   bootId: string
   stats(): { runs: number; children: Pool['counts']; pids: number[] }
   /** Ends the children, closes all connections, and waits for both. */
@@ -51,17 +51,17 @@ export interface LocalEngine {
 const RETENTION = { ms: 24 * 3_600_000, runs: 10_000, bytes: 256 * 1024 * 1024 }
 const CHILD_MEMORY_BYTES = 1024 ** 3
 const OBJECT_STORE_BYTES = 256 * 1024 * 1024
-/** Of the parent's environment, a child sees these. */
+/** The variables that a child inherits from the parent. */
 const INHERITED = ['PATH', 'TZ', 'LANG', 'NODE_EXTRA_CA_CERTS']
 /**
- * A task that needs more memory crashes its own child, not the machine. A small nursery and one helper thread save
- * 30 MB per child.
+ * A task that needs more heap crashes its own child, not the machine. A small nursery and one helper thread save 30 MB
+ * for each child.
  */
 const NODE_FLAGS = ['--max-old-space-size=512', '--max-semi-space-size=1', '--v8-pool-size=1']
 
 /**
- * Starts a server that speaks Trigger.dev's HTTP API and runs tasks in child processes. Resolves when it listens
- * and the task files are loaded; rejects when they cannot be, or the port is taken.
+ * Starts a server that speaks Trigger.dev's HTTP API and runs tasks in child processes. Resolves when the server
+ * listens and the task files are loaded. Rejects when the task files cannot be loaded, or when the port is taken.
  */
 export async function startLocalEngine(options: EngineOptions): Promise<LocalEngine> {
   const { secretKey, log, host = '127.0.0.1', port = 0 } = options

@@ -2,17 +2,17 @@ import type { TaskRunExecution } from '@trigger.dev/core/v3/schemas'
 import type { TaskManifest } from './messages.ts'
 import type { Run } from './run.ts'
 
-/** Names of the one environment that this engine is. */
+/** Names of the engine's only environment. */
 export const ENVIRONMENT = {
   env: { id: 'clocalenvironment00000000', slug: 'dev', type: 'DEVELOPMENT' },
   organization: { id: 'clocalorganization0000000', slug: 'local', name: 'local' },
   project: { id: 'clocalproject000000000000', ref: 'proj_local', slug: 'local', name: 'local' },
 } as const
 
-/** Shown as the version of the worker, dated like those of Trigger.dev's development workers. */
+/** The version of the worker in answers, dated like the versions of Trigger.dev's development workers. */
 export const workerVersion = (now: Date): string => `${now.toISOString().slice(0, 10).replaceAll('-', '')}.1`
 
-/** What a child is told about the run that it executes; `ctx` of the task is derived from it. */
+/** The message that tells a child about the run that it executes. Core derives the task's `ctx` from it. */
 export function executionOf(run: Run, task: TaskManifest, version: string): TaskRunExecution {
   return {
     task: { id: run.taskId, filePath: task.filePath },

@@ -21,6 +21,6 @@ export function idMaker(bootId: string): (prefix: string) => string {
   }
 }
 
-/** Whether an id looks like one of ours but was made by another start of the engine. */
+/** Whether an id has the form of a run id of the local engine, but was made by another start of the engine. */
 export const isOfOtherBoot = (id: string, bootId: string): boolean =>
   /^run_c[0-9a-z]{24}$/.test(id) && !id.startsWith(`run_${bootId}`)

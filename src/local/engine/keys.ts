@@ -1,6 +1,6 @@
 import type { Run, RunState } from './run.ts'
 
-/** A run that ended this way gives its key back: the same key then starts a new run. */
+/** A run that ends in one of these states frees its key: the same key then starts a new run. */
 const FREES_KEY = new Set<RunState>([
   'COMPLETED_WITH_ERRORS',
   'CRASHED',
@@ -9,7 +9,7 @@ const FREES_KEY = new Set<RunState>([
   'EXPIRED',
 ])
 
-/** How long a key is remembered when the caller does not say. */
+/** Lifetime of a key when the caller names none. */
 export const DEFAULT_KEY_TTL_MS = 30 * 24 * 3_600_000
 
 /** Idempotency keys, unique per task. A completed or cancelled run keeps its key until that expires. */
@@ -34,7 +34,7 @@ export class Keys {
     if (this.#runs.get(key) === run) this.#runs.delete(key)
   }
 
-  /** Frees a key on demand; false when no run has it. */
+  /** Frees a key at a caller's request. @returns false when no run has the key */
   reset(taskId: string, hash: string): boolean {
     return this.#runs.delete(name(taskId, hash))
   }

@@ -2,11 +2,11 @@ import { subscribe } from 'node:diagnostics_channel'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-// What a task can replace is taken before any task file is loaded.
+// These functions are read before any task file is loaded, because a task can replace them.
 const { getOwnPropertyDescriptor, getPrototypeOf } = Object
 const { ownKeys } = Reflect
 
-/** What a run began just before its end, a last write for instance, may go on for this long. */
+/** Time in which work that a run began just before its end, such as a last write, may finish. */
 const SETTLE_MS = 300
 const LOOK_MS = 10
 
@@ -18,8 +18,8 @@ type Shape = { keys: PropertyKey[]; values: unknown[] }
  * open files, what keeps the event loop alive, and programs that were started. A process that is not as before would
  * let one run change another one, so it is not used again.
  *
- * Not seen: the state of modules, timers without a reference, and what no longer differs at the end of a run.
- * Open files are seen on Linux alone, programs that were waited for synchronously too.
+ * Not seen are the state of modules, timers without a reference, and changes that were undone before the end of the
+ * run. Open files, and programs that a task waited for synchronously, are seen on Linux alone.
  */
 export class Leftovers {
   readonly #before: Map<string, string>
@@ -27,10 +27,10 @@ export class Leftovers {
   readonly #shapes = new Map<string, Shape>()
   #programs = 0
 
-  /** Create it when the task files are loaded, before the first run. */
+  /** Has to be created after the task files are loaded and before the first run. */
   constructor() {
     subscribe('child_process', () => this.#programs++)
-    // They are opened on first use, which is no change.
+    // Node opens these streams on first use, which must not look like a change.
     void [process.stdout, process.stderr]
     for (const [name, object] of standardObjects()) {
       this.#objects.set(name, object)
@@ -39,7 +39,7 @@ export class Leftovers {
     this.#before = this.#state()
   }
 
-  /** What differs, each as a few words for a log line. Waits a moment for what is about to end by itself. */
+  /** Waits a moment for work that is about to end. @returns the differences, each in a few words for a log line */
   async afterRun(): Promise<string[]> {
     const until = performance.now() + SETTLE_MS
     for (;;) {
@@ -60,7 +60,7 @@ export class Leftovers {
     return found
   }
 
-  /** Everything that is compared as text, by the words that name it. What only grows by a run is listed alone. */
+  /** Every value that is compared as text, by the words that name it in the log. */
   #state(): Map<string, string> {
     const state = new Map<string, string>()
     state.set('the working directory', workingDirectory())
@@ -76,14 +76,14 @@ export class Leftovers {
     }
     const resources = new Map<string, number>()
     for (const type of process.getActiveResourcesInfo()) resources.set(type, (resources.get(type) ?? 0) + 1)
-    // It belongs to this very look.
+    // This resource belongs to the comparison itself.
     resources.delete('Immediate')
     for (const [type, count] of resources) state.set(`active resources of type ${type}`, String(count))
     return state
   }
 }
 
-/** Names of global variables; symbols are left to libraries, which keep what all their copies share under them. */
+/** Names of global variables. Symbols are left out: libraries keep under them what all copies of a library share. */
 const globalNames = (): string[] =>
   ownKeys(globalThis).filter((key): key is string => typeof key === 'string')
 
@@ -111,7 +111,7 @@ function standardObjects(): Map<string, object> {
   return found
 }
 
-/** The properties of an object that are no accessors of Node's own which become values on first use. */
+/** The properties of an object, without those accessors of Node that become values on first use. */
 function shapeOf(object: object): Shape {
   const keys = object === globalThis ? globalNames() : ownKeys(object)
   const values: unknown[] = []
@@ -142,7 +142,7 @@ function workingDirectory(): string {
   }
 }
 
-/** Grows with every program that has ended and was waited for: page faults of children, proc_pid_stat(5). */
+/** A count that grows with every ended program that was waited for: page faults of children, proc_pid_stat(5). */
 function programsWaitedFor(): string {
   const CMINFLT = 8
   try {
@@ -168,6 +168,6 @@ function targetOf(fd: string): string {
   try {
     return readlinkSync(`/proc/self/fd/${fd}`)
   } catch {
-    return '' // Closed meanwhile: the folder itself, for instance.
+    return '' // The file was closed meanwhile, as the folder itself always is.
   }
 }

@@ -57,7 +57,7 @@ export class Lifecycle {
     this.#alarms.clearAll()
   }
 
-  /** Makes a run and lines it up; it starts after the caller has been answered. */
+  /** Creates a run and enqueues it. The run starts after the caller has been answered. */
   trigger(order: RunOrder): Run {
     const run = newRun(this.#newId('run'), ++this.#seq, order, this.#tasks.get(order.taskId))
     order.parent?.children.push(run)
@@ -68,7 +68,7 @@ export class Lifecycle {
     return run
   }
 
-  /** Moves the start of a delayed run; false when it is not (or no longer) delayed. */
+  /** Moves the start of a delayed run. @returns false when the run is not delayed, or no longer delayed */
   reschedule(run: Run, until: Date): boolean {
     if (run.state !== 'DELAYED') return false
     this.#delay(run, until)
@@ -77,8 +77,9 @@ export class Lifecycle {
   }
 
   /**
-   * Cancels a run; one that is final stays as it is. The state changes and the slot is free at once; the process
-   * of a started run winds up meanwhile, and only then the run counts as completed.
+   * Cancels a run. A run that is final stays as it is. The state changes and the slot is free at once. The child of a
+   * run that had started finishes the hooks and last writes of the run, and only then the run has its time of
+   * completion.
    */
   cancel(run: Run): void {
     if (isFinal(run.state)) return
@@ -95,13 +96,14 @@ export class Lifecycle {
 
   #delay(run: Run, until: Date): void {
     run.delayUntil = until
-    this.#alarms.set(run, until.getTime() - Date.now(), () => {
+    // A timer may fire a millisecond before its time.
+    this.#alarms.set(run, until.getTime() - Date.now() + 1, () => {
       this.#lineUp(run)
       this.#store.changed(run)
     })
   }
 
-  /** Into the queue, unless nobody knows the task or the queue: then the run waits for a version that does. */
+  /** Enqueues a run. When no task file defines its task or its queue, the run waits for a version that does. */
   #lineUp(run: Run): void {
     run.queuedAt ??= new Date()
     if (!this.#tasks.has(run.taskId) || !this.#queues.isDeclared(run.queue)) {
@@ -124,7 +126,7 @@ export class Lifecycle {
   #dequeued(run: Run): void {
     this.#alarms.clear(run)
     run.state = 'DEQUEUED'
-    // A real server sets it here: the time until the task's code begins is a part of the run.
+    // A real server sets the time here too, so the time until the task's code begins belongs to the run.
     run.startedAt ??= new Date()
     run.attempt++
     this.#store.changed(run)
@@ -143,7 +145,7 @@ export class Lifecycle {
         this.#log.error({ runId: run.id, err: error }, 'last metadata of the run could not be applied'),
       )
     }
-    // Cancelled meanwhile.
+    // The run has been cancelled meanwhile.
     if (isFinal(run.state)) return
     if (result.ok) {
       run.output = { data: result.output, dataType: result.outputType }
@@ -175,7 +177,7 @@ export class Lifecycle {
     this.#store.changed(run)
   }
 
-  /** Into a final state; whoever waits for the run's slot may have it. */
+  /** Moves a run into a final state, and gives its slot to the next run of its lane. */
   #leave(run: Run, state: RunState, error: TaskRunError | undefined): void {
     run.state = state
     run.error = error
@@ -184,7 +186,7 @@ export class Lifecycle {
     this.#dispatcher.dispatchSoon()
   }
 
-  /** New task files may know what older ones did not. */
+  /** Enqueues the runs that waited for a version of the task files which defines their task and queue. */
   #learn(manifest: Manifest): void {
     this.#tasks.clear()
     for (const task of manifest.tasks) this.#tasks.set(task.id, task)

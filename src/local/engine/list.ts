@@ -22,7 +22,7 @@ const statuses = csv.superRefine((values, ctx) => {
   if (invalid.length > 0)
     ctx.addIssue({ code: 'custom', message: `Invalid status values: ${invalid.join(', ')}` })
 })
-/** What no run here has, or all have alike. */
+/** Fields that have one value for all runs of the local engine. */
 const NOT_IMPLEMENTED = ['batch', 'schedule', 'bulkAction', 'machine', 'region'].map(
   (name) => `filter[${name}]`,
 )
@@ -64,8 +64,8 @@ export function readListQuery(raw: unknown): ListQuery {
 }
 
 /**
- * One page of runs, newest first. `after` a cursor come older runs; `before` it come newer ones, and that page is
- * oldest first, as on a real server. Cursors are places in the order of creation: a run that is added between two
+ * One page of runs, newest first. After a cursor come older runs. Before a cursor come newer runs, and that page is
+ * oldest first, as on a real server. A cursor is a place in the order of creation, so a run that is added between two
  * requests moves no page.
  */
 export function listRuns({ store, view, switches }: RouteContext, query: ListQuery) {
@@ -110,7 +110,7 @@ function firstIndex(runs: Run[], predicate: (run: Run) => boolean): number {
   return index < 0 ? runs.length : index
 }
 
-/** Opaque to clients; on the real server it holds the same two things. */
+/** A cursor is opaque to clients. A real server puts the same two values into it. */
 function writeCursor(run: Run): string {
   return Buffer.from(JSON.stringify({ c: run.createdAt.getTime(), r: run.seq })).toString('base64url')
 }

@@ -1,7 +1,7 @@
 /** Frames and headings of a stack that name a file of this project, with its line. */
 const PLACE = /(?:file:\/\/)?(\/[^\s():]+):(\d+)/g
 
-/** Why a task file could not be loaded, in one line: the file and line in the project, then the error. */
+/** Says in one line why a task file could not be loaded: the file and line in the project, then the error. */
 export function describeLoadFault(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   const what = `${error.name}: ${error.message}`

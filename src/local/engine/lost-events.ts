@@ -1,8 +1,8 @@
 import type { Run } from './run.ts'
 
 /**
- * Says which changes of runs a subscription is never told of, because a real server's realtime backend loses some
- * under load: 5 of 117 ends were measured. The number of a change alone decides, so that the same sequence of
+ * Chooses the changes of runs that no subscription is told of. A real server's realtime backend loses some under load:
+ * 5 of 117 ends were lost when it was measured. The number of a change decides alone, so that the same sequence of
  * changes loses the same ones again.
  *
  * @param share of all changes, from 0 (none) to 1 (all)

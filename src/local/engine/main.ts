@@ -11,8 +11,8 @@
  */
 import { flushCompileCache } from 'node:module'
 import { fileURLToPath } from 'node:url'
+import { readSecretFiles } from '../../config/secret-files.ts'
 import { runProcess } from '../../lifecycle/run-process.ts'
-import { readSecretFiles } from '../../secret-files.ts'
 import { explainListen, StartError } from '../../start-error.ts'
 import { processLog } from '../../telemetry/process-log.ts'
 import { cacheCompiledCode } from './compile-cache.ts'
@@ -59,7 +59,7 @@ await runProcess(
     })
     onEnd(engine.stop)
     log.info({ url: engine.url }, `the local engine listens on ${engine.url}`)
-    // It may end by a signal, at which Node would not write what it has compiled.
+    // Node writes its compile cache at a normal exit only, and this process may end by a signal.
     flushCompileCache()
   },
   { log, timeoutSeconds: TIMEOUT_SECONDS },
@@ -71,7 +71,7 @@ function wholeNumber(name: string, text: string, max: number): number {
   throw new StartError(`${name} must be a whole number up to ${max}`)
 }
 
-/** What the agent reads in a worker, and nothing else of this process's environment. */
+/** The variables that the agent reads in a worker. Nothing else of this process's environment is passed on. */
 function workerEnvironment(): Record<string, string> {
   const names = Object.keys(environment).filter((name) => /^(AGENT|OTEL)_/.test(name))
   return Object.fromEntries(names.map((name) => [name, environment[name] ?? '']))

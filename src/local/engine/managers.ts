@@ -41,10 +41,10 @@ type Ipc = ConstructorParameters<typeof SharedRuntimeManager>[0]
 
 const HEARTBEAT_MS = 30_000
 const METADATA_FLUSH_MS = 1000
-/** How long what a task left running (a stream that it piped) may go on after it has returned. */
+/** Time that a stream which a task has piped may take after the task has returned. */
 const WAIT_UNTIL_MS = 60_000
 
-/** What a run is told about its surroundings, beyond its payload. */
+/** What the managers know of the run that begins, beside its payload. */
 export interface Surroundings {
   execution: TaskRunExecution
   ctx: TaskRunContext
@@ -54,8 +54,8 @@ export interface Surroundings {
 }
 
 /**
- * Installs the managers behind core's globals. It has to happen before a task file is loaded: tasks register with
- * the resource catalog when they are defined.
+ * Installs the managers behind core's globals. The caller does this before it loads a task file, because tasks
+ * register with the resource catalog when they are defined.
  */
 export function installManagers(ipc: Ipc, apiUrl: string) {
   const client = apiClientManager.clientOrThrow()
@@ -96,11 +96,11 @@ export function installManagers(ipc: Ipc, apiUrl: string) {
     waits,
     timeouts,
 
-    /** Forgets the run before and takes the next one in. */
+    /** Prepares the managers for the next run, and drops the state of the run before. */
     begin({ execution, ctx, traceContext: trace, worker, isWarmStart }: Surroundings): void {
       for (const manager of [...all, sessions, untils, waits, beats]) manager.reset()
       taskContext.disable()
-      // A run is over when what it piped has arrived; without this its last chunks are lost.
+      // The run waits for the streams that it has piped. Without this its last chunks would be lost.
       waitUntil.register({
         requiresResolving: () => streams.hasActiveStreams(),
         promise: (timeoutInMs) => streams.waitForAllStreams(timeoutInMs),

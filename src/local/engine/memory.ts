@@ -1,14 +1,15 @@
 import { readFile } from 'node:fs/promises'
 
 const LOOK_MS = 250
-/** Linux counts in pages: 4 KiB on x64 and on arm64 as it is usually built. */
+/** Linux counts memory in pages, of 4 KiB on x64 and on arm64 as it is usually built. */
 const PAGE_BYTES = 4096
 
 /**
- * Calls `onExcess` once when the resident memory of a process exceeds `maxBytes`: Node's own limit is about the
- * heap alone, and buffers lie outside. Looks four times a second. Linux alone; elsewhere there is no limit.
+ * Calls `onExcess` once when the resident memory of a process exceeds `maxBytes`. (Node's own limit covers the heap
+ * alone, and buffers lie outside of it.) The memory is read four times a second, on Linux alone; on other systems there
+ * is no limit.
  *
- * @returns the way to stop it
+ * @returns a function that stops the watch
  */
 export function watchMemory(pid: number, maxBytes: number, onExcess: (bytes: number) => void): () => void {
   if (process.platform !== 'linux') return () => {}

@@ -19,17 +19,17 @@ const Manifest = z.object({
   queues: z.array(z.object({ name: z.string(), limit: z.number().optional() })),
 })
 
-/** What the task files define: the tasks, and the queues that runs may name. */
+/** The tasks of the task files, and the queues that runs may name. */
 export type Manifest = z.infer<typeof Manifest>
 export type TaskManifest = Manifest['tasks'][number]
 
-/** From the engine to a child: core's messages; a cancel is answered by messages of its own, see below. */
+/** Messages from the engine to a child, as core defines them. CANCELLING and WOUND_UP answer a cancel. */
 export const toChild = {
   ...WorkerToExecutorMessageCatalog,
   CANCEL: { message: WorkerToExecutorMessageCatalog.CANCEL.message },
 }
 
-/** From a child to the engine: core's messages, and what the command line of Trigger.dev learns in other ways. */
+/** Messages from a child to the engine: core's, and some for what Trigger.dev's command line learns in other ways. */
 export const fromChild = {
   ...ExecutorToWorkerMessageCatalog,
   /** The task files are loaded; the child can take a run. */
@@ -38,11 +38,11 @@ export const fromChild = {
   LOAD_FAILED: { message: z.object({ error: z.string() }) },
   /** The task's code is about to run. */
   RUN_STARTED: { message: z.object({ runId: z.string() }) },
-  /** The process is at rest after a run that it has told the result of; what the run has left behind in it. */
+  /** The child is at rest after a run whose result it has sent. `leftovers` names the traces of the run in the process. */
   RESTED: { message: z.object({ leftovers: z.array(z.string()) }) },
-  /** The cancel has been heard, so the event loop is alive; hooks and last writes follow. */
+  /** The child has received the cancel, so its event loop is alive. Hooks and last writes follow. */
   CANCELLING: { message: z.object({}) },
-  /** Nothing more will come of the cancelled run. */
+  /** The cancelled run has finished its hooks and its last writes. */
   WOUND_UP: { message: z.object({}) },
   /** One line that a task wrote to its console or logger. */
   LOG: { message: z.object({ runId: z.string(), level: z.string(), message: z.string() }) },

@@ -7,13 +7,13 @@ import type { RunStore } from './store.ts'
 export type MetadataChange = z.infer<typeof FlushedRunMetadata>
 type Metadata = Record<string, unknown>
 
-/** What a run may hold, serialized. */
+/** Bound of a run's serialized metadata. */
 export const MAX_METADATA_BYTES = 256 * 1024
 
 /**
- * Applies what a task changed in its metadata and in that of the runs above it, by core's own rules; what is meant
- * for a run above is dropped where there is none, as on the real server. Core is loaded at the first change: most
- * tasks never make one, and it is large. Throws 413.
+ * Applies a task's changes to the metadata of its run and of the runs that triggered it, by core's own rules. A change
+ * for a parent that does not exist is dropped, as on a real server. Core is large and most tasks change no metadata, so
+ * core is loaded at the first change. Throws 413.
  */
 export async function applyMetadata(run: Run, change: MetadataChange, store: RunStore): Promise<Metadata> {
   const { applyMetadataOperations } = await import('@trigger.dev/core/v3')
@@ -34,7 +34,7 @@ export async function applyMetadata(run: Run, change: MetadataChange, store: Run
   return run.metadata ?? {}
 }
 
-/** Throws 413 when it is more than a run may hold. */
+/** Throws 413 when the metadata is larger than a run may hold. */
 export function limited(metadata: Metadata): Metadata {
   if (Buffer.byteLength(JSON.stringify(metadata)) <= MAX_METADATA_BYTES) return metadata
   throw new HttpError(413, { error: `Metadata exceeds maximum size of ${MAX_METADATA_BYTES} bytes` })

@@ -2,7 +2,7 @@ import { stringifyDuration } from '@trigger.dev/core/v3/isomorphic'
 import type { TaskManifest } from './messages.ts'
 import type { Packet, Run, RunKey } from './run.ts'
 
-/** What a caller wants to be run. */
+/** The order of a caller: the task, its payload, and the options of the trigger call. */
 export interface RunOrder {
   taskId: string
   payload: Packet
@@ -19,11 +19,11 @@ export interface RunOrder {
   parent?: Run | undefined
 }
 
-/** Development environments give runs this ttl when neither caller nor task does. */
+/** The ttl of a run when neither the caller nor the task names one, as in development environments. */
 const DEFAULT_TTL = '10m'
 const MIN_MAX_DURATION_S = 5
 
-/** The record of a run that has not been lined up yet; what the order leaves open is the task's to say. */
+/** The record of a run that is not enqueued yet. The task's own options fill in what the order leaves out. */
 export function newRun(id: string, seq: number, order: RunOrder, task: TaskManifest | undefined): Run {
   const { parent } = order
   const now = new Date()
@@ -64,6 +64,6 @@ export function newRun(id: string, seq: number, order: RunOrder, task: TaskManif
   }
 }
 
-/** A ttl as it is shown; none is what no positive number of seconds means. */
+/** A ttl as answers show it. A number of seconds that is not positive means that there is no ttl. */
 export const ttlText = (ttl: string | number | undefined): string | undefined =>
   typeof ttl === 'number' ? stringifyDuration(ttl) : ttl

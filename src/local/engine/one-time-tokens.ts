@@ -1,12 +1,12 @@
 import type { Run } from './run.ts'
 import type { RunStore } from './store.ts'
 
-/** Public tokens that are good for one run, and the runs that they were used for. */
+/** The one-time public tokens that were used. Each of them may start one run. */
 export class OneTimeTokens {
   readonly #runs = new Map<string, Run>()
 
   constructor(store: RunStore) {
-    // By then the token has expired.
+    // The token has expired by then.
     store.on('forget', (run) => {
       for (const [token, used] of this.#runs) if (used === run) this.#runs.delete(token)
     })

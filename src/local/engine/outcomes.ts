@@ -2,14 +2,14 @@ import { internalErrorFromUnexpectedExit, UnexpectedExitError } from '@trigger.d
 import type { TaskRunError } from '@trigger.dev/core/v3/schemas'
 import type { RunState } from './run.ts'
 
-/** Errors of the task's own making, although the executor calls them internal. */
+/** Errors that the task caused, although the executor calls them internal. */
 const TASK_ERRORS = new Set([
   'TASK_INPUT_ERROR',
   'TASK_OUTPUT_ERROR',
   'TASK_MIDDLEWARE_ERROR',
   'TASK_RUN_UNCAUGHT_EXCEPTION',
 ])
-/** Ends of a process that the task caused. */
+/** Exits of a child that the task caused. */
 const CRASHES = new Set([
   'HANDLE_ERROR_ERROR',
   'TASK_PROCESS_EXITED_WITH_NON_ZERO_CODE',
@@ -18,14 +18,14 @@ const CRASHES = new Set([
   'TASK_PROCESS_SIGSEGV',
 ])
 
-/** The state in which a run ends that failed with this error and is not tried again. */
+/** The final state of a run that failed with this error and is not retried. */
 export function stateOfError(error: TaskRunError): RunState {
   if (error.type !== 'INTERNAL_ERROR' || TASK_ERRORS.has(error.code)) return 'COMPLETED_WITH_ERRORS'
   if (error.code === 'MAX_DURATION_EXCEEDED') return 'TIMED_OUT'
   return CRASHES.has(error.code) ? 'CRASHED' : 'SYSTEM_FAILURE'
 }
 
-/** What Trigger.dev calls the end of a process in the middle of a run. */
+/** The error by which Trigger.dev reports the exit of a process in the middle of a run. */
 export function errorOfExit(code: number | null, signal: NodeJS.Signals | null): TaskRunError {
   return internalErrorFromUnexpectedExit(new UnexpectedExitError(code ?? -1, signal, undefined), false)
 }

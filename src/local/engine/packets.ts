@@ -9,8 +9,8 @@ const URL_LIFETIME_MS = 3_600_000
 export const PACKETS_PATH = '/local-engine/packets/'
 
 /**
- * The object store: large payloads and outputs, in memory, oldest dropped first. Whoever has a presigned URL can
- * read or write its packet for an hour.
+ * The object store of large payloads and outputs, in memory. The oldest ones are dropped first. The holder of a
+ * presigned URL can read or write its packet for an hour.
  */
 export class PacketStore {
   readonly #packets = new Map<string, StoredPacket>()
@@ -24,7 +24,7 @@ export class PacketStore {
     this.#maxBytes = maxBytes
   }
 
-  /** Presigned URLs begin with this; known when the server listens. */
+  /** The beginning of presigned URLs. It is known once the server listens. */
   serveAt(baseUrl: string): void {
     this.#baseUrl = baseUrl
   }

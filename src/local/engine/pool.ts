@@ -6,24 +6,24 @@ import { Watchdog } from './watchdog.ts'
 
 export interface PoolOptions extends ChildOptions {
   maxChildren: number
-  /** Warm children that wait for a run, besides the busy ones. */
+  /** Warm children that wait for a run, beside the busy ones. */
   spares: number
-  /** The task files are being worked on: while they cannot be loaded, `fault` says why. */
+  /** A developer is changing the task files. While they cannot be loaded, `fault` says why. */
   isWatched: boolean
   log: EngineLog
 }
 
-/** Surplus idle children are kept this long. */
+/** Time after which an idle child that is not a spare is ended. */
 const SURPLUS_MS = 60_000
-/** A child is replaced after this many runs, so that what its tasks leak stays bounded. */
+/** A child is replaced after this many runs, which bounds the memory that its tasks can leak. */
 const RUNS_PER_CHILD = 500
-/** Task files that take longer to load never will. */
+/** A child that has not loaded the task files within this time counts as broken. */
 const LOAD_MS = 60_000
 const RESTART_MS = { first: 500, last: 10_000 }
 
 /**
- * The child processes. Emits `child` for each new one, `ready` when a child waits for a run, `manifest` with what the
- * task files define, and `broken` when the task files could not be loaded.
+ * The children. Emits `child` for each new child, `ready` when a child waits for a run, `manifest` with the tasks of the
+ * task files, and `broken` when the task files could not be loaded.
  */
 export class Pool extends EventEmitter<{
   child: [TaskProcess]
@@ -68,19 +68,19 @@ export class Pool extends EventEmitter<{
   }
 
   /**
-   * Why no child can be started, as long as task files that are being worked on cannot be loaded. Otherwise a child
-   * that does not start is taken for a passing lack of memory or time: runs wait for the next attempt.
+   * The reason why no child can be started, while a developer's task files cannot be loaded. In every other case a
+   * child that does not start is taken for a passing lack of memory or time, and runs wait for the next attempt.
    */
   get fault(): string | undefined {
     return this.#options.isWatched ? this.#fault : undefined
   }
 
-  /** Starts the first children: at least one, as it takes one to learn what the task files define. */
+  /** Starts the first children. At least one is needed, because it reports the tasks of the task files. */
   open(): void {
     for (let n = Math.max(1, this.#options.spares); n > 0; n--) this.#start()
   }
 
-  /** Says how many runs wait for a child; the pool starts what is missing. */
+  /** Starts the children that are missing when so many runs wait for one. */
   want(runs: number): void {
     this.#wanted = runs
     if (this.#restart) return
@@ -96,14 +96,14 @@ export class Pool extends EventEmitter<{
     return child
   }
 
-  /** Takes a child back whose run has ended; one that is worn out or outdated is ended instead. */
+  /** Takes back a child whose run has ended. A child that has executed enough runs, or older task files, is ended. */
   give(child: TaskProcess): void {
     if (!this.#busy.delete(child)) return
     if (this.#outdated.has(child) || child.runs >= RUNS_PER_CHILD || this.#stopped) this.#end(child)
     else this.#rest(child)
   }
 
-  /** Takes a child out of use, before anything is done to it; the caller ends it. */
+  /** Takes a child out of use. The caller ends it afterwards. */
   retire(child: TaskProcess): void {
     const place = this.#idle.indexOf(child)
     if (place >= 0) this.#idle.splice(place, 1)
@@ -112,7 +112,7 @@ export class Pool extends EventEmitter<{
     this.want(this.#wanted)
   }
 
-  /** Replaces every child by one that loads the task files anew; busy ones when their run has ended. */
+  /** Replaces every child by one that loads the task files anew. A busy child is replaced when its run has ended. */
   reload(): void {
     for (const child of this.#busy) this.#outdated.add(child)
     const old = [...this.#starting, ...this.#idle.splice(0)]
@@ -147,7 +147,7 @@ export class Pool extends EventEmitter<{
     const fail = (error: string) => {
       if (isReported || this.#stopped) return
       isReported = true
-      // A child that is started again after a while most often fails in the same way: that is no news.
+      // The next child most often fails in the same way. The same fault is logged once.
       if (error !== this.#fault) this.#options.log.error({}, `the task files cannot be loaded: ${error}`)
       this.#fault = error
       this.emit('broken', error)
@@ -189,12 +189,12 @@ export class Pool extends EventEmitter<{
     this.#leaving.delete(child)
     const place = this.#idle.indexOf(child)
     if (place >= 0) this.#idle.splice(place, 1)
-    // A child that dies while it starts would die again at once, unless it was killed.
+    // A child that dies while it starts would die again at once, unless a signal has killed it.
     if (this.#starting.delete(child) && signal !== 'SIGKILL') this.#restartLater()
     this.want(this.#wanted)
   }
 
-  /** The next child waits, longer each time. */
+  /** Delays the start of the next child, longer each time. */
   #restartLater(): void {
     if (this.#stopped || this.#restart) return
     this.#restart = setTimeout(() => {

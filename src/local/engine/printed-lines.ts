@@ -1,9 +1,9 @@
 import type { Readable } from 'node:stream'
 import { StringDecoder } from 'node:string_decoder'
 
-/** Longer lines are cut: a log line is for reading, and it goes through the engine's memory. */
+/** A longer line is cut, because every line goes through the memory of the engine. */
 export const MAX_LINE = 8192
-/** What one run may print; the rest is dropped. */
+/** The bounds of what one run may print. The rest is dropped. */
 const MAX_LINES = 1_000
 const MAX_CHARACTERS = 1024 * 1024
 
@@ -14,13 +14,13 @@ export class PrintBudget {
   #lines = 0
   #characters = 0
 
-  /** Another run begins. */
+  /** Begins the budget of the next run. */
   reset(): void {
     this.#lines = 0
     this.#characters = 0
   }
 
-  /** The line as it is logged: cut, replaced by a sentence when it is the first one too many, undefined after that. */
+  /** The text to log: the line, cut; a sentence for the first line beyond the budget; undefined for the lines after it. */
   take(line: string): string | undefined {
     if (this.#lines > MAX_LINES) return undefined
     this.#lines++
@@ -32,7 +32,7 @@ export class PrintBudget {
   }
 }
 
-/** Calls `onLine` for each line of a stream. What a line has beyond MAX_LINE is dropped as it arrives. */
+/** Calls `onLine` for each line of a stream. The characters of a line beyond MAX_LINE are dropped as they arrive. */
 export function readLines(stream: Readable, onLine: (line: string) => void): void {
   const decoder = new StringDecoder('utf8')
   let line = ''

@@ -7,9 +7,9 @@ interface Lane {
 }
 
 /**
- * Decides which run goes next. Each queue has one lane per concurrency key; a lane is first in, first out and
- * lets `limit` runs out at a time. Runs that have a slot wait in one line for a child process, in the order in
- * which they got it.
+ * Decides which run is next. Each queue has one lane per concurrency key. A lane is first in, first out, and gives
+ * `limit` runs a slot at a time. Runs that have a slot wait in one line for a child, in the order in which they got
+ * their slots.
  */
 export class Queues {
   readonly #lanes = new Map<string, Lane>()
@@ -30,7 +30,7 @@ export class Queues {
     return this.#limits.has(name)
   }
 
-  /** How many runs have a slot and wait for a child. */
+  /** The number of runs that have a slot and wait for a child. */
   get ready(): number {
     return this.#ready.length
   }
@@ -50,7 +50,7 @@ export class Queues {
     return this.#ready.shift()
   }
 
-  /** Takes a run out wherever it is, and gives its slot to the next of its lane. */
+  /** Removes a run from its lane and from the line, and gives its slot to the next run of its lane. */
   release(run: Run): void {
     const key = laneKey(run)
     const lane = this.#lanes.get(key)

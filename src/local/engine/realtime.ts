@@ -4,7 +4,7 @@ import type { Run } from './run.ts'
 import { columnsWithout, rowMessage, type ShapeMessage, schemaHeader, UP_TO_DATE } from './shape.ts'
 import type { RunStore } from './store.ts'
 
-/** A request of Electric's shape protocol; `offset` "-1" asks for the state, any other for what came after it. */
+/** A request of Electric's shape protocol. `offset` "-1" asks for the whole state, any other for the later changes. */
 export interface ShapeQuery {
   offset?: string
   handle?: string
@@ -12,20 +12,20 @@ export interface ShapeQuery {
   skipColumns?: string
 }
 
-/** The runs that a subscription is about, and the changes that it is not told of (the switch `loseEvents`). */
+/** The runs of a subscription, and the changes that are kept from it (the switch `loseEvents`). */
 export interface Feed {
   store: RunStore
   handle: string
   matches: (run: Run) => boolean
   isLost: (run: Run) => boolean
-  /** A long poll without events is answered after this time, in milliseconds. */
+  /** Milliseconds after which a long poll without events is answered. */
   longPollMs: number
 }
 
 /**
- * Answers one request for the changes of the runs that `matches`. The offset that a client holds is the number of
- * the last change that it has seen, so changes made between two polls are never missed; of several changes to one
- * run between two polls it sees the last. Lost changes are told only when a long poll has ended without others.
+ * Answers one request for the changes of the runs that `matches` selects. The client's offset is the number of the last
+ * change that the client has seen, so a change between two polls is never missed. Of several changes to one run between
+ * two polls the client sees the last. A lost change is sent only when a long poll has ended without other changes.
  */
 export async function answerShape(reply: FastifyReply, query: ShapeQuery, feed: Feed): Promise<FastifyReply> {
   const { store, handle } = feed
@@ -33,7 +33,7 @@ export async function answerShape(reply: FastifyReply, query: ShapeQuery, feed: 
   const since = query.offset === undefined || query.offset === '-1' ? -1 : Number(query.offset.split('_')[1])
   reply.headers({ 'cache-control': 'no-store', 'access-control-allow-origin': '*' })
   reply.header('electric-handle', handle)
-  // The client follows a feed that no longer exists: that of a former engine.
+  // The client follows the feed of an earlier start of the engine, which no longer exists.
   if ((query.handle && query.handle !== handle) || Number.isNaN(since) || since > store.lastChange) {
     reply.header('electric-offset', '-1')
     return reply.code(409).send([{ headers: { control: 'must-refetch' } }])
@@ -51,12 +51,12 @@ export async function answerShape(reply: FastifyReply, query: ShapeQuery, feed: 
   return reply.send(messages)
 }
 
-/** What has changed, answered at once: everything for a client that knows nothing yet. */
+/** The runs that have changed since the client's offset; all runs for a client without an offset. */
 function knownNews(since: number, { store, matches }: Feed): Run[] {
   return (since < 0 ? [...store.all()] : store.changedSince(since)).filter(matches)
 }
 
-/** Waits for events. A long poll that ends without any tells of all changes that have been lost so far. */
+/** Waits for changes. A long poll that ends without any is answered with all changes that have been lost so far. */
 async function liveNews(reply: FastifyReply, since: number, feed: Feed): Promise<Run[]> {
   const { store, matches, isLost } = feed
   const isTold = (run: Run) => matches(run) && !isLost(run)
@@ -66,7 +66,7 @@ async function liveNews(reply: FastifyReply, since: number, feed: Feed): Promise
   return news.length > 0 ? news : [...store.all()].filter((run) => matches(run) && isLost(run))
 }
 
-/** Waits for a change that is told, the end of the long poll, or of the connection. */
+/** Waits for a change that is not lost, for the end of the long poll, or for the end of the connection. */
 async function nextChange(
   reply: FastifyReply,
   isTold: (run: Run) => boolean,

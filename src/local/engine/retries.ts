@@ -27,7 +27,7 @@ export function nextTry(
   asked: TaskRunExecutionRetry | undefined,
   settings: RetryOptions | undefined,
 ): NextTry | undefined {
-  // It would take a larger machine.
+  // A run that has exceeded its memory would need a larger machine.
   if (isOOMRunError(error)) return undefined
   const enhanced = taskRunErrorEnhancer(error)
   if (!shouldRetryError(enhanced) || run.attempt >= run.maxAttempts) return undefined

@@ -11,7 +11,7 @@ type ByPath = { Params: { '*': string } }
 type Signed = { Params: { path: string }; Querystring: Record<string, string> }
 const MAX_PACKET_BYTES = 10 * 1024 * 1024
 
-/** Large payloads and outputs: where to put them and get them, and the object store behind those URLs. */
+/** Addresses to which clients upload large payloads and outputs, and from which they download them. */
 export function packetRoutes(app: FastifyInstance, { packets, switches }: RouteContext): void {
   app.put<ByPath>('/api/v2/packets/*', async (request, reply) => {
     requireSecret(request.apiCaller)
@@ -29,7 +29,7 @@ export function packetRoutes(app: FastifyInstance, { packets, switches }: RouteC
   })
 }
 
-/** Reached by presigned URL alone, without a key. */
+/** The object store itself, which clients reach by a presigned URL alone, without a key. */
 export function objectStoreRoutes(app: FastifyInstance, { packets }: RouteContext): void {
   app.put<Signed>(`${PACKETS_PATH}:path`, async (request, reply) => {
     const { path } = request.params

@@ -23,7 +23,7 @@ import { isFinal } from './run.ts'
 import { runView } from './views.ts'
 
 type ById = { Params: { id: string } }
-/** Of the small bodies that are read here. */
+/** Bound of the small bodies that these routes read. */
 const MAX_BODY_BYTES = 1024 * 1024
 
 /** Reading and changing runs that exist. */
@@ -54,7 +54,7 @@ export function runRoutes(app: FastifyInstance, context: RouteContext): void {
     return answer(reply, CanceledRunResponse, { id })
   })
 
-  // The real server answers so even for runs that have completed or failed; only a cancelled one has a result.
+  // A real server gives this answer for completed and failed runs as well. Only a cancelled run has a result.
   app.get<ById>('/api/v1/runs/:id/result', async (request, reply) => {
     const run = store.get(request.params.id)
     if (run?.state !== 'CANCELED') {

@@ -14,7 +14,7 @@ const MAX_APPEND_BYTES = 512 * 1024
 const MAX_STREAM_BYTES = 32 * 1024 * 1024
 const SILENCE_S = { default: 60, max: 600 }
 
-/** The streams of a run: written by its task, read by anybody who may read the run. */
+/** The streams of a run. The task of the run writes them; every caller that may read the run may read them. */
 export function streamRoutes(app: FastifyInstance, context: RouteContext): void {
   const { streams: backend, keptWrites, silenceSeconds = Number.POSITIVE_INFINITY } = context.switches
   const rules: StreamRules =
@@ -39,7 +39,7 @@ export function streamRoutes(app: FastifyInstance, context: RouteContext): void 
     if (run.completedAt) for (const stream of run.streams.values()) stream.emit('change')
   })
 
-  // Else they would be taken for streams with a target of that name.
+  // Without these routes such a request would be taken for one about a stream with a target of that name.
   app.all('/realtime/v1/streams/:id/input/:key', async (request) => {
     throw notImplemented(endpointOf(request))
   })
@@ -64,7 +64,7 @@ export function streamRoutes(app: FastifyInstance, context: RouteContext): void 
       lastEventId: typeof lastEventId === 'string' ? lastEventId : undefined,
       latest: request.headers['x-trigger-stream-start'] === 'latest',
       silenceMs: Math.min(seconds, silenceSeconds) * 1000,
-      // A stream that was never written says nothing until its reader's time is up, as on a real server.
+      // The reader of a stream that was never written hears nothing until its time is up, as on a real server.
       isOver: () => backend === 's2' && stream.declared && run.completedAt !== undefined,
     })
   })
@@ -101,7 +101,7 @@ export function streamRoutes(app: FastifyInstance, context: RouteContext): void 
   })
 }
 
-/** Appends each line as it arrives; what a write brings in one piece becomes one entry. */
+/** Appends each line as it arrives. The lines that arrive in one piece become one entry. */
 async function ingest(
   request: FastifyRequest,
   stream: RunStream,
@@ -118,7 +118,7 @@ async function ingest(
     last = index
     index += write(stream, lines, client, index)
   }
-  // A line without an end belongs to the write that began it, where writes are what is counted.
+  // Where writes are counted, a line without an end belongs to the write that began it.
   if (rest) write(stream, [rest], client, stream.counts === 'writes' ? last : index)
 }
 
@@ -132,7 +132,7 @@ function write(stream: RunStream, lines: string[], client: string, from: number)
   }
 }
 
-/** A line that is no JSON is kept as a string: one bad line must not break the frame that it is sent in. */
+/** A line that is no JSON is kept as a string, so that it cannot break the frame in which it is sent. */
 function asJson(line: string): string {
   try {
     JSON.parse(line)

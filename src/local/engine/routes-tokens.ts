@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { publicClaims, requireSecret } from './auth.ts'
 
-/** What the SDK asks for before it signs a public token itself. */
+/** The claims that the SDK asks for before it signs a public token itself. */
 export function tokenRoutes(app: FastifyInstance): void {
   app.post('/api/v1/auth/jwt/claims', async (request) => {
     requireSecret(request.apiCaller)

@@ -23,7 +23,7 @@ const MAX_TAGS = 10
 
 type Options = NonNullable<z.infer<typeof TriggerTaskRequestBody>['options']>
 
-/** Starting runs: trigger and replay. */
+/** The routes that start runs: trigger and replay. */
 export function triggerRoutes(app: FastifyInstance, context: RouteContext): void {
   const oneTimeTokens = new OneTimeTokens(context.store)
 
@@ -32,7 +32,7 @@ export function triggerRoutes(app: FastifyInstance, context: RouteContext): void
     const resources = [{ type: 'tasks', id: taskId }]
     authorize(request.apiCaller, { action: 'trigger', resources, superScope: 'write:tasks' })
     const { payload, options = {} } = await readJson(request, TriggerTaskRequestBody, MAX_PAYLOAD_BYTES)
-    // Nothing would wake the parent.
+    // The engine cannot wake a parent run that waits for its child run.
     if (options.resumeParentOnCompletion) throw notImplemented('triggerAndWait')
     const header = request.headers['idempotency-key']
     const key = keyOf(options, typeof header === 'string' ? header : undefined)
@@ -124,7 +124,7 @@ function runOptions(context: RouteContext, options: Options): Omit<RunOrder, 'ta
   }
 }
 
-/** Throws 422 when there are more than a run can have. */
+/** Throws 422 when a run would have more tags than it can have. */
 export function uniqueTags(tags: string[]): string[] {
   const all = [...new Set(tags)]
   if (all.length <= MAX_TAGS) return all
@@ -133,7 +133,7 @@ export function uniqueTags(tags: string[]): string[] {
   })
 }
 
-/** The SDK sends metadata as a plain object; older ones as a serialized packet. */
+/** The SDK sends metadata as a plain object. Older versions of it send a serialized packet. */
 function metadataOf(metadata: unknown, dataType = 'application/json'): Record<string, unknown> | undefined {
   const value = typeof metadata === 'string' ? packetJson({ data: metadata, dataType }) : metadata
   if (value === undefined || value === null) return undefined

@@ -1,7 +1,7 @@
 import type { RunStatus, TaskRunError } from '@trigger.dev/core/v3/schemas'
 import type { RunStream } from './stream.ts'
 
-/** The states of a run, by the names that Trigger.dev's engine uses (and its realtime feed shows). */
+/** The states of a run, by the names of Trigger.dev's engine, which its realtime feed shows. */
 export type RunState =
   | 'PENDING_VERSION'
   | 'DELAYED'
@@ -48,13 +48,13 @@ export const isFinal = (state: RunState): boolean => FINAL.has(state)
 export const isStarted = (state: RunState): boolean =>
   state === 'DEQUEUED' || state === 'EXECUTING' || state === 'RETRYING_AFTER_FAILURE'
 
-/** A value as Trigger.dev passes it around: serialized, with the type that says how. */
+/** A serialized value, with the type that says how it is serialized. */
 export interface Packet {
   data?: string | undefined
   dataType: string
 }
 
-/** The idempotency key of a run: `hash` is what is compared, `key` what the user gave. */
+/** The idempotency key of a run. Runs are compared by `hash`; `key` is the caller's own text. */
 export interface RunKey {
   hash: string
   key?: string | undefined
@@ -71,7 +71,7 @@ export interface Run {
   readonly queue: string
   readonly concurrencyKey: string | undefined
   readonly key: RunKey | undefined
-  /** As it was asked for, e.g. "10m". */
+  /** The ttl as the caller wrote it, such as "10m". */
   readonly ttl: string | undefined
   readonly maxDuration: number | undefined
   readonly maxAttempts: number
@@ -94,9 +94,9 @@ export interface Run {
   delayUntil: Date | undefined
   startedAt: Date | undefined
   expiredAt: Date | undefined
-  /** Set when the state is final and, for a cancelled run, its process has let go of it. */
+  /** Set when the state is final. For a cancelled run it is set when the child has finished the run's last writes. */
   completedAt: Date | undefined
-  /** Numbers of the first and the latest change in the feed of changes. */
+  /** Numbers of the run's first and latest change in the feed of changes. */
   firstChange: number
   lastChange: number
   readonly streams: Map<string, RunStream>

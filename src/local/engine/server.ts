@@ -13,7 +13,7 @@ import { triggerRoutes } from './routes-trigger.ts'
 
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
 
-/** The HTTP side of the engine: Trigger.dev's API as far as this project's service and task use it. */
+/** The HTTP side of the engine: the part of Trigger.dev's API that the service and its task use. */
 export function buildServer(context: RouteContext, log: EngineLog): FastifyInstance {
   const app = Fastify({
     exposeHeadRoutes: false,
@@ -23,12 +23,12 @@ export function buildServer(context: RouteContext, log: EngineLog): FastifyInsta
   const methods = new Map<string, Set<string>>()
   const limit = rateLimiter(context.switches)
 
-  // Routes read their bodies themselves: streams line by line, the rest by schema, whatever the content type.
+  // Routes read their bodies themselves: streams line by line, all others by schema. The content type is ignored.
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, _payload, done) => done(null))
 
   app.setErrorHandler((error, request, reply) => {
-    // The rest of a body that nobody will read; the client may as well stop sending it.
+    // No route reads the rest of this body, so the client may stop sending it.
     if (!request.raw.complete) {
       reply.header('connection', 'close')
       request.raw.resume()
@@ -49,7 +49,7 @@ export function buildServer(context: RouteContext, log: EngineLog): FastifyInsta
       methods.set(url, known)
     })
     api.addHook('onRequest', async (request, reply) => {
-      // The real limiter counts by key, so it leaves a request without one to the authentication.
+      // A real server limits requests by key. A request without a key goes on to the authentication, which refuses it.
       if (request.url.startsWith('/api/') && request.headers.authorization) limit(reply)
       request.apiCaller = await authenticate(request, context.secretKey)
     })

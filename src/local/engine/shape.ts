@@ -30,7 +30,7 @@ const COLUMNS = {
   realtimeStreams: { type: 'text', dims: 1 },
 }
 
-/** Columns that no subscriber can leave out: the SDK's own schema wants them. */
+/** Columns that a subscriber cannot leave out, because the SDK's own schema requires them. */
 const REQUIRED = new Set(['id', 'taskIdentifier', 'friendlyId', 'status', 'createdAt', 'updatedAt'])
 
 type Column = keyof typeof COLUMNS
@@ -52,7 +52,7 @@ export function columnsWithout(skipped = ''): Column[] {
 export const schemaHeader = (columns: Column[]): string =>
   JSON.stringify(Object.fromEntries(columns.map((column) => [column, COLUMNS[column]])))
 
-/** One run as a message of the feed: every value is a string, as Postgres would write it. */
+/** One run as a message of the feed. Every value is a string, in the form in which Postgres writes it. */
 export function rowMessage(run: Run, operation: Operation, columns: Column[]): ShapeMessage {
   const all = row(run)
   const value = Object.fromEntries(columns.map((column) => [column, all[column]]))
@@ -90,7 +90,7 @@ function row(run: Run): Row {
   }
 }
 
-/** Without time zone, as the column type has it; the SDK adds the Z. */
+/** A time without its zone, as the type of the column demands. The SDK adds the Z. */
 const timestamp = (date: Date): string => date.toISOString().slice(0, -1)
 const array = (values: string[]): string =>
   `{${values.map((value) => `"${value.replace(/["\\]/g, '\\$&')}"`).join(',')}}`

@@ -7,12 +7,12 @@ export interface Retention {
   bytes: number
 }
 
-/** How many of the latest changes can be told one by one; a subscriber further behind gets the whole state. */
+/** The number of latest changes that are kept. A subscriber that is further behind receives the whole state. */
 const CHANGES_KEPT = 8192
 
 /**
- * All runs of this engine, in memory, and the feed of their changes. Emits `change` with the run after each
- * one, and `forget` when a finished run is dropped: after `ms`, or when there are too many, or they are too big.
+ * All runs of this engine, in memory, and the feed of their changes. Emits `change` with the run after each change, and
+ * `forget` when a finished run is dropped: after `ms`, or when the runs are too many or too large.
  */
 export class RunStore extends EventEmitter<{ change: [Run]; forget: [Run] }> {
   readonly #runs = new Map<string, Run>()
@@ -51,7 +51,7 @@ export class RunStore extends EventEmitter<{ change: [Run]; forget: [Run] }> {
     this.changed(run)
   }
 
-  /** Records that a run has changed. Call it after every change, once per visible step. */
+  /** Records that a run has changed. The caller calls it after every change, once for each visible step. */
   changed(run: Run): void {
     run.updatedAt = new Date()
     run.lastChange = ++this.#lastChange
@@ -89,7 +89,7 @@ export class RunStore extends EventEmitter<{ change: [Run]; forget: [Run] }> {
   }
 }
 
-/** About how many bytes a finished run holds on to. */
+/** An estimate of the bytes that a finished run occupies. */
 function weight(run: Run): number {
   const streams = [...run.streams.values()].reduce((sum, stream) => sum + stream.bytes, 0)
   return 2_000 + (run.payload.data?.length ?? 0) + (run.output?.data?.length ?? 0) + streams

@@ -1,20 +1,20 @@
 import { readdir, readFile } from 'node:fs/promises'
 
-/** The environment variable by which the processes that a child has started are found again. */
+/** The environment variable by which the programs that a child's tasks have started are found. */
 export const CHILD_VARIABLE = 'LOCAL_ENGINE_CHILD'
 
-/** A process that starts others while it is being ended is looked for again, so often at most. */
+/** The search for programs is repeated so often, because a program may start another one while it is being ended. */
 const ROUNDS = 10
 
 /**
- * Ends what the tasks of a child have started, whatever process group or session it is in: processes that have the
- * child's mark in their environment, and while the child lives those that descend from it. A process that has
- * neither (started with an empty environment, and its parent has ended) is not found.
+ * Ends the programs that the tasks of a child have started, in any process group or session: processes with the child's
+ * mark in their environment and, while the child lives, its descendants. A process that is neither (it was started with
+ * an empty environment, and its parent has ended) is not found.
  *
- * Linux alone: elsewhere only the child's process group ends.
+ * This works on Linux alone. On other systems only the child's process group ends.
  *
  * @param mark value of CHILD_VARIABLE that this child alone has
- * @param parent the child's process id while it is certainly the child's; it does not end the child itself
+ * @param parent the child's process id, while that id certainly belongs to the child; the child itself is not ended
  */
 export async function endStrays(mark: string, parent?: number): Promise<void> {
   if (process.platform !== 'linux') return
@@ -44,7 +44,7 @@ async function findStrays(mark: string, parent: number | undefined): Promise<num
   return [...found]
 }
 
-/** @returns 0 when the process has ended, or is dead and waits to be collected */
+/** @returns the parent's process id; 0 when the process has ended, or is dead and not collected yet */
 async function parentOf(pid: number): Promise<number> {
   const stat = await read(`/proc/${pid}/stat`)
   const [state, parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
@@ -62,6 +62,6 @@ function kill(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL')
   } catch {
-    // ESRCH: it has ended meanwhile. EPERM: it has become another user's.
+    // ESRCH: the process has ended meanwhile. EPERM: the process id belongs to another user's process now.
   }
 }

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { RunStream, StreamRecord } from './stream.ts'
 
-/** How a backend numbers and frames what it has stored. */
+/** The way in which a backend numbers and frames the records of a stream. */
 export interface Framing {
   version: 'v1' | 'v2'
   /** The place in the stream at which a reader starts. */
@@ -25,7 +25,10 @@ const bySeqNum: Framing = {
   ping: 'event: ping\ndata: {}\n\n',
 }
 
-/** As from Redis: an index is read as an entry id, which is older than all of them, so it starts at the start. */
+/**
+ * The framing of the Redis backend. It reads an index as an entry id, which is older than all entries, so a reader that
+ * names an index starts at the start of the stream.
+ */
 const byEntry: Framing = {
   version: 'v1',
   start(stream, id) {
@@ -52,15 +55,15 @@ export interface ReadOptions {
   framing: Framing
   lastEventId: string | undefined
   latest: boolean
-  /** The reader's connection is ended cleanly after this much silence. */
+  /** Silence after which the reader's connection is ended cleanly. */
   silenceMs: number
-  /** Nothing more will be written, as far as the run is concerned. */
+  /** Whether the run has ended, so that it writes nothing more. */
   isOver(): boolean
 }
 
 /**
- * Follows a stream into a response until it is over, silent for too long, or the reader has gone. The reader's
- * socket sets the pace: nothing is buffered for it here.
+ * Sends a stream as a response until the stream is over, is silent for too long, or the reader has closed the
+ * connection. The reader's socket sets the pace: nothing is buffered for it here.
  */
 export async function followStream(
   stream: RunStream,
@@ -89,7 +92,7 @@ export async function followStream(
   response.end()
 }
 
-/** Waits for more to read or for the reader to go; false when neither happened in time. */
+/** Waits for new records or for the end of the connection. @returns false when neither came in time */
 function changed(stream: RunStream, response: ServerResponse, ms: number): Promise<boolean> {
   return new Promise((resolve) => {
     const done = (news: boolean) => {

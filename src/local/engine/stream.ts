@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
 
-/** One value of a stream: its JSON, when it came, and which write brought it. */
+/** One value of a stream: its JSON, the time of its arrival, and the write that brought it. */
 export interface StreamRecord {
   json: string
   timestamp: number
@@ -8,37 +8,37 @@ export interface StreamRecord {
   entry: string
 }
 
-/** What a backend makes of writes. */
+/** The rules by which a backend stores writes. */
 export interface StreamRules {
   maxBytes: number
   /**
-   * What a writer's chunks are counted by. `lines`: one by one, and those that it had delivered already are skipped.
-   * `writes`: as on Redis, whatever a write brings is one chunk, and nothing is skipped.
+   * The unit in which a writer's chunks are counted. `lines`: each line is a chunk, and lines that the writer has
+   * delivered before are skipped. `writes`, as on Redis: each write is one chunk, and nothing is skipped.
    */
   counts: 'lines' | 'writes'
-  /** Oldest writes are dropped beyond this many; undefined keeps all. */
+  /** The number of writes that are kept; older ones are dropped. Undefined keeps all. */
   maxEntries?: number | undefined
 }
 
-/** Thrown at a writer whose run has filled its streams. */
+/** Thrown when a run writes more to its streams than they may hold. */
 export class StreamFullError extends Error {
   override message = 'The stream is full'
 }
 
 /**
- * An append-only log of JSON values that one run writes and any number of readers follow. Emits `change` when
- * there is more to read or the last writer has gone.
+ * An append-only log of JSON values that one run writes and any number of readers follow. Emits `change` when there is
+ * more to read, or when the last writer has closed its connection.
  */
 export class RunStream extends EventEmitter {
   /** Number of the first record still kept. */
   first = 0
   bytes = 0
   writers = 0
-  /** Whether the task has opened it; a reader may wait for a stream that does not exist yet. */
+  /** Whether the task has opened the stream. A reader may wait for a stream that does not exist yet. */
   declared = false
   readonly records: StreamRecord[] = []
   readonly #rules: StreamRules
-  /** Last chunk index per writer: a writer that lost its connection asks where to go on. */
+  /** The last chunk index of each writer. A writer that lost its connection asks for it, and goes on behind it. */
   readonly #lastChunk = new Map<string, number>()
   #entries: number[] = []
   #lastEntry = { ms: 0, seq: 0 }

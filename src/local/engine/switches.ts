@@ -1,23 +1,23 @@
-/** Makes the engine behave like other Trigger.dev servers, for tests of what depends on them. */
+/** Switches by which tests make the engine behave like other Trigger.dev servers. */
 export interface Switches {
   /**
-   * `s2`: readers get numbered records in batches, as from S2. `redis`: as from the Redis backend: `ms-seq` ids
-   * shared by all lines of a write, `keptWrites` kept, an end after silence, no resume by number; a writer's
-   * chunks are its writes, and what it repeats is there twice.
+   * `s2`: readers get numbered records in batches, as from S2. `redis`: as from the Redis backend, all lines of a write
+   * share a `ms-seq` id, `keptWrites` writes are kept, a silent stream ends, no reader resumes by number, each write
+   * counts as one chunk, and a chunk that is written twice is there twice.
    */
   streams: 's2' | 'redis'
   /** Writes that the Redis backend keeps of a stream: about 1,000. */
   keptWrites: number
-  /** Lists do not show a run before this age, as where they are read from a replica. */
+  /** Age, in milliseconds, before which lists do not show a run, as on a server that reads lists from a replica. */
   listLagMs: number
   /**
-   * Share of the changes of runs, from 0 to 1, that subscriptions are not told of. A subscription that then hears
-   * nothing for the time of a long poll is told what it has missed, as on a real server.
+   * Share of the changes of runs, from 0 to 1, that are kept from subscriptions. A subscription that receives nothing
+   * for the time of a long poll is then told of the changes that it has missed, as on a real server.
    */
   loseEvents: number
-  /** A long poll without events is answered after this time: 20 s on a real server. */
+  /** Time after which a long poll without events is answered: 20 s on a real server. */
   longPollMs: number
-  /** Seconds of silence after which a reader's connection ends, if it has asked for more; undefined: as it asks. */
+  /** Longest silence, in seconds, after which a reader's connection ends. Undefined: the reader's own wish decides. */
   silenceSeconds: number | undefined
   /** false: uploads of large payloads and outputs are answered 500, as by a server without object store. */
   objectStore: boolean

@@ -5,7 +5,7 @@ import { packetJson } from './values.ts'
 
 export interface ViewContext {
   version: string
-  /** A URL from which a stored packet can be fetched without a key. */
+  /** The URL from which a stored packet can be fetched without a key. */
   presign(path: string): string
 }
 
@@ -13,7 +13,7 @@ export interface ViewContext {
 export function runView(run: Run, context: ViewContext): Record<string, unknown> {
   return {
     ...related(run, context),
-    // A run that was cancelled before it started has no end here, although the list shows one.
+    // A run that was cancelled before it started has no time of completion here, although the list shows one.
     finishedAt: run.state === 'CANCELED' && !run.startedAt ? undefined : run.completedAt,
     payload: inline(run.payload),
     payloadPresignedUrl: stored(run.payload, context),
@@ -63,7 +63,7 @@ function common(run: Run, context: ViewContext): Record<string, unknown> {
   }
 }
 
-/** The real server's arithmetic: a cancelled run is completed and failed, an expired or timed out one neither. */
+/** The booleans of a real server: a cancelled run is completed and failed, an expired or timed out run is neither. */
 function flags({ state }: Run) {
   const isSuccess = state === 'COMPLETED_SUCCESSFULLY'
   const isCancelled = state === 'CANCELED'

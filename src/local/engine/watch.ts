@@ -5,8 +5,10 @@ import { dirname } from 'node:path'
 const SETTLE_MS = 100
 
 /**
- * Calls `onChange` when a source file changes in the folder above that of a task file, where the code lies that
- * tasks import. Returns the way to stop it.
+ * Calls `onChange` when a source file changes in the folder above the folder of a task file, because tasks import code
+ * from there.
+ *
+ * @returns a function that stops the watch
  */
 export function watchTasks(taskModules: string[], onChange: () => void): () => void {
   let timer: NodeJS.Timeout | undefined

@@ -30,15 +30,15 @@ const SCRIPT = `
 `
 
 /**
- * Ends what an engine that was killed leaves behind: a child that blocks its event loop never learns that its parent
- * has gone, and a program that a task has started does not even listen. The watchdog is a process of its own, because
- * the engine and a child can die together, and a shell, because a shell takes a megabyte.
+ * Ends the processes that a killed engine leaves behind: a child that blocks its event loop never learns that its parent
+ * has ended, and a program that a task has started does not listen. The watchdog is a process of its own, because the
+ * engine and a child can die together. It is a shell, because a shell takes a megabyte.
  */
 export class Watchdog {
   readonly #pipe: Socket
 
   constructor(onError: (error: Error) => void) {
-    // In a session of its own: what ends the engine from a terminal must not end its watchdog.
+    // The watchdog has a session of its own, so that a signal from the engine's terminal does not reach it.
     const shell = spawn('/bin/sh', ['-c', SCRIPT, 'local-engine-watchdog'], {
       env: { PATH: '/usr/bin:/bin' },
       detached: true,
@@ -46,11 +46,11 @@ export class Watchdog {
     })
     shell.on('error', onError).unref()
     this.#pipe = shell.stdio[3] as Socket
-    // It may not keep the process of the engine alive.
+    // The watchdog must not keep the process of the engine alive.
     this.#pipe.on('error', onError).unref()
   }
 
-  /** @param mark what the environment of everything that the child starts contains */
+  /** @param mark the text that the environment of every program contains which the child starts */
   guard(group: number, mark: string): void {
     this.#pipe.write(`+ ${group}:${mark}\n`)
   }

@@ -1,15 +1,15 @@
 import { stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
-/** The user that the database server runs as; undefined means: as ourselves. */
+/** The user as which the database server runs; undefined: the user of this process. */
 export type Account = { uid: number; gid: number } | undefined
 
-// "nobody" on Debian, Fedora and Alpine. initdb insists on a user that has a name.
+// The user "nobody" of Debian, Fedora and Alpine. initdb demands a user that has a name.
 const nobody = { uid: 65534, gid: 65534 }
 
 /**
- * Postgres refuses to run as root, so root hands it to someone else: to the owner of the cluster when it was
- * made by a normal user, otherwise to "nobody".
+ * Postgres refuses to run as root. A service that runs as root starts the server as the owner of the cluster, when a
+ * normal user created the cluster, and else as "nobody".
  */
 export async function serverAccount(cluster: string): Promise<Account> {
   if (process.getuid?.() !== 0) return undefined
@@ -17,7 +17,7 @@ export async function serverAccount(cluster: string): Promise<Account> {
   return owner && owner.uid !== 0 ? { uid: owner.uid, gid: owner.gid } : nobody
 }
 
-/** Whether the account may pass through the folder and everything above it. */
+/** Whether the account may pass through the folder and all folders above it. */
 export async function canEnter(folder: string, account: Account): Promise<boolean> {
   if (!account) return true
   const { uid, gid, mode } = await stat(folder)

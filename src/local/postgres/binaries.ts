@@ -9,10 +9,10 @@ import { embeddedCopy, embeddedInPlace } from './embedded.ts'
 
 const run = promisify(execFile)
 
-/** A Postgres installation that was seen to run here. */
+/** A Postgres installation that runs on this machine. */
 export type Binaries = { initdb: string; postgres: string; major: number }
 
-/** What Postgres programs see of our environment: nothing that we did not choose. */
+/** The environment of the Postgres programs. They inherit nothing else from this process. */
 export const bareEnvironment = { PATH: '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' }
 
 /**
@@ -63,7 +63,7 @@ async function debian(): Promise<string[]> {
     .map((version) => `/usr/lib/postgresql/${version}/bin`)
 }
 
-/** Runs it as the account that will run it later: finds missing libraries and closed folders alike. */
+/** Runs the programs as the account that will run the server, which finds missing libraries and closed folders. */
 async function probe(folder: string, account: Account): Promise<Binaries> {
   const binaries = { initdb: join(folder, 'initdb'), postgres: join(folder, 'postgres') }
   const options = { ...account, env: bareEnvironment, cwd: '/', timeout: 10_000 }

@@ -9,16 +9,16 @@ import { type Home, serverFolder } from './home.ts'
 
 const run = promisify(execFile)
 
-/** What it takes to make a cluster and to run its server. */
+/** What creating a cluster and running its server needs. */
 export type Launch = {
   home: Home
   binaries: Binaries
   password: string
-  /** Nobody will miss the data: nothing has to be on disk when the power fails. */
+  /** The data may be lost in a power cut, so nothing waits for the disk. */
   ephemeral: boolean
 }
 
-/** The superuser of the cluster, and the only one in it. */
+/** The superuser of the cluster, which has no other user. */
 export const superuser = 'agent_chat'
 
 /** The major version of Postgres that wrote the cluster; undefined when there is none yet. */
@@ -32,8 +32,8 @@ export async function clusterVersion(cluster: string): Promise<number | undefine
 }
 
 /**
- * Creates the cluster `postgres` in the home folder. It gets its name only when it is complete, so that an
- * attempt that was cut off leaves nothing that looks like a cluster; what it left is removed by the next one.
+ * Creates the cluster `postgres` in the home folder. The cluster gets its name when it is complete, so that an attempt
+ * which was cut off leaves nothing that looks like a cluster. The next attempt removes what the earlier one left.
  */
 export async function createCluster({ home, binaries, password, ephemeral }: Launch): Promise<void> {
   await removeDrafts(home.folder)
@@ -67,7 +67,7 @@ function initdbOptions(major: number): string[] {
     '--auth=scram-sha-256',
     '--encoding=UTF8',
     '--locale=C',
-    // Letters beyond ASCII have an upper and a lower case, whatever the machine has installed.
+    // This locale gives letters beyond ASCII an upper and a lower case on every machine.
     ...(major >= 17 ? ['--locale-provider=builtin', '--builtin-locale=C.UTF-8'] : []),
   ]
 }

@@ -17,8 +17,8 @@ export async function embeddedInPlace(): Promise<string> {
 }
 
 /**
- * The same programs, copied once to where every user may run them: for root, whose server user cannot read
- * node_modules below /root, and for a node_modules that cannot be written.
+ * A copy of the same programs, made once, in a place where every user may run them. Root needs it, because the server's
+ * user cannot read a node_modules below /root. So does a node_modules that cannot be written.
  */
 export async function embeddedCopy(): Promise<string> {
   const root = packageFolder()
@@ -33,7 +33,7 @@ export async function embeddedCopy(): Promise<string> {
     await run('chmod', ['-R', 'u+w,a+rX,go-w', draft], { timeout: 30_000 })
     await restoreLinks(draft)
     await rename(draft, copy).catch((error) => {
-      // Another process was faster with the same copy.
+      // Another process has made the same copy meanwhile.
       if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error
     })
   } finally {

@@ -5,18 +5,18 @@ import { prepareDataDir } from '../data-dir.ts'
 import { localSecret } from '../secret.ts'
 import { type Account, canEnter, serverAccount } from './account.ts'
 
-/** Where the cluster, its password, lock and log are, and who runs the server. */
+/** The folder of the cluster, its password, its lock and its log, and the account that runs the server. */
 export type Home = {
   folder: string
   account: Account
-  /** Not in the data folder, and so not removed together with it. */
+  /** The folder is outside of the data folder, so deleting the data folder leaves it behind. */
   apart: boolean
 }
 
 /**
- * The data folder itself, or, when root's server user cannot pass through to it (a checkout below /root), a
- * folder in /var/tmp that belongs to this data folder. Its name is random, so that deleting the data folder
- * starts over and nobody can be there first.
+ * The data folder itself. When root starts the service and the server's user cannot reach the data folder (a checkout
+ * below /root), it is a folder in /var/tmp that belongs to the data folder. The name of that folder is random, so that
+ * deleting the data folder starts over, and so that no other user can create the folder first.
  */
 export async function findHome(dataDir: string): Promise<Home> {
   const folder = await prepareDataDir(dataDir)
@@ -29,9 +29,10 @@ export async function findHome(dataDir: string): Promise<Home> {
 }
 
 /**
- * Creates a folder where everybody may create folders, for us to write and for others at most to pass through.
+ * Creates a folder in a place where every user may create folders. This user alone may write it; others may at most pass
+ * through.
  *
- * @throws when somebody else has put something there
+ * @throws StartError when another user has created something there
  */
 export async function ownFolder(path: string): Promise<string> {
   await mkdir(path, { recursive: true, mode: 0o711 })
@@ -43,7 +44,7 @@ export async function ownFolder(path: string): Promise<string> {
   return path
 }
 
-/** Creates a folder that only the server's account may enter. */
+/** Creates a folder that the account of the server alone may enter. */
 export async function serverFolder(path: string, account: Account): Promise<void> {
   await mkdir(path, { mode: 0o700 })
   if (account) await chown(path, account.uid, account.gid)

@@ -10,14 +10,14 @@ import { freePort, type Server, startServer } from './server.ts'
 
 const pause = 250
 const attempts = 5
-/** Milliseconds between two looks for the folder of the database. */
+/** Milliseconds between two checks that the folder of the database exists. */
 const lookEvery = 1_000
 
 /**
- * Runs the server until it is stopped. When the server ends by itself (killed for its memory, for instance) it is
- * started again on the same port, so that clients only have to connect again.
+ * Runs the server until it is stopped. When the server ends by itself, for example because the system has killed it for
+ * its memory, it is started again on the same port, so that clients only have to connect again.
  *
- * @param onLost called once when the folder of the database has been deleted: the server cannot go on without it
+ * @param onLost called once when the folder of the database has been deleted, because no server can be started then
  */
 export async function keepServer(
   launch: Launch,
@@ -52,7 +52,7 @@ export async function keepServer(
     if (isThere || isLost || stopping.signal.aborted) return
     isLost = true
     clearInterval(looking)
-    // It has nothing left to write, and a fast shutdown would wait for files that are gone.
+    // The server has nothing left to write, and a fast shutdown would wait for files that no longer exist.
     current.child.kill('SIGKILL')
     onLost(
       new StartError(
@@ -73,7 +73,7 @@ export async function keepServer(
   }
 }
 
-/** A port that was free may be taken a moment later, and connections of a killed server take a moment to end. */
+/** Another program may have taken the free port, and connections of a killed server take a moment to end: try again. */
 async function startSomewhere(launch: Launch): Promise<Server> {
   for (let attempt = 1; ; attempt++) {
     try {

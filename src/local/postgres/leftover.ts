@@ -8,10 +8,10 @@ import type { Log } from './log.ts'
 const run = promisify(execFile)
 
 /**
- * Stops the server that a killed process of ours left running on this cluster. Only for the holder of the folder's
- * lock: it knows that nobody uses that server.
+ * Stops the server that a killed instance of the service left running on this cluster. The caller holds the lock of the
+ * folder, so no other instance uses that server.
  *
- * A fresh server instead of the old one means one way to start, with today's settings and a child to watch.
+ * The old server is not reused: a fresh one has the settings of this version and is a child that can be watched.
  */
 export async function stopLeftover(cluster: string, log: Log): Promise<void> {
   const file = join(cluster, 'postmaster.pid')
@@ -23,13 +23,13 @@ export async function stopLeftover(cluster: string, log: Log): Promise<void> {
     )
     await endProcess(pid, cluster)
   } else if (send(pid, 0)) {
-    // After a restart of the machine that pid is somebody else's, and Postgres would refuse to start for ever.
-    // The file of a dead server stays: Postgres finds out by it whether connections of that server live on.
+    // After a restart of the machine the process id belongs to another program, and Postgres would refuse to start.
+    // The file of a dead server stays: by it Postgres finds out whether connections of that server live on.
     await rm(file, { force: true })
   }
 }
 
-/** Asks for a fast shutdown, then insists. Resolves when the process is gone. */
+/** Asks for a fast shutdown, then kills the server. Resolves when the process has ended. */
 async function endProcess(pid: number, cluster: string): Promise<void> {
   for (const [signal, patience] of [
     ['SIGINT', 10_000],
@@ -39,7 +39,7 @@ async function endProcess(pid: number, cluster: string): Promise<void> {
     send(pid, signal)
     const deadline = Date.now() + patience
     while (Date.now() < deadline) {
-      // Not kill(pid, 0): where nobody collects dead processes (a container) that would say "alive" for ever.
+      // kill(pid, 0) would say "alive" for ever in a container, where no process collects dead ones.
       if (!(await serves(pid, cluster))) return
       await sleep(25)
     }
@@ -47,7 +47,7 @@ async function endProcess(pid: number, cluster: string): Promise<void> {
   throw new Error(`The database server that was left behind (process ${pid}) does not stop. Stop it by hand.`)
 }
 
-/** @returns whether there is such a process, of ours or of another user */
+/** @returns whether there is such a process, of this user or of another one */
 function send(pid: number, signal: NodeJS.Signals | 0): boolean {
   try {
     return process.kill(pid, signal)

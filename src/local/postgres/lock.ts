@@ -9,11 +9,11 @@ const sqliteBusy = 5
 /**
  * Makes this process the only one that runs the database in this folder.
  *
- * Node has no file locks, but SQLite has: the kernel drops them with the process, however it dies, so there is
- * no stale lock to judge and no reused process id to be fooled by.
+ * Node has no file locks, but SQLite has. The kernel drops such a lock with its process, in every way in which the process
+ * ends, so no lock is left behind and no reused process id can mislead.
  *
- * @returns a function that gives the folder free
- * @throws StartError that names the process that has it
+ * @returns a function that releases the folder
+ * @throws StartError that names the process which holds the lock
  */
 export async function lockFolder(folder: string): Promise<() => void> {
   const holder = join(folder, 'service.pid')

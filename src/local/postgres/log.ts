@@ -1,2 +1,2 @@
-/** Where the embedded database says what it does. A pino logger fits. */
+/** The log of the embedded database. A pino logger fits. */
 export type Log = Record<'info' | 'warn' | 'error', (message: string) => void>

@@ -11,7 +11,7 @@ import { type Launch, superuser } from './cluster.ts'
 /** A server that accepts connections. */
 export type Server = { child: ChildProcess; port: number; ended(): boolean; stop(): Promise<void> }
 
-// Crash recovery after a kill may have to read a lot of log first.
+// A server that was killed may have to read much of its log before it accepts connections.
 const startDeadline = 120_000
 
 /** Starts the server of the cluster on 127.0.0.1 and waits until it answers. */
@@ -26,14 +26,14 @@ export async function startServer(launch: Launch, port: number): Promise<Server>
       cwd: '/',
       env: bareEnvironment,
       stdio: ['ignore', output.fd, output.fd],
-      // A process group of its own: Ctrl-C is for the service, which drains while it still has a database.
+      // The server has a process group of its own. Ctrl-C reaches the service alone, which needs its database to drain.
       detached: true,
     })
     await once(child, 'spawn')
   } finally {
     await output.close()
   }
-  // A process that exits without stopping us first (an uncaught error) should not leave the server behind.
+  // A process that exits without stopping the server first, by an uncaught error, must not leave the server behind.
   const stopOnExit = () => child.kill('SIGINT')
   process.once('exit', stopOnExit)
   child.once('exit', () => process.off('exit', stopOnExit))
@@ -63,7 +63,7 @@ export function databaseUrl(port: number, password: string): string {
   return `postgres://${superuser}:${password}@127.0.0.1:${port}/postgres`
 }
 
-/** A port that nobody listens on at this moment. */
+/** A port on which no program listens at this moment. */
 export async function freePort(): Promise<number> {
   const probe = createServer().listen(0, '127.0.0.1')
   await once(probe, 'listening')
@@ -101,7 +101,7 @@ async function answers(child: ChildProcess, url: string): Promise<void> {
   const deadline = Date.now() + startDeadline
   for (;;) {
     const client = new Client({ connectionString: url, connectionTimeoutMillis: 10_000 })
-    client.on('error', () => {}) // The server closed the connection: the next attempt will tell.
+    client.on('error', () => {}) // The server has closed the connection. The next attempt shows its state.
     try {
       await client.connect()
       return
@@ -109,20 +109,20 @@ async function answers(child: ChildProcess, url: string): Promise<void> {
       if (!isStarting(error) || Date.now() > deadline) throw error
       if (hasEnded(child)) throw new Error('The server ended.')
     } finally {
-      await client.end().catch(() => {}) // Never connected, or closed from the other side.
+      await client.end().catch(() => {}) // The client was never connected, or the server has closed the connection.
     }
     await sleep(20)
   }
 }
 
-/** The server does not listen yet, says that it is not ready (57P03), or takes long on a machine that is busy. */
+/** Whether the server is starting: it does not listen yet, says that it is not ready (57P03), or a busy machine is slow. */
 function isStarting(error: unknown): boolean {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
   const isSlow = error instanceof Error && error.message === 'timeout expired'
   return isSlow || code === 'ECONNREFUSED' || code === 'ECONNRESET' || code === '57P03'
 }
 
-/** Fast shutdown, then insisting. Resolves when the process is gone. */
+/** Asks for a fast shutdown, then kills the server. Resolves when the process has ended. */
 async function endServer(child: ChildProcess): Promise<void> {
   for (const [signal, patience] of [
     ['SIGINT', 10_000],

@@ -4,13 +4,17 @@ import type { TurnMessage } from '../../agent/turn.ts'
 type Part = TurnMessage['parts'][number]
 export type ClosingReason = 'cancelled' | 'failed' | 'lost'
 
-/** What may be stored: well-formed strings, every block ended, every tool call with exactly one result. */
-export function storable(message: TurnMessage, reason: ClosingReason): TurnMessage {
-  const closed = message.parts.flatMap((part) => closePart(part, reason))
+/**
+ * The message in the form that is stored: well-formed strings, every block ended, one result for every tool call.
+ * @param waiting ids of the calls for which the turn waits: they have no result yet
+ */
+export function storable(message: TurnMessage, reason: ClosingReason, waiting: string[] = []): TurnMessage {
+  const isWaiting = (part: Part) => 'toolCallId' in part && waiting.includes(part.toolCallId)
+  const closed = message.parts.flatMap((part) => (isWaiting(part) ? [part] : closePart(part, reason)))
   return cleanJson({ id: message.id, role: message.role, parts: closed })
 }
 
-/** All text parts in order, joined with nothing: what the stream's text deltas add up to. */
+/** All text parts in order, joined without a separator: the same text as all text deltas of the stream together. */
 export function textOf(message: TurnMessage): string {
   return message.parts.map((part) => (part.type === 'text' ? part.text : '')).join('')
 }
@@ -32,7 +36,9 @@ export function toolCallsOf(message: TurnMessage): ToolCallView[] {
         ? { result: tool.output }
         : tool.state === 'output-error'
           ? { result: { error: tool.errorText } }
-          : {}
+          : tool.state === 'output-denied'
+            ? { result: { error: tool.approval?.reason ?? 'The call was denied.' } }
+            : {}
     return [{ toolCallId: tool.toolCallId, toolName: tool.toolName, args: tool.input ?? null, ...result }]
   })
 }
@@ -45,6 +51,7 @@ interface ToolPart {
   output?: unknown
   errorText?: string
   preliminary?: boolean
+  approval?: { reason?: string }
 }
 
 function asTool(part: Part): ToolPart | undefined {
@@ -57,9 +64,9 @@ function closePart(part: Part, reason: ClosingReason): Part[] {
   if (part.type === 'text' || part.type === 'reasoning') return [{ ...part, state: 'done' }]
   const tool = asTool(part)
   if (tool === undefined) return [part]
-  // What a tool showed on its way is not its result.
+  // A preliminary output is progress that a tool reported before its result.
   const hasResult = tool.state.startsWith('output-') && tool.preliminary !== true
-  if (hasResult || tool.state.startsWith('approval-')) return [part]
-  const { output: _, preliminary: __, ...called } = part as unknown as ToolPart
+  if (hasResult) return [part]
+  const { output: _, preliminary: __, approval: ___, ...called } = part as unknown as ToolPart
   return [{ ...called, state: 'output-error', input: tool.input ?? {}, errorText: reason } as unknown as Part]
 }

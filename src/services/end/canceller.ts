@@ -4,8 +4,8 @@ import type { Finalizer } from './finalizer.ts'
 
 export interface Canceller {
   /**
-   * Stops the run and stores its end, partial answer kept; waits for that at most 3 s, also when the engine does not answer.
-   * Rejects when the engine turns out to be away within that time.
+   * Stops the run at the engine and stores its end with its partial answer. Resolves after 3 s at the latest, also when
+   * the run has not ended by then. Rejects when a call to the engine fails within that time.
    */
   end(turnId: string, runId: string): Promise<void>
 }
@@ -13,13 +13,13 @@ export interface Canceller {
 const WAIT_MS = 3_000
 const PAUSE_MS = 100
 
-/** The wish to cancel is stored before this is called: what does not happen here, the sweeper does. */
+/** The caller's wish to cancel is stored before `end` is called, so the sweeper cancels a run that `end` could not. */
 export function canceller({ engine, log }: ServiceContext, finalizer: Finalizer): Canceller {
   const leave = (turnId: string, runId: string) => (error: unknown) =>
     log.warn({ err: error, turnId, runId }, 'the cancelled run has not ended yet; the sweeper ends it')
 
   async function settled(runId: string, until: number): Promise<void> {
-    // The first call may return one that was begun before the cancel.
+    // The first call may share a settling that began before the cancel, and so say that the run goes on.
     while (!(await finalizer.settle(runId)) && performance.now() < until) await sleep(PAUSE_MS)
   }
 

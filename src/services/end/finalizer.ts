@@ -1,21 +1,28 @@
 import { cutBesideText } from '../../agent/output.ts'
-import type { AgentOutput, AgentTurn, TurnMessage } from '../../agent/turn.ts'
+import type { AgentOutput, TurnMessage } from '../../agent/turn.ts'
 import type { RunSnapshot } from '../../engine/run-engine.ts'
 import { isFinished } from '../../engine/run-status.ts'
 import { isContentError } from '../../stores/database.ts'
 import type { RunEnd } from '../../stores/run-ends.ts'
 import type { ServiceContext } from '../context.ts'
 import { turnOf } from '../run-tags.ts'
-import { type ClosingReason, storable, textOf } from './answer.ts'
+import {
+  type BrokenEnd,
+  CANCELLED,
+  closingReason,
+  completed,
+  extended,
+  failure,
+  partially,
+} from './end-contents.ts'
 import { type PartialAnswer, readPartialAnswer, SILENT, UNREAD } from './partial-answer.ts'
-import { partialUsage } from './partial-usage.ts'
-import { runFailure } from './run-failures.ts'
 
 export interface Finalizer {
   /**
-   * Stores the end of a run that has ended, once, whichever instance sees it first. Does nothing while the run goes on.
-   * Rejects when what there is to keep cannot be had now; the run is due again soon then.
-   * @param seen what the engine has just said of the run; it is asked when this is absent
+   * Stores the end of a run that has ended. Several instances may call this; the first call stores, the others change
+   * nothing. Does nothing while the run goes on. Rejects when the answer cannot be read or stored now; the run is then
+   * due for the sweeper again soon.
+   * @param seen the run as the engine has just described it; when absent, the engine is asked
    * @returns whether the run has ended (by this call or before)
    */
   settle(runId: string, seen?: RunSnapshot, options?: SettleOptions): Promise<boolean>
@@ -26,14 +33,14 @@ export interface Finalizer {
 }
 
 export interface SettleOptions {
-  /** There is no other time: what cannot be had is left out. */
+  /** The run is overdue, so its answer is not read another time: parts that cannot be read now are left out. */
   overdue?: boolean
-  /** On whose account the answer is read; `look` when absent. */
-  kind?: 'look' | 'settle'
+  /** The purpose of the reading, for the budget of engine calls; `read` when absent. */
+  purpose?: 'read' | 'end'
 }
 
 export interface FailOptions {
-  /** The engine can be asked: what the run has said until now is kept. */
+  /** The engine answers calls, so the partial answer is read from the run's stream and kept. */
   readable?: boolean
   /** The engine may still execute the run: the sweeper stops it there. */
   stop?: boolean
@@ -42,36 +49,39 @@ export interface FailOptions {
 const REMEMBERED = 10_000
 /** For how long after the end of a run the sweeper tries to read its stream to the end. */
 const UNREAD_MS = 120_000
-/** When a run is due again whose end could not be stored. */
+/** Seconds until a run whose end could not be stored is due again. */
 const AGAIN_SECONDS = 2
 
 export function finalizer({ stores, engine, log }: ServiceContext): Finalizer {
   const underway = new Map<string, Promise<boolean>>()
   const listeners: Array<(runId: string) => void> = []
-  /** Runs that this instance has ended: the engine's last events about them cost nothing more. */
+  /** Runs whose end this instance has stored. Later events about such a run cause no engine call and no statement. */
   const ended = new Set<string>()
 
   async function store(end: RunEnd, turnId?: string): Promise<void> {
-    let done = await stores.ends.finalize(end)
-    if (done === undefined && turnId !== undefined) {
+    let stored = await stores.ends.finalize(end)
+    if (stored === undefined && turnId !== undefined) {
       // The end of the run came before its id was recorded.
       const recorded = await stores.turns.record(turnId, end.runId)
-      if (recorded.state === 'recorded') done = await stores.ends.finalize(end)
+      if (recorded.state === 'recorded') stored = await stores.ends.finalize(end)
     }
-    if (!done) return
+    if (!stored?.done) return
     remember(end.runId)
     if (end.errorCode === 'payload_too_new')
-      log.error({ runId: end.runId }, 'the worker is older than this service: deploy it')
+      log.error(
+        { runId: end.runId },
+        'the worker is older than this service and cannot read the payload: deploy the worker',
+      )
   }
 
-  /** No run stays unfinished because the database does not take what it has said. */
+  /** Stores an end. When the database refuses the content of the answer, the run ends as failed, without its answer. */
   async function storeAnyhow(end: RunEnd, turnId?: string): Promise<void> {
     try {
       await store(end, turnId)
     } catch (error) {
       if (!isContentError(error)) throw error
       log.error({ err: error, runId: end.runId }, 'the database refused the answer; the run ends without it')
-      await store({ ...end, ...failure('internal'), output: null, text: '', usage: null }, turnId)
+      await store({ ...end, ...failure('internal'), output: null, text: '', usage: null, facts: {} }, turnId)
     }
     for (const listener of listeners) listener(end.runId)
   }
@@ -96,38 +106,63 @@ export function finalizer({ stores, engine, log }: ServiceContext): Finalizer {
       finishedAt: run.finishedAt ?? null,
     }
     const turnId = turnOf(run.tags)
+    const before = await answerBefore(run)
     if (run.status === 'completed' && run.output !== undefined) {
-      const whole = run.output.textCut ? await wholeAnswer(run, run.output, options) : run.output.uiMessage
-      await storeAnyhow({ ...base, ...completed(run.output, whole) }, turnId)
+      const whole = run.output.textCut
+        ? await wholeAnswer(run, run.output, options, before)
+        : run.output.uiMessage
+      await storeAnyhow({ ...base, ...completed(run, run.output, whole, before) }, turnId)
     } else {
-      const partial = await partialAnswer(run, options)
-      const end = run.status === 'cancelled' ? CANCELLED : failure(run.failureCode ?? 'internal')
-      await storeAnyhow({ ...base, ...partially(partial, closingReason(run), run.payload), ...end }, turnId)
+      const partial = extended(await partialAnswer(run, options, before), run, before)
+      const end = run.status === 'cancelled' ? CANCELLED : await failed(runId, run.failureCode ?? 'internal')
+      await storeAnyhow({ ...base, ...partially(partial, closingReason(end), run), ...end }, turnId)
     }
     return true
   }
 
-  /** What a run that did not complete had said. */
-  async function partialAnswer(run: RunSnapshot, options: SettleOptions): Promise<PartialAnswer> {
-    // The local engine has lost the run with its stream; a server that lost the worker still has the stream.
-    if (run.failureCode === 'worker_lost' && run.startedAt === undefined) return UNREAD
-    if (run.startedAt === undefined) return SILENT
-    return readStream(run, options)
+  /** The answer so far of a turn that goes on with this run. */
+  async function answerBefore({ runId, payload }: RunSnapshot): Promise<TurnMessage | undefined> {
+    if (payload?.continues === undefined) return undefined
+    return (await stores.runs.answerBefore(runId)) ?? payload.continues.message
   }
 
-  /** The answer of a run whose output was too small for it; undefined when its stream has lost it too. */
+  /** When the worker of a run was lost after a caller had asked to cancel the run, the run counts as cancelled. */
+  async function failed(runId: string, code: string): Promise<BrokenEnd> {
+    const run = code === 'worker_lost' ? await stores.runs.progress(runId) : undefined
+    return (run?.cancelRequestedAt ?? null) === null ? failure(code) : CANCELLED
+  }
+
+  /** The answer of a run that did not complete, as far as the run had written it. */
+  async function partialAnswer(
+    run: RunSnapshot,
+    options: SettleOptions,
+    before: TurnMessage | undefined,
+  ): Promise<PartialAnswer> {
+    // A lost run without a start time is one that the local engine forgot together with its stream. Trigger.dev keeps
+    // the stream of a run whose worker it has lost.
+    if (run.failureCode === 'worker_lost' && run.startedAt === undefined) return UNREAD
+    if (run.startedAt === undefined) return SILENT
+    return readStream(run, options, before)
+  }
+
+  /** The whole answer, read from the stream, of a run whose output had no room for it; undefined when chunks are missing. */
   async function wholeAnswer(
     run: RunSnapshot,
     { chunkCount }: AgentOutput,
     options: SettleOptions,
+    before: TurnMessage | undefined,
   ): Promise<TurnMessage | undefined> {
-    const { message, frameCount } = await readStream(run, options)
+    const { message, frameCount } = await readStream(run, options, before)
     return message === null || frameCount !== chunkCount ? undefined : cutBesideText(message)
   }
 
-  /** @throws Error while it may be read another time */
-  async function readStream(run: RunSnapshot, { overdue, kind }: SettleOptions): Promise<PartialAnswer> {
-    const answer = await readPartialAnswer(engine, run.runId, kind)
+  /** @throws Error when the stream was not read to its end, and a later reading may succeed */
+  async function readStream(
+    run: RunSnapshot,
+    { overdue, purpose }: SettleOptions,
+    before: TurnMessage | undefined,
+  ): Promise<PartialAnswer> {
+    const answer = await readPartialAnswer(engine, run.runId, purpose, before)
     const endedAt = run.finishedAt?.getTime() ?? Date.now()
     if (answer.cutOff !== undefined && !overdue && Date.now() - endedAt < UNREAD_MS) throw answer.cutOff
     return answer
@@ -140,8 +175,8 @@ export function finalizer({ stores, engine, log }: ServiceContext): Finalizer {
       if (running !== undefined) return running
       const settling = settleOnce(runId, seen, options)
         .catch(async (error: unknown) => {
-          // Callers leave the rest to the sweeper, so the run becomes due soon. If the database is away, it is due when
-          // the database is back.
+          // Callers rely on the sweeper, so the run is made due soon. When the database is away, this fails too, and
+          // the run is due at the `check_at` that its row has.
           await stores.sweeps.checkIn(runId, AGAIN_SECONDS).catch(() => {})
           throw error
         })
@@ -150,49 +185,12 @@ export function finalizer({ stores, engine, log }: ServiceContext): Finalizer {
       return settling
     },
     async fail(runId, errorCode, { readable = false, stop = false } = {}) {
-      const partial = readable ? await readPartialAnswer(engine, runId, 'settle') : UNREAD
+      const before = await stores.runs.answerBefore(runId)
+      const read = readable ? await readPartialAnswer(engine, runId, 'end', before) : UNREAD
+      const partial = extended(read, { startedAt: new Date() }, before)
       const base = { runId, createdAt: null, startedAt: null, finishedAt: null, stop }
-      await storeAnyhow({ ...base, ...partially(partial, 'lost'), ...failure(errorCode) })
+      await storeAnyhow({ ...base, ...partially(partial, 'lost'), ...(await failed(runId, errorCode)) })
     },
     onSettled: (listener) => listeners.push(listener),
-  }
-}
-
-const CANCELLED = { status: 'cancelled', errorCode: null, error: null } as const
-
-function failure(code: string) {
-  const { errorCode, message } = runFailure(code)
-  return { status: 'failed', errorCode, error: message } as const
-}
-
-function closingReason({ status, failureCode }: RunSnapshot): ClosingReason {
-  if (status === 'cancelled') return 'cancelled'
-  return failureCode === 'worker_lost' || failureCode === 'crashed' ? 'lost' : 'failed'
-}
-
-function completed({ uiMessage, usage, model, chunkCount }: AgentOutput, whole: TurnMessage | undefined) {
-  const output = storable(whole ?? uiMessage, 'failed')
-  return {
-    status: 'completed',
-    output,
-    text: textOf(output),
-    usage: model === undefined ? usage : { ...usage, model },
-    errorCode: null,
-    error: null,
-    frameCount: chunkCount,
-    truncated: whole === undefined,
-  } as const
-}
-
-function partially(partial: PartialAnswer, reason: ClosingReason, payload?: AgentTurn) {
-  const { message, chunks, frameCount, truncated } = partial
-  const output = message === null ? null : storable(message, reason)
-  const usage = partialUsage(chunks, payload)
-  return {
-    output,
-    text: output === null ? '' : textOf(output),
-    usage: usage !== null && truncated ? { ...usage, estimated: true } : usage,
-    frameCount,
-    truncated,
   }
 }

@@ -3,45 +3,49 @@ import type { IndexedChunk, TurnMessage } from '../../agent/turn.ts'
 import { isGone } from '../../engine/engine-error.ts'
 import type { ReadOptions, RunEngine } from '../../engine/run-engine.ts'
 
-/** What a finished run has said, as far as its stream could be read. */
+/** The answer of a finished run, as far as its stream could be read. */
 export interface PartialAnswer {
   message: TurnMessage | null
-  /** From the start of the stream, without a gap. */
+  /** The chunks from the start of the stream up to the first gap. */
   chunks: IndexedChunk[]
-  /** Records that the stream holds; null when they are not all here. */
+  /** Number of records in the stream; null when not all of them could be read. */
   frameCount: number | null
-  /** Something is missing. */
+  /** Chunks of the stream are missing. */
   truncated: boolean
-  /** Why the reading broke off before its end: the rest may be had another time. */
+  /** Why the reading broke off. A later reading may find the rest. */
   cutOff?: Error
 }
 
-/** A run that never began has no stream. */
+/** The answer of a run that never began, and so has no stream. */
 export const SILENT: PartialAnswer = { message: null, chunks: [], frameCount: 0, truncated: false }
-/** Nobody could ask what there is. */
+/** The answer of a run whose stream could not be asked for. */
 export const UNREAD: PartialAnswer = { message: null, chunks: [], frameCount: null, truncated: true }
 
 const LAST = new Set(['finish', 'abort', 'error'])
-/** The engine's network and its stream may take this long to answer at all. */
+/** The engine may take this long to open a stream. */
 const OPEN_MS = 5_000
-/** An open stream gives what it has at once. */
-const FIRST_MS = 2_000
-/** A stopped worker writes its last chunk within half a second; a killed one never does. */
+/**
+ * Silence after which a reading ends. An open stream sends its records at once, and a stopped worker writes its last
+ * chunk within half a second. A killed worker writes none. Two silent readings fit into the 3 s of a cancel.
+ */
 const SILENCE_MS = 1_000
 const DEADLINE_MS = 10_000
 
 /**
- * Reads the stream of a finished run from its start until its last chunk; where a killed worker has written none,
- * until two readings find the same. Never rejects: an engine that is away or slow leaves an answer that is cut off.
+ * Reads the stream of a finished run from its start to its last chunk. A killed worker has written no last chunk: then
+ * the stream is complete when two readings find the same chunks. Never rejects: when the engine is away or slow, the
+ * result has `cutOff`.
+ * @param before the answer so far of a turn that goes on with this run
  */
 export async function readPartialAnswer(
   engine: Pick<RunEngine, 'chunks'>,
   runId: string,
-  kind: CallKind = 'look',
+  purpose: CallPurpose = 'read',
+  before?: TurnMessage,
 ): Promise<PartialAnswer> {
-  const { chunks, end } = await readTwice(engine, runId, kind)
+  const { chunks, end } = await readTwice(engine, runId, purpose)
   return {
-    message: await rebuild(chunks),
+    message: await rebuild(chunks, before),
     chunks,
     frameCount: end === 'whole' ? chunks.length : null,
     truncated: end !== 'whole',
@@ -49,7 +53,10 @@ export async function readPartialAnswer(
   }
 }
 
-/** How a reading ended: with all that there is, perhaps so, where something is missing, or before its end. */
+/**
+ * How a reading ended: with the last chunk (`whole`), with silence, which may be the end (`silence`), before a missing
+ * chunk (`gap`), or with a failure.
+ */
 type End = 'whole' | 'silence' | 'gap' | Error
 
 interface Reading {
@@ -57,17 +64,21 @@ interface Reading {
   end: End
 }
 
-type CallKind = NonNullable<ReadOptions['kind']>
+type CallPurpose = NonNullable<ReadOptions['purpose']>
 
-/** A connection that hangs in the middle looks like the end; another one does not hang at the same place. */
-async function readTwice(engine: Pick<RunEngine, 'chunks'>, runId: string, kind: CallKind): Promise<Reading> {
+/** Reads again after a silence, because a connection that hangs looks like the end of the stream. */
+async function readTwice(
+  engine: Pick<RunEngine, 'chunks'>,
+  runId: string,
+  purpose: CallPurpose,
+): Promise<Reading> {
   const deadline = performance.now() + DEADLINE_MS
-  let last = await collect(engine, runId, kind, deadline)
+  let last = await collect(engine, runId, purpose, deadline)
   while (last.end === 'silence') {
-    const again = await collect(engine, runId, kind, deadline)
+    const again = await collect(engine, runId, purpose, deadline)
     const more = again.chunks.length - last.chunks.length
     if (again.end === 'silence' && more === 0) return { ...last, end: 'whole' }
-    // What was there before is still said, though the engine may have dropped it meanwhile.
+    // The second reading found fewer chunks, because the engine has dropped some: those of the first are kept.
     last = more < 0 ? { chunks: last.chunks, end: again.end === 'whole' ? 'gap' : again.end } : again
   }
   return last
@@ -76,7 +87,7 @@ async function readTwice(engine: Pick<RunEngine, 'chunks'>, runId: string, kind:
 async function collect(
   engine: Pick<RunEngine, 'chunks'>,
   runId: string,
-  kind: CallKind,
+  purpose: CallPurpose,
   until: number,
 ): Promise<Reading> {
   const chunks: IndexedChunk[] = []
@@ -89,22 +100,22 @@ async function collect(
     }, ms)
   const deadline = stopIn(until - performance.now(), new Error('the stream was not read to its end in time'))
   let limit = stopIn(OPEN_MS, new Error('the stream was not opened in time'))
-  const listen = (ms: number) => {
+  const listen = () => {
     clearTimeout(limit)
-    limit = stopIn(ms, 'silence')
+    limit = stopIn(SILENCE_MS, 'silence')
   }
   try {
-    for await (const record of engine.chunks(runId, stop.signal, { onOpen: () => listen(FIRST_MS), kind })) {
-      listen(SILENCE_MS)
+    for await (const record of engine.chunks(runId, stop.signal, { onOpen: listen, purpose })) {
+      listen()
       if (record.index < chunks.length) continue
-      // Trimmed at its head, or a gap: what follows cannot be placed.
+      // Chunks are missing, at the start of the stream or within it: later chunks cannot be used without them.
       if (record.index > chunks.length) end = 'gap'
       else chunks.push(record)
       if (LAST.has(record.chunk.type)) end = 'whole'
       if (end !== 'silence') break
     }
   } catch (error) {
-    // The run never wrote one.
+    // The engine has no such stream: the run never wrote a chunk.
     if (isGone(error)) end = 'whole'
     else if (!stop.signal.aborted) end = new Error('the stream broke', { cause: error })
   } finally {
@@ -116,16 +127,18 @@ async function collect(
 }
 
 /**
- * The message that the chunks make, without those that the SDK does not take. It is what a stream of the SDK keeps for
- * its end; the SDK's reader makes a copy after every chunk, which takes half a minute where tools returned much.
+ * Builds the message of the chunks, and leaves out chunks that the SDK refuses. It uses the message that an SDK stream
+ * hands to `onEnd`. The SDK's own reader of messages copies the whole message after every chunk: that takes half a
+ * minute when tools returned large results.
  */
-async function rebuild(chunks: IndexedChunk[]): Promise<TurnMessage | null> {
+async function rebuild(chunks: IndexedChunk[], before?: TurnMessage): Promise<TurnMessage | null> {
   let message: UIMessage | undefined
   const source = new TransformStream<UIMessageChunk, UIMessageChunk>()
   const sink = source.writable.getWriter()
   const built = createUIMessageStream({
     execute: ({ writer }) => writer.merge(source.readable),
     generateId: () => '',
+    ...(before === undefined ? {} : { originalMessages: [before] }),
     onEnd: ({ responseMessage }) => {
       message = responseMessage
     },
@@ -136,7 +149,7 @@ async function rebuild(chunks: IndexedChunk[]): Promise<TurnMessage | null> {
       () => true,
       () => false,
     )
-    if (!isTaken) return rebuild(chunks.toSpliced(at, 1))
+    if (!isTaken) return rebuild(chunks.toSpliced(at, 1), before)
   }
   await sink.close()
   await built.read()

@@ -1,18 +1,45 @@
+import { type Static, Type } from '@sinclair/typebox'
+import { TypeCompiler } from '@sinclair/typebox/compiler'
 import { estimateTokens } from '../../agent/tokens.ts'
 import type { AgentTurn, IndexedChunk, TurnUsage } from '../../agent/turn.ts'
 
+const Count = Type.Integer({ minimum: 0 })
+
+/** The data of a `data-usage` chunk, as far as it is needed here. */
+const Counted = Type.Object({
+  inputTokens: Count,
+  outputTokens: Count,
+  totalTokens: Count,
+  cachedInputTokens: Type.Optional(Count),
+  reasoningTokens: Type.Optional(Count),
+  estimated: Type.Optional(Type.Boolean()),
+  steps: Type.Optional(Count),
+  model: Type.Optional(Type.String()),
+  history: Type.Optional(Type.Object({ sent: Count, summarized: Count, dropped: Count })),
+  warnings: Type.Optional(Type.Unknown()),
+  timings: Type.Optional(Type.Object({ queuedMs: Type.Optional(Count), firstTokenMs: Type.Optional(Count) })),
+})
+const CountedCheck = TypeCompiler.Compile(Counted)
+
+/** The newest token count in the chunks, the chunks up to it (`before`), and the chunks after it (`since`). */
+export function lastCount(chunks: IndexedChunk[]) {
+  const at = chunks.findLastIndex(
+    ({ chunk }) => chunk.type === 'data-usage' && CountedCheck.Check(chunk.data),
+  )
+  const counted = chunks[at]?.chunk.data as Static<typeof Counted> | undefined
+  return { counted, before: chunks.slice(0, at + 1), since: chunks.slice(at + 1) }
+}
+
 /**
- * The tokens of a run that broke off: what its worker counted last, and an estimate of the step that it had begun
- * since then. Null when there is nothing to go by.
+ * The tokens of a run that broke off: the worker's newest count, and an estimate for a step that began after it. Null
+ * when the worker has counted nothing and begun no step.
  */
 export function partialUsage(chunks: IndexedChunk[], payload: AgentTurn | undefined): TurnUsage | null {
-  const at = chunks.findLastIndex(({ chunk }) => chunk.type === 'data-usage')
-  const counted = chunks[at]?.chunk.data as TurnUsage | undefined
-  const since = chunks.slice(at + 1)
+  const { counted, before: earlier, since } = lastCount(chunks)
   if (!since.some(({ chunk }) => chunk.type === 'start-step'))
     return counted === undefined ? null : usageOf(counted)
   const asked = payload === undefined ? '' : JSON.stringify([payload.history, payload.message])
-  const before = sizeOf(chunks.slice(0, at + 1))
+  const before = sizeOf(earlier)
   const inputTokens =
     (counted?.inputTokens ?? 0) + estimateTokens(asked.length + before.said + before.returned)
   const outputTokens = (counted?.outputTokens ?? 0) + estimateTokens(sizeOf(since).said)
@@ -20,16 +47,15 @@ export function partialUsage(chunks: IndexedChunk[], payload: AgentTurn | undefi
   return counted === undefined ? totals : { ...usageOf(counted), ...totals }
 }
 
-/** The tokens of a chunk that says more than these. */
+/** The fields of `TurnUsage` alone: the chunk has others beside them. */
 function usageOf(counted: TurnUsage): TurnUsage {
-  const { inputTokens, outputTokens, totalTokens, cachedInputTokens, reasoningTokens, estimated, model } =
-    counted
-  const known = { cachedInputTokens, reasoningTokens, estimated, model }
+  const { inputTokens, outputTokens, totalTokens, cachedInputTokens, reasoningTokens, estimated } = counted
+  const known = { cachedInputTokens, reasoningTokens, estimated }
   const present = Object.entries(known).filter(([, value]) => value !== undefined)
   return { inputTokens, outputTokens, totalTokens, ...Object.fromEntries(present) }
 }
 
-/** Characters that the model has said, and that its tools have returned. */
+/** Characters that the model has written (`said`), and that its tools have returned. */
 function sizeOf(chunks: IndexedChunk[]): { said: number; returned: number } {
   const inputs = new Map<unknown, number>()
   let said = 0

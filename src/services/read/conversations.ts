@@ -1,40 +1,29 @@
 import { v7 as uuid } from 'uuid'
 import type { Caller } from '../../caller.ts'
 import { type Problem, problem } from '../../errors.ts'
-import type { ConversationRecord, MessageRecord } from '../../stores/conversations.ts'
+import { type ConversationPlace, type ConversationRecord, MAX_FORKED } from '../../stores/conversations.ts'
 import { isAway } from '../../stores/database.ts'
 import { MAX_METADATA_PAIRS, type Metadata } from '../../stores/schema.ts'
 import type { ServiceContext } from '../context.ts'
 import type { Canceller } from '../end/canceller.ts'
-import { runFailure } from '../end/run-failures.ts'
-import { assertShown, type PageState } from './page-state.ts'
+import type { AgentService } from './agents.ts'
 import { decodeCursor, type Page, pageOf } from './pagination.ts'
 
 export interface ConversationView {
   id: string
   title: string
   metadata: Metadata
+  /** Absent until the first turn fixes it. */
+  agent?: string
   createdAt: string
   updatedAt: string
   lastActivityAt: string
-  /** Absent where conversations are kept until they are deleted. */
+  /** Absent when the service keeps conversations until they are deleted. */
   expiresAt?: string
   activeRunId: string | null
-}
-
-export interface MessageView {
-  id: string
-  role: 'user' | 'assistant'
-  text: string
-  parts: MessageRecord['parts']
-  status: 'complete' | 'cancelled' | 'failed'
-  /** Failed: a sentence fit for people, and the kind of failure. */
-  error?: string
-  errorCode?: string
-  runId?: string
-  /** The same as the metadata of a stream's message, and the failure of a failed one. */
-  metadata: { conversationId: string; runId?: string; status?: 'failed'; error?: string; errorCode?: string }
-  createdAt: string
+  /** The text that stands for the oldest messages in prompts, and the id of the last one of them. */
+  summary?: string
+  summarizedThrough?: string
 }
 
 export interface ConversationPatch {
@@ -47,46 +36,51 @@ export interface ConversationService {
   /** Every function that names a conversation answers a foreign one like an unknown one: 404. */
   get(caller: Caller, id: string): Promise<ConversationView>
   /** Newest activity first. */
-  list(caller: Caller, page: { limit: number; cursor?: string }): Promise<Page<ConversationView>>
-  patch(caller: Caller, id: string, patch: ConversationPatch): Promise<ConversationView>
-  /** Contents go at once; active runs are cancelled, by the sweeper where the engine does not answer now. */
-  remove(caller: Caller, id: string): Promise<void>
-  /** In the order of the conversation (`asc`), or newest first. A failed run has a message also when it said nothing. */
-  messages(
+  list(
     caller: Caller,
-    id: string,
-    page: { limit: number; cursor?: string; order: 'asc' | 'desc' },
-  ): Promise<Page<MessageView>>
+    page: { agent?: string; limit: number; cursor?: string },
+  ): Promise<Page<ConversationView>>
+  patch(caller: Caller, id: string, patch: ConversationPatch): Promise<ConversationView>
+  /** Hides the contents at once and cancels unfinished runs; the sweeper does so when the engine does not answer. */
+  remove(caller: Caller, id: string): Promise<void>
+  /**
+   * Copies the beginning of a conversation, up to and with a message, into a new one of the same user.
+   * @throws Problem why the caller may not use the agent of the conversation; `message_not_found`, `conversation_busy`, `conversation_too_long`
+   */
+  fork(caller: Caller, id: string, throughMessageId: string | undefined): Promise<ConversationView>
   /** Whether the user has such a conversation; false while the database is away. */
   exists(caller: Caller, id: string): Promise<boolean>
-  /**
-   * Checks that a page which sends a message shows what the conversation holds.
-   * @throws Problem `edit_unsupported`, `regenerate_unsupported`, `conversation_changed`
-   */
-  assertShown(caller: Caller, id: string, page: PageState, idempotencyKey: string | undefined): Promise<void>
+  /** The conversation that a message of a chat has opened; undefined while the database is away. */
+  openedBy(caller: Caller, openedBy: string): Promise<string | undefined>
+  /** The conversation in which a chat has asked last; undefined while the database is away. */
+  ofChat(caller: Caller, chatId: string): Promise<string | undefined>
 }
 
-/** What a conversation is called until its first message gives it a title. */
+/** The title of a conversation that has no message yet. */
 const UNTITLED = 'New conversation'
 const MS_PER_DAY = 86_400_000
 
 export function conversationService(
   { stores, log, settings }: ServiceContext,
   canceller: Canceller,
+  agents: Pick<AgentService, 'refusal'>,
 ): ConversationService {
   const { conversations } = stores
 
   function view(record: ConversationRecord): ConversationView {
-    const { title, createdAt, updatedAt, lastActivityAt, ...rest } = record
+    const { title, agent, createdAt, updatedAt, lastActivityAt, summary, summarizedThrough, ...rest } = record
     const days = settings.conversationRetentionDays
     const expiresAt = days === undefined ? undefined : new Date(lastActivityAt.getTime() + days * MS_PER_DAY)
     return {
       ...rest,
       title: title ?? UNTITLED,
+      ...(agent === null ? {} : { agent }),
       createdAt: createdAt.toISOString(),
       updatedAt: updatedAt.toISOString(),
       lastActivityAt: lastActivityAt.toISOString(),
       ...(expiresAt === undefined ? {} : { expiresAt: expiresAt.toISOString() }),
+      ...(summary ? { summary } : {}),
+      ...(summarizedThrough ? { summarizedThrough } : {}),
     }
   }
 
@@ -100,15 +94,17 @@ export function conversationService(
       return view(existing(await conversations.find(caller.userId, id)))
     },
 
-    async list(caller, { limit, cursor }) {
-      const [at, id] = decodeCursor(cursor, 'conversations', ['time', 'uuid']) ?? []
-      const before =
-        at === undefined || id === undefined ? {} : { before: { lastActivityAt: new Date(at), id } }
-      const rows = await conversations.list(caller.userId, { limit: limit + 1, ...before })
-      return pageOf(rows, limit, 'conversations', {
-        item: view,
-        key: (row) => [row.lastActivityAt.toISOString(), row.id],
+    async list(caller, { agent, limit, cursor }) {
+      const filters = agent === undefined ? 'conversations' : ['conversations', agent]
+      const [at, id] = decodeCursor(cursor, filters, ['time', 'uuid']) ?? []
+      const { rows, searchedTo } = await conversations.list(caller.userId, {
+        limit: limit + 1,
+        ...(agent === undefined ? {} : { agent }),
+        ...(at === undefined || id === undefined ? {} : { before: { lastActivityAt: new Date(at), id } }),
       })
+      const key = (row: ConversationPlace) => [row.lastActivityAt.toISOString(), row.id]
+      const end = searchedTo === undefined ? {} : { end: key(searchedTo) }
+      return pageOf(rows, limit, filters, { item: view, key, ...end })
     },
 
     async patch(caller, id, patch) {
@@ -127,32 +123,45 @@ export function conversationService(
       }
     },
 
+    async fork(caller, id, throughMessageId) {
+      const { agent } = existing(await conversations.find(caller.userId, id))
+      const refusal = agent === null ? undefined : agents.refusal(caller, agent)
+      if (refusal !== undefined) throw refusal
+      const forked = { id: uuid(), messageId: throughMessageId?.toLowerCase() }
+      const done = await conversations.fork(caller.userId, id, forked.messageId, forked.id)
+      switch (done.outcome) {
+        case 'forked':
+          return view(existing(await conversations.find(caller.userId, forked.id)))
+        case 'message_not_found':
+          throw problem('message_not_found')
+        case 'busy':
+          throw problem('conversation_busy', {
+            detail: UNFINISHED,
+            members: { activeRunId: done.activeRunId },
+          })
+        case 'too_long':
+          throw problem('conversation_too_long', {
+            detail: `There are more than ${MAX_FORKED} messages up to this one.`,
+          })
+        case 'conversation_not_found':
+          throw problem('conversation_not_found')
+      }
+    },
+
     async exists(caller, id) {
-      return conversations.find(caller.userId, id.toLowerCase()).then(
-        (found) => found !== undefined,
-        (error: unknown) => {
-          if (isAway(error)) return false
-          throw error
-        },
-      )
+      const found = conversations.find(caller.userId, id.toLowerCase())
+      return (await found.catch(unlessAway)) !== undefined
     },
 
-    assertShown: (caller, id, page, idempotencyKey) => assertShown(stores, caller, id, page, idempotencyKey),
-
-    async messages(caller, id, { limit, cursor, order }) {
-      const conversationId = id.toLowerCase()
-      const filters = ['messages', conversationId, ...(order === 'asc' ? [] : [order])]
-      const [position, seq] = decodeCursor(cursor, filters, ['integer', 'integer'])?.map(Number) ?? []
-      const after = position === undefined || seq === undefined ? {} : { after: { position, seq } }
-      const rows = existing(
-        await conversations.messages(caller.userId, id, { limit: limit + 1, order, ...after }),
-      )
-      return pageOf(rows, limit, filters, {
-        item: (row) => messageView(conversationId, row),
-        key: (row) => [String(row.position), String(row.seq)],
-      })
-    },
+    openedBy: (caller, openedBy) => conversations.openedBy(caller.userId, openedBy).catch(unlessAway),
+    ofChat: (caller, chatId) => conversations.ofChat(caller.userId, chatId).catch(unlessAway),
   }
+}
+
+const UNFINISHED = 'A turn up to this message is unfinished. Wait for its end, or cancel it.'
+
+function unlessAway(error: unknown): undefined {
+  if (!isAway(error)) throw error
 }
 
 function existing<T>(found: T | undefined): T {
@@ -160,30 +169,11 @@ function existing<T>(found: T | undefined): T {
   return found
 }
 
-/** In the words of the schema, which knows only the pairs of the request. */
+/** The same problem as for too many pairs in the body. The body's schema cannot count the pairs that are stored. */
 function tooManyPairs(): Problem {
   const message = `must have at most ${MAX_METADATA_PAIRS} fields, together with those that it has`
   return problem('invalid_request', {
     detail: `\`metadata\` ${message}.`,
     members: { errors: [{ path: '/metadata', message }] },
   })
-}
-
-function messageView(
-  conversationId: string,
-  { id, role, text, parts, status, runId, createdAt, error, errorCode }: MessageRecord,
-): MessageView {
-  const run = runId === null ? {} : { runId }
-  const failure = errorCode === null ? {} : { error: error ?? runFailure(errorCode).message, errorCode }
-  return {
-    id,
-    role,
-    text,
-    parts,
-    status,
-    ...failure,
-    ...run,
-    metadata: { conversationId, ...run, ...(status === 'failed' ? { status, ...failure } : {}) },
-    createdAt: createdAt.toISOString(),
-  }
 }

@@ -2,14 +2,14 @@ import { createHash } from 'node:crypto'
 import { problem } from '../../errors.ts'
 
 /**
- * Opaque keyset cursors, bound to the filters of their list: one that is changed, made up or used with other
- * filters is 400 `invalid_cursor`. They hold nothing secret and grant nothing: every query names the caller.
+ * Makes an opaque keyset cursor that is bound to the filters of its list. A cursor that was changed, invented or used
+ * with other filters is answered with 400 `invalid_cursor`. A cursor grants no rights: every query names the user.
  */
 export function encodeCursor(key: string[], filters: unknown): string {
   return Buffer.from(JSON.stringify([...key, digest(key, filters)])).toString('base64url')
 }
 
-/** What a value of a key can be. Anybody can make a cursor up: what is no such value never reaches the database. */
+/** The types of values in a key. A caller can invent a cursor, so values are checked before they reach the database. */
 const KINDS = {
   uuid: (value: string) => /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/.test(value),
   integer: (value: string) => /^\d{1,10}$/.test(value) && Number(value) < 2 ** 31,
@@ -18,7 +18,7 @@ const KINDS = {
 type Kind = keyof typeof KINDS
 
 /**
- * @param kinds of the values in the key; one id when the list goes by its ids
+ * @param kinds the types of the values in the key; a list that is ordered by ids has one id
  * @returns the key; undefined without a cursor
  * @throws Problem `invalid_cursor`
  */
@@ -33,7 +33,7 @@ export function decodeCursor(
     const key = Array.isArray(values) ? values.slice(0, -1) : []
     if (isKey(key, kinds) && encodeCursor(key, filters) === cursor) return key
   } catch {
-    // Not JSON, no time: answered below like everything else that is no cursor of ours.
+    // The cursor is no JSON, or holds an impossible time: it is answered below like every other invalid cursor.
   }
   throw problem('invalid_cursor')
 }
@@ -45,7 +45,7 @@ function isKey(key: unknown[], kinds: Kind[]): key is string[] {
   )
 }
 
-/** In which order the filters were written makes no difference. */
+/** The order in which the filters were written makes no difference to the digest. */
 function digest(key: string[], filters: unknown): string {
   return createHash('sha256')
     .update(JSON.stringify([key, filters], (_name, value) => sorted(value)))
@@ -66,7 +66,7 @@ export interface Page<Item> {
 
 /**
  * Makes a page of `limit` items out of `limit + 1` rows.
- * @param end where the search for rows stopped before it had found enough: the next page begins there
+ * @param end the key at which the search stopped before it had found enough rows: the next page begins there
  */
 export function pageOf<Row, Item>(
   rows: Row[],

@@ -5,6 +5,7 @@ import type { RunRecord, RunSummaryRecord } from '../../stores/runs.ts'
 import type { Metadata } from '../../stores/schema.ts'
 import type { ServiceContext } from '../context.ts'
 import type { Canceller } from '../end/canceller.ts'
+import type { StartedRun } from '../start/turns.ts'
 import { decodeCursor, type Page, pageOf } from './pagination.ts'
 import { type RunSummaryView, type RunView, runView, summaryView } from './run-view.ts'
 import { versionOf, type Waiters } from './waiters.ts'
@@ -13,32 +14,42 @@ export interface RunQuery {
   conversationId?: string
   status?: PublicStatus[]
   metadata?: Metadata
+  agent?: string
   runIds?: string[]
+  /** Only runs that wait for an answer. */
+  pending?: boolean
   limit: number
   cursor?: string
 }
 
-/** How long a poll may wait for a change, and from which state on. */
+export interface PollOptions {
+  /** The caller has the contents already: the view of an ended run leaves them out. */
+  hasContents?: boolean
+  wait?: LongPoll | undefined
+}
+
+/** How long a poll may wait for a change, and which state the caller knows. */
 export interface LongPoll {
   milliseconds: number
   signal: AbortSignal
-  /** Whether the caller has seen the run like this; one that has not is answered at once. */
+  /** Whether the caller knows this state of the run. If not, the poll is answered at once. */
   knows(run: RunView): boolean
 }
 
 export interface RunService {
   /**
-   * One read; with `wait`, another one after the next change of an unfinished run, or when the time is up.
-   * @throws Problem `run_not_found`, also for a foreign run
+   * Reads the run once. With `wait`, it reads an unfinished run again after the next change, or when the time is up.
+   * @throws Problem `run_not_found`, also for a foreign run, and when the conversation is deleted during the wait
    */
-  poll(caller: Caller, runId: string, wait?: LongPoll): Promise<RunView>
+  poll(caller: Caller, runId: string, options?: PollOptions): Promise<RunView>
   /**
-   * Waits until the run has ended, at most `milliseconds`; less when the service drains.
-   * @returns undefined when it goes on, or cannot be seen (the database is away): nothing is lost
+   * Waits until the run has ended, at most `milliseconds`, or until the instance drains.
+   * @returns undefined when the run goes on, or when the database is away; a later poll can still read the run
+   * @throws Problem `run_not_found` when the conversation of the run was deleted
    */
   endWithin(
     caller: Caller,
-    runId: string,
+    started: StartedRun,
     milliseconds: number,
     signal: AbortSignal,
   ): Promise<RunView | undefined>
@@ -49,50 +60,62 @@ export interface RunService {
    */
   streamed(caller: Caller, id: string): Promise<{ runId: string; conversationId: string | null } | undefined>
   list(caller: Caller, query: RunQuery): Promise<Page<RunSummaryView>>
-  /** Idempotent. The wish is stored first: it survives the engine being away (503) and this process. */
+  /** Idempotent. The wish is stored first, so the sweeper cancels when the engine is away (503) or this process dies. */
   cancel(caller: Caller, runId: string): Promise<RunView>
 }
 
 export function runService({ stores }: ServiceContext, waiters: Waiters, canceller: Canceller): RunService {
-  async function find(caller: Caller, runId: string): Promise<RunRecord> {
-    const run = await stores.runs.find(caller.userId, runId)
+  async function find(caller: Caller, runId: string, hasContents = false): Promise<RunRecord> {
+    const run = await stores.runs.find(caller.userId, runId, hasContents)
     if (run === undefined) throw problem('run_not_found')
     return run
   }
 
-  /** A wake may tell of a change that the caller has seen already: then the wait goes on. */
+  /** Waits for a version of the run that differs from `seen`. After a wake without a new version, the wait goes on. */
   async function changed(caller: Caller, seen: RunRecord, { milliseconds, signal }: LongPoll) {
     const until = performance.now() + milliseconds
     const version = versionOf(seen)
     for (;;) {
       await waiters.changed(seen.runId, version, until - performance.now(), signal)
-      const run = await find(caller, seen.runId)
+      const run = await stores.runs.find(caller.userId, seen.runId)
+      if (run === undefined) throw deleted()
       const isOver = signal.aborted || waiters.released() || until - performance.now() < 1
       if (isOver || versionOf(run) !== version) return run
     }
   }
 
+  /** Whether a run without a row was deleted. A run that was started while the database was away has no row yet. */
+  async function isDeleted(caller: Caller, { conversationId, replayed }: StartedRun): Promise<boolean> {
+    if (conversationId === undefined) return replayed
+    return (await stores.conversations.find(caller.userId, conversationId)) === undefined
+  }
+
   return {
-    async poll(caller, runId, wait) {
-      const run = await find(caller, runId)
+    async poll(caller, runId, { hasContents, wait } = {}) {
+      const run = await find(caller, runId, hasContents)
       const view = await runView(run)
       if (wait === undefined || isFinished(run.status) || !wait.knows(view)) return view
-      // From the state that was compared: a change since then is not slept over.
+      // The wait begins from the state that was compared, so a change since that read ends it at once.
       return runView(await changed(caller, run, wait))
     },
 
-    async endWithin(caller, runId, milliseconds, signal) {
+    async endWithin(caller, started, milliseconds, signal) {
+      const { runId } = started
       const until = performance.now() + milliseconds
       try {
         for (;;) {
-          const run = await find(caller, runId)
+          const run = await stores.runs.find(caller.userId, runId)
+          if (run === undefined) {
+            if (await isDeleted(caller, started)) throw deleted()
+            return undefined
+          }
           if (isFinished(run.status)) return await runView(run)
           const left = until - performance.now()
           if (left <= 0 || signal.aborted || waiters.released()) return undefined
           await waiters.changed(runId, versionOf(run), left, signal)
         }
       } catch (error) {
-        if (error instanceof Problem) return undefined
+        if (error instanceof Problem && error.code !== 'run_not_found') return undefined
         throw error
       }
     },
@@ -126,7 +149,12 @@ export function runService({ stores }: ServiceContext, waiters: Waiters, cancell
     async cancel(caller, runId) {
       const unfinished = await stores.runs.requestCancel(caller.userId, runId)
       if (unfinished !== undefined) await canceller.end(unfinished.turnId, runId)
+      else await stores.actions.cancel(caller.userId, runId)
       return runView(await find(caller, runId))
     },
   }
 }
+
+/** The caller waits for a run that existed, so a missing row means that its conversation was deleted. */
+const deleted = () =>
+  problem('run_not_found', { detail: 'The conversation of this run was deleted, and the run was cancelled.' })

@@ -10,7 +10,7 @@ export function waiters(runs: Pick<RunStore, 'states'>): Waiters {
   )
 }
 
-/** What a wait compares: it changes with everything that a caller may wait for. */
+/** The version that a wait compares: it changes with every change that a caller can wait for. */
 export function versionOf({ status, cancelRequestedAt, ahead }: RunState): string {
   return JSON.stringify([status, cancelRequestedAt !== null, ahead])
 }

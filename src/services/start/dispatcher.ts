@@ -10,8 +10,8 @@ import { buildPayload, type PayloadParts, type PlacedRun } from './engine-payloa
 
 export interface Dispatcher {
   /**
-   * Hands a stored turn to the engine, behind the turns ahead of it, and records its run. Rejects with 503, 502 or
-   * 413; the turn is removed then, or hidden when the engine may have it.
+   * Hands a stored turn to the engine, behind the turns ahead of it, and records its run. Rejects with 503, 502 or 413:
+   * the turn was then removed, or abandoned when the engine may have a run for it.
    * @returns the engine's run id
    */
   dispatch(turn: StoredTurn, options: DispatchOptions): Promise<string>
@@ -19,34 +19,40 @@ export interface Dispatcher {
   send(parts: PayloadParts, origin: StartOrigin, options: DispatchOptions): Promise<string>
 }
 
-export type StoredTurn = Omit<PayloadParts, 'ahead' | 'traceparent'> &
+/** The parts of a request that go into the payload of the run and are stored in no table. */
+export type AskedBeside = Pick<
+  PayloadParts,
+  'traceparent' | 'caller' | 'context' | 'limits' | 'responseFormat'
+>
+
+export type StoredTurn = Omit<PayloadParts, 'ahead' | keyof AskedBeside> &
   StartOrigin & { position: number; ahead: TurnAhead[] }
 
 export interface DispatchOptions {
-  traceparent?: string | undefined
-  /** When the start must be over, by `performance.now()`. It is before the end of the turn's lease. */
+  asked: AskedBeside
+  /** When the start must be over, by `performance.now()`. This moment is before the end of the turn's lease. */
   deadline: number
-  /** Runs of the same key that were cancelled: the engine would answer the key with one of them. */
+  /** Number of cancelled runs of the same key. The engine would answer the key with one of them. */
   cancelledRuns?: number
 }
 
-/** What is left for the engine at least, however long the turns ahead took. */
+/** The time that the wait for the turns ahead leaves for the engine call. */
 const MIN_SEND_MS = 2_000
-/** A run id that could not be recorded is recorded once the database is back, before the sweeper finds the run. */
+/** Attempts to record a run id while the database is away. They end before the sweeper resolves the turn. */
 const RECORD_ATTEMPTS = 5
 const RECORD_PAUSE_MS = 1_200
 const SECONDS_PER_DAY = 86_400
 
-/** One dispatch of a turn: the start that has created it owns it until the lease ends; see docs/architecture.md#the-life-of-a-turn. */
+/** Only the start that created a turn may dispatch it, until the lease ends; see docs/architecture.md#the-life-of-a-turn. */
 export function dispatcher(context: ServiceContext, dispatches: Dispatches): Dispatcher {
   const { stores, engine, log, tags, settings } = context
 
   async function send(parts: PayloadParts, origin: StartOrigin, options: DispatchOptions): Promise<string> {
-    const payload = buildPayload({ ...parts, traceparent: options.traceparent }, settings)
+    const payload = buildPayload({ ...parts, ...options.asked }, settings)
     const places = [await tags.service(), tags.instance]
     if (parts.origin !== undefined) places.push(await unstoredTag(tags))
     const left = Math.round(options.deadline - performance.now())
-    // A process that was stopped for a while must not send what the sweeper has removed meanwhile.
+    // After a pause of this process the sweeper may have removed the turn: it must not be sent any more.
     if (left <= 0) throw new DispatchError('engine_unavailable', 'refused')
     return engine.start(payload, {
       engineKey: engineKey(origin, options.cancelledRuns ?? 0),
@@ -59,7 +65,7 @@ export function dispatcher(context: ServiceContext, dispatches: Dispatches): Dis
     })
   }
 
-  /** The engine keeps the order in which it is told, so a turn is sent only when all ahead of it have been. */
+  /** The engine executes runs in the order of their starts, so a turn is sent only after all turns ahead of it. */
   async function runsAhead(ahead: TurnAhead[], deadline: number): Promise<PlacedRun[]> {
     const runs: PlacedRun[] = []
     for (const { turnId, runId, position } of ahead) {
@@ -91,11 +97,14 @@ export function dispatcher(context: ServiceContext, dispatches: Dispatches): Dis
     for (let attempt = 0; attempt < RECORD_ATTEMPTS; attempt++) {
       await sleep(RECORD_PAUSE_MS, undefined, { ref: false })
       const recorded = await stores.turns.record(turnId, runId).catch(() => undefined)
-      if (recorded !== undefined) return void (await keep(recorded, runId))
+      if (recorded === undefined) continue
+      await keep(recorded, runId)
+      // The run may have begun or ended meanwhile, and its events could not be stored either.
+      return stores.sweeps.checkIn(runId, 0).catch(() => {})
     }
   }
 
-  /** Stops a run that is not the turn's, or that is to be cancelled. @returns the run that the turn has */
+  /** Cancels the run when the turn has another run, or when a caller has asked to cancel it. @returns the turn's run */
   async function keep(recorded: Recorded, runId: string): Promise<string | undefined> {
     if (recorded.state === 'recorded' && !recorded.cancel) return runId
     await engine.cancel(runId).catch((error: unknown) => {
@@ -105,8 +114,11 @@ export function dispatcher(context: ServiceContext, dispatches: Dispatches): Dis
     return recorded.state === 'other' ? recorded.runId : undefined
   }
 
-  /** A start that failed leaves nothing, or a hidden turn. @returns the run that the turn has got all the same */
-  async function giveUp(turnId: string, isUnknown: boolean): Promise<string | undefined> {
+  /**
+   * Removes the turn of a start that failed, or abandons it when the outcome of the engine call is unknown.
+   * @returns the turn's run, when another instance has recorded one meanwhile
+   */
+  async function leaveTurn(turnId: string, isUnknown: boolean): Promise<string | undefined> {
     try {
       if (await (isUnknown ? stores.turns.abandon(turnId) : stores.turns.remove(turnId))) return undefined
       const [turn] = await stores.turns.states([turnId])
@@ -127,8 +139,10 @@ export function dispatcher(context: ServiceContext, dispatches: Dispatches): Dis
         const ahead = await runsAhead(turn.ahead, options.deadline)
         sent = await send({ ...turn, ahead }, turn, options)
       } catch (error) {
+        // A continuation has no caller who would ask for it again: it stays, and the sweeper dispatches it.
+        if (turn.continues !== undefined) throw error
         const isUnknown = error instanceof DispatchError && error.outcome === 'unknown'
-        const runId = await giveUp(turn.turnId, isUnknown)
+        const runId = await leaveTurn(turn.turnId, isUnknown)
         if (runId !== undefined) return runId
         throw error
       }
@@ -140,9 +154,9 @@ export function dispatcher(context: ServiceContext, dispatches: Dispatches): Dis
 }
 
 /**
- * The engine answers a key with the run that it has for it, so a retry with the same Idempotency-Key never makes a
- * second run, also when the database was away. It would answer with a cancelled run as well: their number makes
- * another key.
+ * The engine answers a known key with the run that it has for the key, so a retry with the same Idempotency-Key never
+ * makes a second run, also when the database is away. The engine would answer with a cancelled run as well, so the
+ * number of cancelled runs is part of the key.
  */
 function engineKey({ turnId, userId, idempotencyKey }: StartOrigin, cancelledRuns: number): string {
   const again = cancelledRuns > 0 ? [String(cancelledRuns)] : []

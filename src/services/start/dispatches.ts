@@ -1,17 +1,16 @@
 import type { DispatchState, TurnStore } from '../../stores/turns.ts'
 import { type ChangeWatch, changeWatch } from '../change-watch.ts'
 
-/** What became of the dispatch of a turn: its run, or none, because the turn was removed or hidden. */
+/** The result of a turn's dispatch: its run, or no run, because the turn was removed or abandoned. */
 export type DispatchResult = { runId: string } | { runId: undefined }
 
 export interface Dispatches {
   /**
-   * Waits until a turn that another start dispatches has its run, or has none for certain.
-   * @param milliseconds that are waited at most
-   * @returns undefined when the turn is still being dispatched then
+   * Waits until the dispatch of a turn by another start has a result, at most `milliseconds`.
+   * @returns undefined when the turn is still being dispatched after that time
    */
   result(turnId: string, milliseconds: number): Promise<DispatchResult | undefined>
-  /** Wakes those who wait for the turn: this instance has recorded its run, removed it or hidden it. */
+  /** Ends the waits for the turn, after this instance has recorded its run, or has removed or abandoned the turn. */
   wake: ChangeWatch['wake']
 }
 

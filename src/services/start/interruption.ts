@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { TurnContext } from '../../stores/turns.ts'
+import type { TurnAhead, TurnContext } from '../../stores/turns.ts'
 import type { ServiceContext } from '../context.ts'
 import type { Canceller } from '../end/canceller.ts'
 import type { Dispatches } from './dispatches.ts'
@@ -7,16 +7,17 @@ import type { Dispatches } from './dispatches.ts'
 const WAIT_MS = 3_000
 
 /**
- * Ends the runs ahead of a turn, partial answers kept, for at most 3 s, and reads what the conversation holds then.
- * The runs are marked to be cancelled already; a turn that has no run yet is ended as soon as it gets one. What is not
- * over in time stays ahead, and the sweeper ends it.
+ * Cancels unfinished turns, keeps their partial answers, and reads the context of the turn again. Takes at most 3 s.
+ * The wish to cancel is stored already. A turn that has no run yet is cancelled as soon as it has one. A run that has
+ * not ended in time stays ahead of the turn, unless the turn has replaced it, and the sweeper cancels it.
  */
 export async function interrupt(
   { stores, log }: ServiceContext,
   { canceller, dispatches }: { canceller: Canceller; dispatches: Dispatches },
   turn: TurnContext & { conversationId: string; position: number },
+  unfinished: TurnAhead[],
 ): Promise<TurnContext> {
-  const ending = turn.ahead.map(async ({ turnId, runId }) => {
+  const ending = unfinished.map(async ({ turnId, runId }) => {
     const result = runId === null ? await dispatches.result(turnId, WAIT_MS) : { runId }
     if (result?.runId !== undefined) await canceller.end(turnId, result.runId)
   })

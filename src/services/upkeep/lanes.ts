@@ -1,4 +1,4 @@
-/** Works through the items in order, at most `lanes` at once. Rejects with the first failure. */
+/** Calls `work` for the items in order, at most `lanes` at once. Rejects with the first failure. */
 export async function inLanes<T>(
   lanes: number,
   items: Iterable<T>,

@@ -14,7 +14,7 @@ export interface Observer {
   onRunning(listener: (runId: string) => void): void
 }
 
-/** Ends of runs that are stored at the same time: completed ones, and those whose partial answer has to be read. */
+/** Events handled at once: this many of completed runs, and as many of all other runs. */
 const LANES = 16
 
 /**
@@ -41,7 +41,7 @@ export function observer(
     } catch (error) {
       log.warn(
         { err: error, turnId, runId: run.runId },
-        'an event of a run could not be stored; the sweeper does it',
+        'the observer could not store an event of a run; the sweeper stores it',
       )
     }
   }
@@ -50,7 +50,7 @@ export function observer(
     const { runId } = run
     const startedAt = run.startedAt ?? null
     if (!(await stores.ends.markRunning(runId, startedAt))) {
-      // The run began before its id was recorded, or its row knows already, or it has no row.
+      // The run began before its id was recorded, or its row says already that it executes, or it has no row.
       const recorded = await stores.turns.record(turnId, runId)
       if (recorded.state === 'recorded') await stores.ends.markRunning(runId, startedAt)
       else await unstored.stopIfUnwanted({ runId, turnId }, recorded)
@@ -61,7 +61,7 @@ export function observer(
   return {
     watch(signal) {
       const onChange = (run: RunSummary) => {
-        // The answer of a run that failed is read from its stream, which takes seconds; a completed one must not wait.
+        // Reading the partial answer of a failed run takes seconds. Completed runs must not wait for that.
         const inLine = run.status === 'completed' ? completed : others
         void inLine(async () => {
           if (!signal.aborted) await notice(run)

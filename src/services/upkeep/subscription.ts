@@ -2,16 +2,16 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { RunSummary } from '../../engine/run-engine.ts'
 import type { ServiceContext } from '../context.ts'
 
-/** Trigger.dev's realtime feed loses some events: what it tells at its beginning is told anew every ten minutes. */
+/** Trigger.dev's realtime feed loses some events, so the subscription is opened anew at this interval. */
 const REOPEN_MS = 10 * 60_000
-/** Runs whose last status is remembered, about 3 MB: more than a subscription tells of when it is opened. */
+/** Runs whose last status is remembered (about 3 MB). It is more than the runs that a new subscription begins with. */
 const REMEMBERED = 20_000
 const PAUSE_MS = 1_000
 
 /**
- * Tells of every change of the runs with a tag, whichever instance started them, within a fraction of a second, until
- * `signal` aborts. A subscription begins with the runs of the last 20 minutes, so that the next one makes up for what
- * a broken one has missed; the sweeper finds older ones.
+ * Calls `onChange` for every change of the runs with a tag, within a fraction of a second, until `signal` aborts. A
+ * subscription begins with the runs of the last 20 minutes, so a new one reports the changes that a broken one has
+ * missed. The sweeper finds the ends of older runs.
  */
 export async function subscribe(
   { engine, log }: Pick<ServiceContext, 'engine' | 'log'>,
@@ -20,7 +20,7 @@ export async function subscribe(
   signal: AbortSignal,
   { reopenMs } = { reopenMs: REOPEN_MS },
 ): Promise<void> {
-  /** The status of each run that was told last: an earlier subscription has told of most runs already. */
+  /** The last reported status of each run. A new subscription begins with runs that were reported before. */
   const told = new Map<string, string>()
 
   function isNew({ runId, status }: RunSummary): boolean {

@@ -6,6 +6,7 @@ import type { ServiceContext } from '../context.ts'
 import type { Finalizer } from '../end/finalizer.ts'
 import type { Resolver } from '../start/resolver.ts'
 import { inLanes } from './lanes.ts'
+import { patience } from './patience.ts'
 
 export interface Sweeper {
   /** Processes one batch of due turns and runs. @returns whether more may be due */
@@ -14,27 +15,28 @@ export interface Sweeper {
 
 /** Rows of one claim. */
 export const SWEEP_BATCH = 500
-/** From this many due runs on, pages of the engine's list are cheaper than single questions. */
+/** From this many due runs on, the sweeper reads pages of the engine's list instead of single runs. */
 const LIST_FROM = 4
-/** A page holds a hundred runs; it is worth asking for while it may answer for this many due ones. */
+/** The sweeper reads at most one page for each group of this many due runs. */
 const DUE_PER_PAGE = 4
 const PAGE = 100
 const LANES = 8
-/** A run counts as unknown to the engine after two misses this far apart: its lists lag. */
+/** A run counts as lost after the engine did not know it twice, this far apart: its lists lag. */
 const MISS_MS = 60_000
 const PING_MS = 2_000
 
 /**
- * Guarantees that every turn gets its run or goes, and that every run ends: rows without an end have a `check_at`, and
- * the instance that finds a row due asks the engine and acts. Any instance does it for the runs of all.
+ * Guarantees that every turn is resolved and that every run ends. Rows without an end have a `check_at`; an instance
+ * claims the due rows, asks the engine about them and acts. Every instance does so for the runs of all instances.
  */
 export function sweeper(context: ServiceContext, resolver: Resolver, finalizer: Finalizer): Sweeper {
   const { stores, engine, log, tags } = context
-  /** The engine did not answer: until it does, only runs whose deadline is over are processed. */
+  /** The engine did not answer. Until it does, the sweeper processes only runs whose deadline is over. */
   let away = false
+  const giveWay = patience()
 
   async function resolveTurn(turn: DueTurn): Promise<void> {
-    if (away) return // It stays due: only the engine knows whether it has a run.
+    if (away) return // The turn stays due: only the engine knows whether it has a run for the turn.
     try {
       const run = await resolver.resolve(turn)
       if (run !== undefined && isFinished(run.status)) await settleEnd(run.runId)
@@ -45,10 +47,10 @@ export function sweeper(context: ServiceContext, resolver: Resolver, finalizer: 
 
   async function settleEnd(runId: string): Promise<void> {
     const run = await engine.get(runId, 'sweep')
-    if (run !== undefined) await finalizer.settle(runId, run, { kind: 'settle' })
+    if (run !== undefined) await finalizer.settle(runId, run, { purpose: 'end' })
   }
 
-  /** @returns false when another instance may have more luck with the run at once */
+  /** @returns false when the run is to be released, because another instance may be able to process it now */
   async function processRun(due: DueRun, listed: RunSummary | undefined): Promise<boolean> {
     try {
       if (away) return await endWithoutEngine(due)
@@ -65,7 +67,7 @@ export function sweeper(context: ServiceContext, resolver: Resolver, finalizer: 
     }
   }
 
-  /** A run whose deadline is over ends also when the engine fails; the engine stops it when it can be asked. */
+  /** Ends a run whose deadline is over while the engine is away. The sweeper stops it there when the engine is back. */
   async function endWithoutEngine(due: DueRun): Promise<boolean> {
     if (isFinished(due.status)) return true
     if (!due.overdue) return !away
@@ -73,7 +75,7 @@ export function sweeper(context: ServiceContext, resolver: Resolver, finalizer: 
     return true
   }
 
-  /** The run has ended here before it has ended at the engine. */
+  /** Stops a run at the engine whose end is stored already. */
   async function stopFinished({ runId }: DueRun): Promise<void> {
     await engine.cancel(runId, 'sweep')
     await stores.sweeps.noteStopped(runId)
@@ -86,10 +88,11 @@ export function sweeper(context: ServiceContext, resolver: Resolver, finalizer: 
     if (goesOn && !cancelRequested && !overdue) return observe(due, listed)
     const run = await engine.get(runId, 'sweep')
     if (run === undefined) return missed(due)
-    if (await finalizer.settle(runId, run, { overdue, kind: 'settle' })) return
+    if (await finalizer.settle(runId, run, { overdue, purpose: 'end' })) return
     if (!overdue) return observe(due, run)
-    await engine.cancel(runId, 'sweep')
-    await finalizer.fail(runId, 'timed_out', { readable: true })
+    // Stored before the engine stops the run: the observer would take that for a cancel, and might store it first.
+    await finalizer.fail(runId, 'timed_out', { readable: true, stop: true })
+    await stopFinished(due)
   }
 
   async function observe(due: DueRun, run: RunSummary | RunSnapshot): Promise<void> {
@@ -109,7 +112,7 @@ export function sweeper(context: ServiceContext, resolver: Resolver, finalizer: 
     away ||= isEngineAway(error)
   }
 
-  /** Many due runs: pages of the engine's list, newest first, instead of a question each. */
+  /** Reads many due runs from pages of the engine's list, newest first, instead of one by one. */
   async function list(due: DueRun[]): Promise<Map<string, RunSummary>> {
     const runs = new Map<string, RunSummary>()
     const open = due.filter(({ status }) => !isFinished(status))
@@ -122,7 +125,7 @@ export function sweeper(context: ServiceContext, resolver: Resolver, finalizer: 
         if (wanted.has(run.runId)) runs.set(run.runId, run)
         seen += 1
         const left = wanted.size - runs.size
-        // What a page does not answer for is asked one by one.
+        // Runs that these pages do not contain are read one by one.
         if (left === 0 || (seen % PAGE === 0 && seen / PAGE >= wanted.size / DUE_PER_PAGE)) break
       }
     } catch (error) {
@@ -137,23 +140,30 @@ export function sweeper(context: ServiceContext, resolver: Resolver, finalizer: 
       await engine.ping(PING_MS)
       return true
     } catch {
-      return false // Why, the calls that needed the engine have logged.
+      return false // The calls that found the engine away have logged the reason.
     }
   }
 
   return {
     async sweep() {
       if (away) away = !(await isBack())
+      // Calls of turns that go on are then due themselves.
+      const moreExpired = await stores.actions.expire(SWEEP_BATCH)
       const turns = away ? [] : await stores.sweeps.claimTurns(SWEEP_BATCH)
       await inLanes(LANES, turns, resolveTurn)
       const due = await stores.sweeps.claimRuns(SWEEP_BATCH, { overdueOnly: away })
       const listed = await list(due)
       const unprocessed: string[] = []
       await inLanes(LANES, due, async (run) => {
+        await giveWay()
         if (!(await processRun(run, listed.get(run.runId)))) unprocessed.push(run.runId)
       })
       if (unprocessed.length > 0) await stores.sweeps.release(unprocessed)
-      return turns.length === SWEEP_BATCH || (due.length === SWEEP_BATCH && unprocessed.length === 0)
+      return (
+        moreExpired ||
+        turns.length === SWEEP_BATCH ||
+        (due.length === SWEEP_BATCH && unprocessed.length === 0)
+      )
     },
   }
 }

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { AgentTurn } from '../../agent/turn.ts'
+import { type AgentTurn, DEFAULT_AGENT } from '../../agent/turn.ts'
 import type { RunSummary } from '../../engine/run-engine.ts'
 import { isFinished } from '../../engine/run-status.ts'
 import type { Recorded, UnstoredTurn } from '../../stores/turns.ts'
@@ -8,34 +8,34 @@ import { isStartTag, runsTagged, type StartOrigin, startTag, turnOf, unstoredTag
 import { subscribe } from './subscription.ts'
 
 /**
- * Runs that were started while the database was away carry a tag of their own and, in their payload, what their rows
- * need. They get their rows in one way: each run with the tag that has no row is adopted.
+ * Adopts runs that were started while the database was away. Such a run carries the tag `unstored_…`, and its payload
+ * holds all that its rows need. Each run with this tag and without a row is adopted.
  */
 export interface UnstoredRuns {
-  /** The database was away: runs may lack their rows until the next search has ended. */
+  /** Notes that the database was away: until the next search has ended, runs may lack their rows. */
   missed(): void
-  /** Whether a run of such a start may lack its row: the engine has to be asked before another one is sent. */
+  /** Whether a run of this start may lack its row: then the start asks the engine before it sends another run. */
   mayLackRow(origin: StartOrigin): boolean
-  /** Adopts what the engine lists since the last search: one instance every ten seconds, or at once after an outage. */
+  /** Adopts the runs listed since the last search: one instance every ten seconds, or at once after an outage. */
   search(): Promise<void>
-  /** Adopts, until `signal` aborts, the runs of instances that alone are without the database, as they are started. */
+  /** Adopts, until `signal` aborts, new runs of other instances that cannot reach the database. */
   watch(signal: AbortSignal): Promise<void>
-  /** A run begins that is not the run of its turn: it is adopted, or stopped when nothing waits for it. */
+  /** Cancels an executing run that belongs to no turn, unless it is to be adopted. */
   stopIfUnwanted(run: { runId: string; turnId: string }, recorded: Recorded): Promise<void>
 }
 
 const SEARCH_SECONDS = 10
-/** The engine's lists lag behind, and clocks differ. */
+/** A search begins this long before the last one, because the engine's lists lag and clocks differ. */
 const OVERLAP_MS = 2 * 60_000
 const BATCH = 100
-/** All instances hear of an unstored run at the same time; the first one to adopt it spares the others the work. */
+/** All instances hear of an unstored run at the same time; a random delay lets one of them adopt it first. */
 const SPREAD_MS = 500
 const HEARD = 10_000
 
 export function unstoredRuns({ stores, engine, log, tags }: ServiceContext): UnstoredRuns {
   let outages = 0
   let searchedOutages = 0
-  /** Starts of which this instance has heard and whose runs are being adopted. */
+  /** Tags of starts whose runs this instance is adopting. */
   const heard = new Set<string>()
 
   async function adopt(runId: string): Promise<void> {
@@ -50,7 +50,7 @@ export function unstoredRuns({ stores, engine, log, tags }: ServiceContext): Uns
     if (outcome === 'superseded') await engine.cancel(runId, 'sweep')
   }
 
-  /** One run that cannot be adopted does not keep the others from it. @returns whether all were */
+  /** Adopts those of the runs that have no row, also when one of them fails. @returns whether all were adopted */
   async function adoptUnknown(runIds: string[]): Promise<boolean> {
     let all = true
     for (const runId of await stores.housekeeping.unknownRuns(runIds)) {
@@ -92,7 +92,7 @@ export function unstoredRuns({ stores, engine, log, tags }: ServiceContext): Uns
         try {
           await sleep(Math.random() * SPREAD_MS, undefined, { signal })
           await adoptUnknown([runId])
-          // The instance that started the run has no database to store its end in.
+          // The instance that started the run cannot reach the database, and so cannot store its end.
           if (isFinished(status)) await stores.sweeps.checkIn(runId, 0)
         } finally {
           for (const tag of starts) heard.delete(tag)
@@ -101,7 +101,7 @@ export function unstoredRuns({ stores, engine, log, tags }: ServiceContext): Uns
       return subscribe(
         { engine, log },
         () => unstoredTag(tags),
-        (run) => void onChange(run).catch(() => {}), // Without the database here either, the search finds the run later.
+        (run) => void onChange(run).catch(() => {}), // When this fails, the search finds the run later.
         signal,
       )
     },
@@ -121,11 +121,11 @@ export function unstoredRuns({ stores, engine, log, tags }: ServiceContext): Uns
   }
 }
 
-/** What the payload tells of a turn that could not be stored; undefined for one that was. */
+/** The turn in the payload of a run that was started without the database; undefined for other runs. */
 function turnOfPayload(payload: AgentTurn, runId: string, createdAt: Date): UnstoredTurn | undefined {
-  const { turnId, origin, message, assistantMessageId } = payload
+  const { turnId, agent = DEFAULT_AGENT, origin, message, assistantMessageId } = payload
   if (origin === undefined) return undefined
   const text = message.parts.map((part) => (part.type === 'text' ? part.text : '')).join('')
   const input = { message: { ...message, text }, newConversation: false, assistantMessageId }
-  return { turnId, runId, ...origin, input, createdAt }
+  return { turnId, runId, agent, ...origin, input, createdAt }
 }

@@ -3,7 +3,7 @@ import type { ServiceContext } from '../context.ts'
 import type { Sweeper } from './sweeper.ts'
 import type { UnstoredRuns } from './unstored-runs.ts'
 
-/** How late the upkeep is, as of a few seconds ago. */
+/** How late the upkeep is; measured every five seconds. */
 export interface Lag {
   sweeperLagSeconds: number
   oldestUnfinishedSeconds: number
@@ -20,12 +20,12 @@ const SWEEP_MS = 2_000
 const SEARCH_MS = 5_000
 const LAG_MS = 5_000
 const MINUTE_MS = 60_000
-/** Rows of one statement: few enough to be quick and to block no request. */
+/** Rows of one statement: few enough that the statement blocks no request. */
 const BATCH = 500
 /** Conversations of one statement; each removes up to a batch of messages, turns and runs. */
 const CONVERSATIONS = 20
 
-/** What every instance does beside its requests; the database says which instance does what. */
+/** What every instance does beside its requests. Claims in the database divide the work among the instances. */
 export function upkeep(context: ServiceContext, sweeper: Sweeper, unstored: UnstoredRuns): Upkeep {
   const { stores, log, settings } = context
   const { housekeeping } = stores
@@ -41,13 +41,17 @@ export function upkeep(context: ServiceContext, sweeper: Sweeper, unstored: Unst
 
   async function expire(): Promise<void> {
     while ((await housekeeping.expireRuns(settings.retentionDays, BATCH)) === BATCH);
+    while ((await housekeeping.expireUsage(BATCH)) === BATCH);
+    while ((await housekeeping.expireBudgets(BATCH)) === BATCH);
+    while ((await stores.deliveries.expire(settings.retentionDays, BATCH)) === BATCH);
+    while ((await stores.feed.expire(BATCH)) === BATCH);
     const days = settings.conversationRetentionDays
     if (days === undefined) return
     while ((await housekeeping.expireConversations(days, CONVERSATIONS, BATCH)) === CONVERSATIONS);
   }
 
   async function measure(): Promise<void> {
-    lag = undefined // An old answer would look like a new one.
+    lag = undefined // When the measuring fails, no old value must look like a new one.
     lag = await stores.sweeps.lag()
   }
 

@@ -1,5 +1,6 @@
--- Gives a run that was started while the database was away its rows: those of its key or its turn where these exist and
--- have no run, else new ones that belong to no conversation. `superseded`: its key has got another run.
+-- Gives rows to a run that was started while the database was away. If the run's key or turn has rows without a run,
+-- the run gets those; else it gets new rows that belong to no conversation. `superseded`: the key has another run. Nothing
+-- could be reserved for the run; what it uses counts towards the budgets nevertheless.
 create or replace function adopt_run(p jsonb) returns text language plpgsql as $$
 declare
   v_turn_id uuid := (p->>'turnId')::uuid;
@@ -18,9 +19,10 @@ begin
   where state <> 'started' and (id = v_turn_id or (user_id = v_user_id and idempotency_key = v_key));
   if not found then
     insert into turns (id, user_id, actor, state, input, metadata, idempotency_key, request_hash, check_at,
-                       dispatched_at, created_at)
+                       webhook, reservation, agent, dispatched_at, created_at)
     values (v_turn_id, v_user_id, p->>'actor', 'dispatching', p->'input', p->'metadata', v_key, p->>'requestHash', now(),
-      (p->>'createdAt')::timestamptz, (p->>'createdAt')::timestamptz)
+      p->'webhook', case when p ? 'budget' then reserve_budget(p) end,
+      coalesce(p->>'agent', 'default'), (p->>'createdAt')::timestamptz, (p->>'createdAt')::timestamptz)
     on conflict do nothing
     returning id into v_known;
     if not found then

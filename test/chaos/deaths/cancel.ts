@@ -31,7 +31,7 @@ export const CANCELS: Death[] = [
     async happen(stage) {
       const { body } = await start(stage.victim, { message: STORY })
       stage.victim.engine.toxics.hang = true
-      cancel(stage.victim, body.runId).catch(() => {}) // Nobody answers it.
+      cancel(stage.victim, body.runId).catch(() => {}) // It gets no answer.
       await until(() => isWanted(stage, body.runId), 10_000)
       await stage.strike()
       return async () => (await statusOf(stage, body.runId)) === 'cancelled'
@@ -48,12 +48,12 @@ export const CANCELS: Death[] = [
     },
   },
   {
-    name: 'the database hangs in a cancel (503; repeating it is safe)',
+    name: 'a statement of a cancel takes too long (504; repeating it is safe)',
     within: 5,
     async happen(stage) {
       const { body } = await start(stage.victim, { message: LONG_STORY })
       await hangWithin(stage, { table: 'runs', condition: 'new.cancel_requested_at is not null' }, () =>
-        answered(stage, { status: 503, within: 12 }, () => cancel(stage.victim, body.runId)),
+        answered(stage, { status: 504, within: 12 }, () => cancel(stage.victim, body.runId)),
       )
       return async () => (await cancel(stage.witness, body.runId)).body.status === 'cancelled'
     },

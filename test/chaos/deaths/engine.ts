@@ -1,8 +1,10 @@
 import { type Death, STORY, type Stage, start, statusOf, until } from './stage.ts'
 
-/** A run that nobody hears of any more, and whose time is over. */
+/** A run of which no event comes any more, and whose time is over. */
 async function pastDeadline(stage: Stage): Promise<() => Promise<boolean>> {
   const { body } = await start(stage.witness, { message: STORY })
+  // The deadline of a run counts anew when the run begins.
+  await until(async () => (await statusOf(stage, body.runId)) === 'running', 20_000)
   for (const { engine } of stage.cluster.instances) {
     if (stage.way === 'crash') await engine.cut()
     else engine.toxics.hang = true
@@ -17,7 +19,8 @@ async function pastDeadline(stage: Stage): Promise<() => Promise<boolean>> {
 export const ENGINES: Death[] = [
   {
     name: 'a worker is killed',
-    within: 5,
+    // A moment, or until the sweeper asks when the event is lost.
+    within: 15,
     async happen(stage) {
       const { body } = await start(stage.witness, { message: STORY })
       await until(async () => (await statusOf(stage, body.runId)) === 'running', 20_000)
@@ -33,7 +36,7 @@ export const ENGINES: Death[] = [
   },
   {
     name: 'the engine is killed and starts anew',
-    within: 65,
+    within: 30,
     async happen(stage) {
       const { body } = await start(stage.witness, { message: STORY })
       await stage.cluster.engine.process.kill()

@@ -7,7 +7,7 @@ export const ENDS: Death[] = [
   {
     name: 'the service dies while its run goes on (events lost)',
     ways: ['crash', 'hang'],
-    within: 65,
+    within: 20,
     async happen(stage) {
       const { body } = await start(stage.victim, { message: 'What is 8 * 8?' })
       await stage.strike()
@@ -17,7 +17,7 @@ export const ENDS: Death[] = [
   {
     name: 'the service dies while it writes the end',
     ways: ['crash', 'hang'],
-    within: 65,
+    within: 20,
     async happen(stage) {
       let runId = ''
       const act = async () => {
@@ -29,7 +29,7 @@ export const ENDS: Death[] = [
   },
   {
     name: 'the end cannot be written, and the service lives on',
-    within: 65,
+    within: 20,
     async happen(stage) {
       const { body } = await refuseWithin(stage, ENDED, () =>
         start(stage.victim, { message: 'What is 7 * 9?' }),
@@ -39,7 +39,7 @@ export const ENDS: Death[] = [
   },
   {
     name: 'the database hangs while the end is written, and the service lives on',
-    within: 65,
+    within: 20,
     async happen(stage) {
       const { body } = await hangWithin(stage, ENDED, () =>
         start(stage.victim, { message: 'What is 9 * 7?' }),
@@ -49,8 +49,8 @@ export const ENDS: Death[] = [
   },
   {
     name: 'the engine hangs for this instance while its run goes on (events lost)',
-    // A minute until the run is due, and 5 s when it is this instance that claims it and finds out that it hangs.
-    within: 75,
+    // Eight seconds until the run is due, and 5 s and as long again when this instance claims it and finds out that it hangs.
+    within: 30,
     async happen(stage) {
       const { body } = await start(stage.victim, { message: 'What is 7 * 7?' })
       stage.victim.engine.toxics.hang = true

@@ -96,7 +96,7 @@ export async function strikeUndispatched(
 ): Promise<void> {
   const { victim } = stage
   victim.engine.toxics.hang = true
-  start(victim, body, key).catch(() => {}) // Its connection is reset, or it is answered when nobody listens any more.
+  start(victim, body, key).catch(() => {}) // Its connection is reset, or it is answered after the test has stopped listening.
   if (!(await until(async () => !(await nothingLeft(stage, body.message)), 10_000)))
     throw new Error('the turn was not stored')
   await stage.strike()
@@ -114,6 +114,7 @@ export async function strikeWithin(stage: Stage, when: Write, act: () => Promise
 /** Makes the statement of `act` that sets this wait until the server ends it; all else goes on. */
 export async function hangWithin<T>(stage: Stage, when: Write, act: () => Promise<T>): Promise<T> {
   const { promise, resolve } = Promise.withResolvers<Promise<T>>()
+  promise.catch(() => {}) // It is awaited below.
   await waitAtGate(stage, when, act, async (acting) => resolve(acting))
   return promise
 }
@@ -131,7 +132,7 @@ async function waitAtGate<T>(
   try {
     await holder.query(`select pg_advisory_lock(${GATE})`)
     const acting = act()
-    acting.catch(() => {}) // Whoever wants to know awaits it.
+    acting.catch(() => {}) // The caller of this function awaits it.
     if (!(await until(waits, 20_000))) throw new Error(`no statement with ${when.condition}`)
     await meanwhile(acting)
     if (way === 'crash') await client.query(`select pg_terminate_backend(pid) from pg_locks where ${waiting}`)

@@ -5,7 +5,7 @@ import { openEngine } from './helper.ts'
 
 const MESSY = fileURLToPath(new URL('./tasks/messy.ts', import.meta.url))
 
-t.test('what runs print is bounded', async (t) => {
+t.test('the output that runs print is bounded', async (t) => {
   const engine = await openEngine(t, { taskModules: [MESSY], maxChildren: 1 })
   const DROPPED = 'the run printed more than 1000 lines or 1 MiB: the rest is not logged'
 

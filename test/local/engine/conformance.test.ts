@@ -1,5 +1,7 @@
+import { globSync, readFileSync } from 'node:fs'
 import { createServer, request as forward } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { startProcess } from '../../support/process.ts'
@@ -27,7 +29,7 @@ for (const { name, run } of cases) {
 const OBJECT_STORE = /of 200 KiB .*through the object store/
 const INDEX = /read from an index/
 
-t.test('cases that a server cannot do say so; what is broken is not taken for that', async (t) => {
+t.test('a case that a server cannot do says why, and a broken server is not taken for one', async (t) => {
   const outcomes = async (names: RegExp, other: Target) => {
     t.teardown(() => other.stop())
     const tried = cases.filter(({ name }) => names.test(name))
@@ -57,7 +59,7 @@ t.test('cases that a server cannot do say so; what is broken is not taken for th
   )
 })
 
-t.test('a server with half of what it takes to reach it is a mistake that is told', async (t) => {
+t.test('an address without a key is a mistake with a sentence', async (t) => {
   const half = startProcess(t, [process.execPath, 'test/local/engine/conformance/run.ts'], {
     environment: { TRIGGER_API_URL: target.url },
   })
@@ -66,6 +68,22 @@ t.test('a server with half of what it takes to reach it is a mistake that is tol
     half.output(),
     'TRIGGER_API_URL is set and TRIGGER_SECRET_KEY is not: it takes both to reach a server, and neither for the local engine',
   )
+})
+
+t.test('the worker that the README starts serves the tasks of the cases, and no others', async (t) => {
+  const folder = 'test/local/engine'
+  const [, file = ''] =
+    /dev --config (\S+)/.exec(readFileSync(`${folder}/conformance/README.md`, 'utf8')) ?? []
+  t.equal(file, `${folder}/trigger.config.ts`)
+  const { dirs = [], ignorePatterns = [] } = (await import(resolve(file))).default as {
+    dirs?: string[]
+    ignorePatterns?: string[]
+  }
+  // The CLI looks in the folder of the configuration, and drops what begins with `../`.
+  const found = dirs.flatMap((dir) =>
+    globSync(`${dir.replace('./', '')}/**/*.ts`, { cwd: folder, exclude: ignorePatterns }),
+  )
+  t.same(found, ['tasks/basic.ts'])
 })
 
 /** Passes everything on to a server but for one header. */

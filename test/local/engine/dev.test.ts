@@ -20,20 +20,36 @@ test('npm run dev answers with the agent as it is now, without a restart', async
   const service = startProcess(t, ['sh', '-c', command], { environment })
   const [, url = ''] = await service.line(/agent-chat-service {2}(\S+)/)
 
-  const answer = async (): Promise<string> => {
+  const end = async () => {
     const { body } = await say(url, 'What is 17 * 23?')
-    const end = await eventually(
+    return eventually(
       async () => (await ask(url, `/api/agent/chat/${body.runId}?wait=30`)).body,
       ({ status }) => status === 'completed' || status === 'failed',
     )
-    return end.text
   }
+  const answer = async (): Promise<string> => (await end()).text
   t.equal(await answer(), '17 * 23 = 391.')
 
   const file = join(folder, 'src/agent/offline/plan.ts')
   const code = await readFile(file, 'utf8')
   await writeFile(file, code.replace('} = $', '} makes $'))
   t.equal(await eventually(answer, (text) => text.includes('makes')), '17 * 23 makes 391.')
+
+  await writeFile(file, `const fine = 1\nconst broken = {\n`)
+  const place = `${file}:2: SyntaxError`
+  await service.line(new RegExp(`the task files cannot be loaded: ${place}`))
+  const failed = await end()
+  t.match(failed, { status: 'failed', errorCode: 'system_failure', error: String }, 'a run fails at once')
+  t.notMatch(failed.error, 'SyntaxError', 'callers learn nothing of the code')
+  await service.line(
+    new RegExp(
+      `local engine fails a run at once.*${failed.runId}|${failed.runId}.*local engine fails a run at once`,
+    ),
+  )
+  await writeFile(file, code.replace('} = $', '} gives $'))
+  t.equal(await eventually(answer, (text) => text.includes('gives')), '17 * 23 gives 391.')
+  const stacks = service.output().match(/SyntaxError/g)?.length ?? 0
+  t.ok(stacks <= 4, `the fault was told ${stacks} times`)
   t.equal(service.output().match(/agent-chat-service {2}/g)?.length, 1, 'the service did not start anew')
 
   service.signal('SIGINT', 'group')

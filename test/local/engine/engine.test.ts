@@ -25,7 +25,7 @@ t.test('one engine', async (t) => {
     t.ok(env.includes('GIVEN') && env.includes('TRIGGER_API_URL'))
   })
 
-  t.test('what a task prints is logged with its run', async (t) => {
+  t.test('a line that a task prints is logged with the id of its run', async (t) => {
     const { id } = await runToEnd('talker', {})
     const lines = await eventually(
       async () => engine.lines.filter(({ fields }) => fields.runId === id),
@@ -78,7 +78,7 @@ t.test('one engine', async (t) => {
     })
   })
 
-  t.test('another one on the same port is an error', async (t) => {
+  t.test('a second engine on the same port is refused', async (t) => {
     const log = { info() {}, warn() {}, error() {} }
     const port = Number(new URL(engine.url).port)
     await t.rejects(startLocalEngine({ taskModules: [TASKS], secretKey: SECRET, port, log }), {
@@ -86,7 +86,7 @@ t.test('one engine', async (t) => {
     })
   })
 
-  t.test('the runs of a former engine are known to be lost', async (t) => {
+  t.test('the runs of an earlier start of the engine are reported as lost', async (t) => {
     const { id } = await runToEnd('echo', 1)
     t.ok(id.startsWith(`run_${engine.bootId}`))
     t.match(id, /^run_c[a-z0-9]{24}$/)
@@ -102,7 +102,7 @@ t.test('one engine', async (t) => {
     t.equal(never.headers.get('x-run-lost'), null)
   })
 
-  t.test('that stops leaves no process behind, not even a busy one', async (t) => {
+  t.test('the engine stops without leaving a process behind, not even a busy one', async (t) => {
     await began(await start('deaf', { ms: 120_000 }))
     const { pids } = engine.stats()
     t.ok(pids.length >= 1)
@@ -157,7 +157,7 @@ t.test('task files', async (t) => {
       `import { task } from '${sdk}'\nexport const greet = task({ id: 'greet', run: ${body} })`,
     )
 
-  t.test('that cannot be loaded keep the engine from starting, and it says why', async (t) => {
+  t.test('that cannot be loaded keep the engine from starting, and the error says why', async (t) => {
     writeFileSync(file, 'this is no code')
     const log = { info() {}, warn() {}, error() {} }
     await t.rejects(startLocalEngine({ taskModules: [file], secretKey: SECRET, log }), {
@@ -166,7 +166,7 @@ t.test('task files', async (t) => {
     })
   })
 
-  t.test('that end their process keep it from starting too, and each end is logged', async (t) => {
+  t.test('that end their process keep the engine from starting, and each end is logged', async (t) => {
     const lines: string[] = []
     const error = (_fields: object, message: string) => void lines.push(message)
     const log = { info() {}, warn() {}, error }
@@ -182,31 +182,34 @@ t.test('task files', async (t) => {
     }
   })
 
-  t.test('that are broken while they are worked on fail runs at once, with file and line', async (t) => {
-    write("async () => 'hello'")
-    const engine = await openEngine(t, { taskModules: [file], watch: true, maxChildren: 1 })
-    t.equal((await runToEnd('greet')).output, 'hello')
-    writeFileSync(file, 'const fine = 1\nconst broken = {\n')
-    const fault = `the task files cannot be loaded: ${file}:2: SyntaxError`
-    const told = () => engine.lines.filter(({ message }) => message.includes(fault))
-    await eventually(
-      async () => told(),
-      (lines) => lines.length > 0,
-    )
-    const run = await runToEnd('greet')
-    t.equal(run.status, 'SYSTEM_FAILURE')
-    t.match(told(), [
-      { level: 'error', message: /^the task files cannot be loaded/ },
-      { level: 'error', fields: { runId: run.id }, message: /^local engine fails a run at once/ },
-    ])
-    write("async () => 'mended'")
-    await eventually(
-      async () => (await runToEnd('greet')).output as unknown,
-      (output) => output === 'mended',
-    )
-  })
+  t.test(
+    'that are broken while a developer changes them fail runs at once, with file and line',
+    async (t) => {
+      write("async () => 'hello'")
+      const engine = await openEngine(t, { taskModules: [file], watch: true, maxChildren: 1 })
+      t.equal((await runToEnd('greet')).output, 'hello')
+      writeFileSync(file, 'const fine = 1\nconst broken = {\n')
+      const fault = `the task files cannot be loaded: ${file}:2: SyntaxError`
+      const told = () => engine.lines.filter(({ message }) => message.includes(fault))
+      await eventually(
+        async () => told(),
+        (lines) => lines.length > 0,
+      )
+      const run = await runToEnd('greet')
+      t.equal(run.status, 'SYSTEM_FAILURE')
+      t.match(told(), [
+        { level: 'error', message: /^the task files cannot be loaded/ },
+        { level: 'error', fields: { runId: run.id }, message: /^local engine fails a run at once/ },
+      ])
+      write("async () => 'mended'")
+      await eventually(
+        async () => (await runToEnd('greet')).output as unknown,
+        (output) => output === 'mended',
+      )
+    },
+  )
 
-  t.test('that change are loaded anew; broken ones are taken up when they are mended', async (t) => {
+  t.test('that change are loaded anew, also when they were broken in between', async (t) => {
     write("async () => 'hello'")
     const engine = await openProcess({ taskModules: [file], secretKey: SECRET, watch: true, maxChildren: 1 })
     t.teardown(() => engine.stop())

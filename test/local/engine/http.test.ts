@@ -12,14 +12,17 @@ t.test('with the default switches', async (t) => {
   const post = (path: string, body: string, headers: Record<string, string> = {}) =>
     api(path, { method: 'POST', body, headers })
 
-  t.test('what it does not implement is 501 and named, what has no such method 405', async (t) => {
-    t.match(await api('/api/v1/schedules?page=1'), {
-      status: 501,
-      body: { error: 'The local engine does not implement GET /api/v1/schedules' },
-    })
-    t.match(await api('/api/v1/tasks/echo/trigger'), { status: 405, text: '' })
-    t.match(await api('/realtime/v1/runs', { method: 'DELETE' }), { status: 405 })
-  })
+  t.test(
+    'an endpoint that the engine lacks is 501 with its name, a method that an endpoint lacks is 405',
+    async (t) => {
+      t.match(await api('/api/v1/schedules?page=1'), {
+        status: 501,
+        body: { error: 'The local engine does not implement GET /api/v1/schedules' },
+      })
+      t.match(await api('/api/v1/tasks/echo/trigger'), { status: 405, text: '' })
+      t.match(await api('/realtime/v1/runs', { method: 'DELETE' }), { status: 405 })
+    },
+  )
 
   t.test('callers without the key are refused, each in the words of the real server', async (t) => {
     const none = await fetch(`${engine.url}/api/v3/runs/run_x`)
@@ -57,7 +60,7 @@ t.test('with the default switches', async (t) => {
     t.match(await trigger('{}'), { status: 200 }, 'and the connection still works')
   })
 
-  t.test('rubbish within a trigger request fails that run at most', async (t) => {
+  t.test('a trigger request with nonsense fails its own run at most', async (t) => {
     const trigger = async (body: object) => post('/api/v1/tasks/echo/trigger', JSON.stringify(body))
     const bodies = [
       { payload: 'no json', options: { payloadType: 'application/json' } },
@@ -112,32 +115,35 @@ t.test('with the default switches', async (t) => {
     })
   })
 
-  t.test('a writer that lost its connection goes on where it was, without loss or repetition', async (t) => {
-    const id = await start('patient', { ms: 60_000 })
-    await began(id)
-    const path = `/realtime/v1/streams/${id}/self/lines`
-    t.match(await api(path, { method: 'PUT' }), { status: 202, body: { version: 'v1' } })
-    const lines = (from: number, to: number) =>
-      Array.from({ length: to - from }, (_, n) => `{"n":${from + n}}\n`).join('')
-    const headers = { 'x-client-id': 'abc', 'x-resume-from-chunk': '0' }
+  t.test(
+    'a writer that lost its connection goes on at its last chunk, without loss or repetition',
+    async (t) => {
+      const id = await start('patient', { ms: 60_000 })
+      await began(id)
+      const path = `/realtime/v1/streams/${id}/self/lines`
+      t.match(await api(path, { method: 'PUT' }), { status: 202, body: { version: 'v1' } })
+      const lines = (from: number, to: number) =>
+        Array.from({ length: to - from }, (_, n) => `{"n":${from + n}}\n`).join('')
+      const headers = { 'x-client-id': 'abc', 'x-resume-from-chunk': '0' }
 
-    await cutOff(`${engine.url}${path}`, headers, lines(0, 3))
-    const head = await api(path, { method: 'HEAD', headers: { 'x-client-id': 'abc' } })
-    t.equal(head.headers.get('x-last-chunk-index'), '2')
-    await post(path, lines(2, 5), { ...headers, 'x-resume-from-chunk': '2' })
-    const other = await api(path, { method: 'HEAD', headers: { 'x-client-id': 'another' } })
-    t.equal(other.headers.get('x-last-chunk-index'), '-1')
+      await cutOff(`${engine.url}${path}`, headers, lines(0, 3))
+      const head = await api(path, { method: 'HEAD', headers: { 'x-client-id': 'abc' } })
+      t.equal(head.headers.get('x-last-chunk-index'), '2')
+      await post(path, lines(2, 5), { ...headers, 'x-resume-from-chunk': '2' })
+      const other = await api(path, { method: 'HEAD', headers: { 'x-client-id': 'another' } })
+      t.equal(other.headers.get('x-last-chunk-index'), '-1')
 
-    t.match(await post(`${path}/append`, '{"as":"text"}'), { status: 200, body: { ok: true } })
-    await post(path, 'this is no JSON\n\n"last"')
-    await runs.cancel(id)
-    const seen = []
-    for await (const chunk of await streams.read(id, 'lines')) seen.push(chunk)
-    t.same(seen, [...[0, 1, 2, 3, 4].map((n) => ({ n })), '{"as":"text"}', 'this is no JSON', 'last'])
-    await ended(id)
-    t.match(await post(`${path}/append`, 'late'), { status: 400 })
-    t.match(await api(path, { method: 'PUT' }), { status: 400 })
-  })
+      t.match(await post(`${path}/append`, '{"as":"text"}'), { status: 200, body: { ok: true } })
+      await post(path, 'this is no JSON\n\n"last"')
+      await runs.cancel(id)
+      const seen = []
+      for await (const chunk of await streams.read(id, 'lines')) seen.push(chunk)
+      t.same(seen, [...[0, 1, 2, 3, 4].map((n) => ({ n })), '{"as":"text"}', 'this is no JSON', 'last'])
+      await ended(id)
+      t.match(await post(`${path}/append`, 'late'), { status: 400 })
+      t.match(await api(path, { method: 'PUT' }), { status: 400 })
+    },
+  )
 
   t.test('presigned URLs are good for one packet and one method', async (t) => {
     const { body } = await api('/api/v2/packets/trigger%2Fpacket_1%2Fpayload.txt', { method: 'PUT' })
@@ -182,7 +188,7 @@ t.test('with the default switches', async (t) => {
     await runs.cancel(id)
   })
 
-  t.test('filters of lists: test runs, and those that are not there', async (t) => {
+  t.test('a list can be filtered by test runs, and a filter that the engine lacks is refused', async (t) => {
     const body = (test: boolean) => JSON.stringify({ options: { test, tags: ['of-filters'] } })
     const { id } = (await post('/api/v1/tasks/echo/trigger', body(true))).body as { id: string }
     const { id: other } = (await post('/api/v1/tasks/echo/trigger', body(false))).body as { id: string }
@@ -203,7 +209,7 @@ t.test('with the default switches', async (t) => {
     }
   })
 
-  t.test('a subscriber to the feed of a former engine is told to begin anew', async (t) => {
+  t.test('a subscriber to the feed of an earlier start is told to begin anew', async (t) => {
     const tag = unique()
     await runToEnd('echo', 1, { tags: tag })
     const path = `/realtime/v1/runs?tags=${tag}&log=full`
@@ -264,7 +270,7 @@ t.test('with the switches of a server without S2 and object store, and with limi
     await runs.cancel(id)
   })
 
-  t.test('the chunks of a writer are its writes, and what it repeats is there twice', async (t) => {
+  t.test('each write counts as one chunk, and a repeated write is there twice', async (t) => {
     const id = await start('patient', { ms: 60_000 })
     await began(id)
     const lines = (body: string, resume?: number) =>
@@ -310,12 +316,12 @@ t.test('with the switches of a server without S2 and object store, and with limi
     t.match(await ended(bulky), { status: 'FAILED', error: { message: /./ } })
   })
 
-  t.test('an index is no place to begin at', async (t) => {
+  t.test('a reader that names an index begins at the start', async (t) => {
     const { id } = await runToEnd('writer', { count: 3 })
     t.same(await readAll(id, 1, { startIndex: 2 }), [{ n: 0 }])
   })
 
-  t.test('every answer tells the limit, and beyond it is 429', async (t) => {
+  t.test('every answer names the limit, and a request beyond it is 429', async (t) => {
     const { headers } = await request(`${engine.url}/api/v1/runs`)
     t.equal(headers.get('x-ratelimit-limit'), '300')
     const remaining = Number(headers.get('x-ratelimit-remaining'))

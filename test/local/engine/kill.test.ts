@@ -25,7 +25,7 @@ const isFinal = ({ status }: { status: string }) => FINAL.includes(status)
 t.setTimeout(60_000 + KILLS * 10_000)
 
 t.test(
-  'whatever is killed at whatever moment, no run is done twice or left open, and no process stays',
+  'after a kill of the engine or a worker at any moment, no run is executed twice or left open, and no process stays',
   async (t) => {
     const file = join(t.testdir(), 'tally')
     writeFileSync(file, '')
@@ -129,7 +129,7 @@ function startLoad(file: string) {
     while (!isOver() && !isFinal(await get(id))) await sleep(25)
   }
   const workers = Array.from({ length: AT_WORK }, async (_, n) => {
-    // An engine that was killed answers nobody; what it had accepted is in the file.
+    // A killed engine answers no request; the file holds the runs that it had accepted.
     for (let turn = n; !isOver(); turn++)
       await one(TASKS[turn % TASKS.length] ?? 'quick').catch(() => sleep(25))
   })

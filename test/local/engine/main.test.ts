@@ -30,7 +30,7 @@ test('the local engine runs alone: health without a key, turns for several servi
   t.strictSame(processesWith(KEY), [])
 })
 
-test('the local engine says what is wrong with its environment', async (t) => {
+test('the local engine names the faults of its environment', async (t) => {
   const withoutKey = startProcess(t, MAIN)
   t.equal((await withoutKey.ended).code, 1)
   t.match(withoutKey.output(), /TRIGGER_SECRET_KEY is required/)

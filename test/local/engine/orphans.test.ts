@@ -13,7 +13,7 @@ const gone = (secretKey: string) =>
     (left) => left.length === 0,
   )
 
-/** An engine of its own for each test: whatever it starts has its key in the environment. */
+/** An engine of its own for each test. Every process that it starts has its key in the environment. */
 async function openKeyed() {
   const engine = await openProcess({ taskModules: [TASKS], secretKey: `tr_dev_${unique()}`, maxChildren: 3 })
   configure({ baseURL: engine.url, accessToken: engine.secretKey })

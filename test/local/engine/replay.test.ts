@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { auth, configure, runs, tasks } from '@trigger.dev/sdk'
 import t from 'tap'
@@ -37,7 +38,8 @@ const cancelled: Scene = async () => {
   return id
 }
 const queuedRun = async (task: string) => {
-  await start('queued', { ms: 60_000 })
+  // The run ahead outlasts the test, also on a machine that is very busy.
+  await start('queued', { ms: 600_000 })
   return start(task, { ms: 60_000 }, { queue: 'single' })
 }
 const queued: Scene = () => queuedRun('echo')
@@ -130,7 +132,7 @@ const SCENES: Record<string, Scene> = {
   '52-reschedule': delayed,
   '53-cancel-delayed': delayed,
   '54-trigger-waiter': none,
-  // Recorded when the wait was over, whatever its name says.
+  // This exchange was recorded when the wait was over, other than its name says.
   '55-retrieve-waiting': waiter,
   '56-retrieve-waiter-completed': waiter,
   '60-list': listed,
@@ -274,7 +276,7 @@ t.test('streams that were recorded on Redis read the same on S2, in its framing'
   }
 })
 
-t.test('what nothing calls is answered 501 with its name', async (t) => {
+t.test('a recorded endpoint that the project does not call is answered 501 with its name', async (t) => {
   for (const entry of NOT_IMPLEMENTED) {
     const [method = '', path = ''] = entry.split(' ')
     const exchange: Exchange = path
@@ -296,7 +298,12 @@ t.test('the table of differences names recordings that exist, and none of them i
     for (const name of Object.keys(recorded)) t.ok([...replayed, ...SEQUENCES.pages].includes(name), name)
 })
 
-t.test('the pages of a list go as they went on the real server, forwards and back', async (t) => {
+t.test('the guide has the table of differences', async (t) => {
+  const guide = readFileSync('docs/trigger.md', 'utf8')
+  for (const { what, why } of DIFFERENCES) t.ok(guide.includes(`| ${what} | ${why} |`), what)
+})
+
+t.test('the pages of a list are those of the real server, forwards and back', async (t) => {
   type Page = { data: { id: string }[]; pagination: { next: string; previous?: string } }
   const tag = unique()
   const all: string[] = []
@@ -328,7 +335,7 @@ t.test('the pages of a list go as they went on the real server, forwards and bac
   t.equal(again.pagination.next, one.pagination.next, 'and goes on where the first page did')
 })
 
-t.test('a subscription to a tag goes as it went on the real server', async (t) => {
+t.test('a subscription to a tag receives the messages of the real server', async (t) => {
   type Message = { key: string; value: Record<string, unknown>; headers: { operation: string } }
   const { sequence } = recording<{ sequence: Exchange[] }>(SEQUENCES.tag)
   const tag = unique()

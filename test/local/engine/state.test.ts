@@ -75,7 +75,7 @@ t.test('a stream with a limit of writes drops the oldest and keeps count', async
   t.equal(stream.end, 5)
 })
 
-t.test('a lane lets as many runs out as its limit says, whatever happens to the others', async (t) => {
+t.test('a lane gives as many runs a slot as its limit allows, while other runs end in any way', async (t) => {
   const queues = new Queues()
   queues.declare('one', 1)
   queues.declare('free', undefined)
@@ -97,7 +97,7 @@ t.test('a lane lets as many runs out as its limit says, whatever happens to the 
   t.equal(queues.ready, 5, 'a new limit does not take slots back')
 })
 
-t.test('durations and delays', async (t) => {
+t.test('durations and delays are read as Trigger.dev writes them', async (t) => {
   const table: [string, number | undefined][] = [
     ['45s', 45_000],
     ['10m', 600_000],

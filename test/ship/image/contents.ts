@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 
 export interface Contents {
-  /** What writing a file in /tmp, where everybody may, came to. */
+  /** The outcome of writing a file in /tmp, where every user may write. */
   writing: string
   /** Files and folders that only development needs. */
   foreign: string[]

@@ -41,7 +41,7 @@ export async function view(
         }
       }
     } catch {
-      // The connection broke, or nobody listens: resumed below.
+      // The connection broke or was refused; the code below resumes it.
     }
     if (!seen.isDone) await sleep(100)
   }

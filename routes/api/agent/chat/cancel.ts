@@ -12,13 +12,14 @@ const cancel: FastifyPluginAsyncTypebox = async (app) => {
       operationId: 'cancelAgentChat',
       summary: 'Cancel a run',
       description:
-        'Stops a queued or running run and keeps what there is of its answer. The request needs no body and may be repeated; a run that has ended is returned unchanged.',
+        'Stops a queued or running run and keeps the part of the answer that was written. The request needs no body and may be repeated. A run that has ended is returned unchanged.',
       tags: ['chat'],
       params: RunParams,
       response: {
         200: {
           ...ref(Run),
-          description: 'The run once it has ended; after 3 seconds as it is, with `cancelRequestedAt`.',
+          description:
+            'The run once it has ended. A run that has not ended after 3 seconds is returned as it is, with `cancelRequestedAt`.',
           headers: RUN_HEADERS,
         },
         ...problems('run_not_found', 'engine_refused', 'engine_unavailable', 'database_unavailable'),

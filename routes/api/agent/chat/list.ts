@@ -1,16 +1,17 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import type { PublicStatus } from '../../../../src/engine/run-status.ts'
+import { AgentName } from '../../../../src/schemas/agent.ts'
 import { ConversationId } from '../../../../src/schemas/ids.ts'
 import { Metadata } from '../../../../src/schemas/metadata.ts'
 import { PageQuery, pageOf } from '../../../../src/schemas/page.ts'
 import { problems } from '../../../../src/schemas/problem.ts'
 import { RUN_STATUSES, RunStatus, RunSummary } from '../../../../src/schemas/run.ts'
-import { ref } from '../../../../src/schemas/shared.ts'
+import { oneOf, ref } from '../../../../src/schemas/shared.ts'
 
 /**
- * A filter by one or more values: `a,b`, or the name repeated. Which of the two a client sends depends on its
- * generator, so both are read.
+ * A filter by one or more values: `a,b`, or the name repeated. Generators of clients differ in the form that they send,
+ * so both are read.
  */
 function filter(
   pattern: string,
@@ -29,7 +30,7 @@ function filter(
   )
 }
 
-/** A filter is the same however its values are ordered: a cursor goes by the filters. */
+/** The values of a filter in one order, because a cursor stays valid when a caller orders the values differently. */
 const setOf = (values: string | string[]) => [...new Set([values].flat().join(',').split(','))].sort()
 
 const list: FastifyPluginAsyncTypebox = async (app) => {
@@ -39,7 +40,7 @@ const list: FastifyPluginAsyncTypebox = async (app) => {
       operationId: 'listAgentChats',
       summary: 'List runs',
       description:
-        'Your runs, newest first, without their contents. All filters may be left out; a run has to fit all that are sent.',
+        'The runs of the caller, newest first, without their contents. A run is listed when it fits all filters that are sent.',
       tags: ['chat'],
       querystring: Type.Object(
         {
@@ -55,11 +56,15 @@ const list: FastifyPluginAsyncTypebox = async (app) => {
             item: Type.String(),
             description: 'One or more run ids, separated by commas',
           }),
+          pending: Type.Optional(
+            oneOf(['true'], { description: 'Only runs that wait for an answer about a tool call' }),
+          ),
+          agent: Type.Optional(AgentName),
           metadata: Type.Optional(
             Type.Unsafe<Static<typeof Metadata>>({
               ...Metadata,
               'x-name': undefined,
-              // Without it Swagger UI sends pairs of its own invention.
+              // Without this example Swagger UI sends invented pairs.
               examples: [{}],
               style: 'deepObject',
               explode: true,
@@ -75,12 +80,13 @@ const list: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     handler: async (request) => {
-      const { conversationId, status, runId, ...query } = request.query
+      const { conversationId, status, runId, pending, ...query } = request.query
       return app.services.runs.list(request.caller, {
         ...query,
         ...(conversationId === undefined ? {} : { conversationId: conversationId.toLowerCase() }),
         ...(status === undefined ? {} : { status: setOf(status) as PublicStatus[] }),
         ...(runId === undefined ? {} : { runIds: setOf(runId) }),
+        ...(pending === undefined ? {} : { pending: true }),
       })
     },
   })

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
-import { gone } from '../../../../src/http/gone.ts'
-import { describeRun, matches, tagOf } from '../../../../src/http/run-answer.ts'
+import { connectionClosed } from '../../../../src/http/connection-closed.ts'
+import { describeRun, endedTag, matches, tagOf } from '../../../../src/http/run-answer.ts'
 import { RUN_EXAMPLES } from '../../../../src/schemas/examples.ts'
 import { RunParams } from '../../../../src/schemas/ids.ts'
 import { problems } from '../../../../src/schemas/problem.ts'
@@ -56,14 +56,18 @@ const poll: FastifyPluginAsyncTypebox = async (app) => {
     },
     handler: async (request, reply) => {
       const { caller, query, params } = request
-      // A caller who knows an older state hears of this one at once.
+      // A caller whose tag names an older state is answered at once.
       const knows = (seen: RunView) =>
         request.headers['if-none-match'] === undefined || matches(request, tagOf(seen))
-      const run = await app.services.runs.poll(
-        caller,
-        params.runId,
-        query.wait ? { milliseconds: query.wait * 1000, signal: gone(reply), knows } : undefined,
-      )
+      const hasContents = matches(request, endedTag(params.runId))
+      let run = await app.services.runs.poll(caller, params.runId, {
+        hasContents,
+        wait: query.wait
+          ? { milliseconds: query.wait * 1000, signal: connectionClosed(reply), knows }
+          : undefined,
+      })
+      // The caller knows the run from before it was replaced, so the answer has to be whole.
+      if (hasContents && !knows(run)) run = await app.services.runs.poll(caller, params.runId)
       describeRun(reply, run)
       return matches(request, tagOf(run)) ? reply.code(304).send() : reply.send(run)
     },

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { Problem } from '../../../../src/errors.ts'
-import { gone } from '../../../../src/http/gone.ts'
+import { connectionClosed } from '../../../../src/http/connection-closed.ts'
 import { messageMetadata, sendStream } from '../../../../src/http/stream-answer.ts'
 import { ChatParams, isStreamId, StreamParams } from '../../../../src/schemas/ids.ts'
 import { problems } from '../../../../src/schemas/problem.ts'
@@ -76,6 +76,7 @@ const resume: FastifyPluginAsyncTypebox = async (app) => {
             'run_not_found',
             ...(ofChat ? [] : (['conversation_not_found'] as const)),
             'stream_expired',
+            'too_many_streams',
             'engine_unavailable',
             'database_unavailable',
           ),
@@ -95,8 +96,13 @@ const resume: FastifyPluginAsyncTypebox = async (app) => {
         const expiresAt = request.tokenExpiresAt.getTime()
         const viewer = await app.streams.view(
           run.runId,
-          { from, ui: uiVersion(ui), expiresAt, fresh: false, metadata: messageMetadata(run) },
-          gone(reply),
+          {
+            ...{ from, expiresAt, userId: request.caller.userId },
+            ui: uiVersion(ui),
+            fresh: false,
+            metadata: messageMetadata(run),
+          },
+          connectionClosed(reply),
         )
         return sendStream(reply, viewer, run)
       },

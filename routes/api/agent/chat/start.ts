@@ -1,14 +1,16 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { startTurn } from '../../../../src/http/start-turn.ts'
+import { dropHistory, turnOf } from '../../../../src/http/history.ts'
+import { startTurn, type TurnRoutes } from '../../../../src/http/start-turn.ts'
 import { startedBody, startedHeaders } from '../../../../src/http/turn-options.ts'
 import { problems } from '../../../../src/schemas/problem.ts'
 import { RunStarted } from '../../../../src/schemas/run.ts'
 import { ref } from '../../../../src/schemas/shared.ts'
 import { IdempotencyHeaders, STARTED_HEADERS, TURN_PROBLEMS, TurnBody } from '../../../../src/schemas/turn.ts'
 
-const start: FastifyPluginAsyncTypebox = async (app) => {
-  const start = startTurn(app)
+const start: FastifyPluginAsyncTypebox<TurnRoutes> = async (app, options) => {
+  const start = startTurn(app, options)
   app.post('/api/agent/chat', {
+    preValidation: async (request) => dropHistory(request.body),
     config: { scope: 'agent:write', bucket: 'handler' },
     schema: {
       operationId: 'startAgentChat',
@@ -24,7 +26,7 @@ const start: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     handler: async (request, reply) => {
-      const started = await start(request, request.body)
+      const started = await start(request, turnOf(request.body))
       return reply.code(202).headers(startedHeaders(request, started)).send(startedBody(started))
     },
   })

@@ -1,10 +1,13 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Caller } from '../../../../src/caller.ts'
-import { gone } from '../../../../src/http/gone.ts'
-import { startTurn } from '../../../../src/http/start-turn.ts'
-import { messageMetadata, sendStream } from '../../../../src/http/stream-answer.ts'
+import { problem } from '../../../../src/errors.ts'
+import { connectionClosed } from '../../../../src/http/connection-closed.ts'
+import { startTurn, type TurnRoutes } from '../../../../src/http/start-turn.ts'
+import { messageMetadata, sendNothing, sendStream } from '../../../../src/http/stream-answer.ts'
 import { startedHeaders, turnOptions } from '../../../../src/http/turn-options.ts'
-import { takeEarlier, type UiTurn, uiTurn } from '../../../../src/http/ui-turn.ts'
+import { type UiAnswer, uiAnswer } from '../../../../src/http/ui-answer.ts'
+import { conversationNamed, takeEarlier, type UiTurn, uiTurn } from '../../../../src/http/ui-turn.ts'
 import { problems, withHeaders } from '../../../../src/schemas/problem.ts'
 import { ref } from '../../../../src/schemas/shared.ts'
 import { SPINNER, STREAM_ANSWER, StreamBody, StreamQuery } from '../../../../src/schemas/stream.ts'
@@ -14,7 +17,7 @@ import { uiVersion } from '../../../../src/streams/vocabulary.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The messages of a stream's body before the last one, which nothing validates. */
+    /** The messages of a stream's body before the last one. They are not validated. */
     earlierMessages: unknown[] | undefined
   }
 }
@@ -34,8 +37,8 @@ AI SDK 5 or 7 add \`?ui=5\` or \`?ui=7\` to the address.
 With \`?ui=\` in the address a refusal is a plain sentence, which \`useChat\` shows as \`error.message\`;
 \`Accept: application/problem+json\` asks for the whole problem instead.`
 
-const stream: FastifyPluginAsyncTypebox = async (app) => {
-  const start = startTurn(app)
+const stream: FastifyPluginAsyncTypebox<TurnRoutes> = async (app, options) => {
+  const start = startTurn(app, options)
   app.decorateRequest('earlierMessages', undefined)
   app.post('/api/agent/chat/stream', {
     preValidation: async (request) => {
@@ -55,11 +58,15 @@ const stream: FastifyPluginAsyncTypebox = async (app) => {
         ...problems(
           ...TURN_PROBLEMS,
           'conversation_changed',
+          'turn_not_last',
           'edit_unsupported',
           'regenerate_unsupported',
           'run_not_found',
+          'action_not_found',
+          'action_decided',
+          'too_many_streams',
         ),
-        // The run was started: its address is in the answer all the same.
+        // The run was started, so the refusal still names its address.
         ...withHeaders(
           STARTED_HEADERS,
           problems(
@@ -73,38 +80,87 @@ const stream: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     handler: async (request, reply) => {
+      const given = uiAnswer(request.body)
+      if (given !== undefined) return answered(request, reply, given)
       const asked = uiTurn(request.body, request.earlierMessages ?? [])
-      app.streams.assertOpen()
+      app.streams.assertOpen(request.caller.userId)
       const turn = await placed(request.caller, asked, turnOptions(request).idempotencyKey)
       const started = await start(request, turn)
-      // The engine may still hold what its owner has deleted since.
+      // The engine may still have the stream of a run whose conversation was deleted meanwhile.
       if (started.replayed) await app.services.runs.streamed(request.caller, started.runId)
       reply.headers(startedHeaders(request, started))
       const viewer = await app.streams.view(
         started.runId,
         {
           from: 0,
+          userId: request.caller.userId,
           ui: uiVersion(request.query.ui),
           expiresAt: request.tokenExpiresAt.getTime(),
           fresh: !started.replayed,
           metadata: messageMetadata(started),
         },
-        gone(reply),
+        connectionClosed(reply),
       )
       return sendStream(reply, viewer, started)
     },
   })
 
-  /** The turn with its place: at the end of a conversation, or the beginning of a new one. */
+  /** Records the answers of a page about tool calls, and sends the stream of the run with which the turn goes on. */
+  async function answered(
+    request: FastifyRequest<{ Body: StreamBody; Querystring: { ui?: string } }>,
+    reply: FastifyReply,
+    given: UiAnswer,
+  ) {
+    await request.charge('start')
+    const { userId } = request.caller
+    const conversationId = conversationNamed(request.body, request.earlierMessages ?? [])
+    if (conversationId === undefined) throw problem('action_not_found')
+    app.streams.assertOpen(userId)
+    const runId = await app.services.actions.answerAll(request.caller, conversationId, given, request.id)
+    if (runId === undefined) return sendNothing(reply)
+    const run = { runId, conversationId }
+    const viewer = await app.streams.view(
+      runId,
+      {
+        ...{ from: 0, userId, ui: uiVersion(request.query.ui), fresh: false },
+        expiresAt: request.tokenExpiresAt.getTime(),
+        metadata: messageMetadata(run),
+      },
+      connectionClosed(reply),
+    )
+    return sendStream(reply, viewer, run)
+  }
+
+  /** The turn with its place in its conversation, or with the history that begins a new one. */
   async function placed(caller: Caller, asked: UiTurn, idempotencyKey?: string): Promise<TurnRequest> {
+    const { turn, page, history } = asked
+    const conversationId = asked.conversationId ?? (await conversationOf(caller, asked))
+    if (conversationId === undefined)
+      return { ...turn, history, page: { wish: page.wish, openedBy: page.openedBy, chatId: page.chatId } }
+    const place = await app.services.messages.placeOf(caller, conversationId, page, idempotencyKey)
+    const isFound = asked.conversationId === undefined && asked.namedByChat !== conversationId
+    return {
+      ...turn,
+      conversationId,
+      // The request that began the conversation is the same one when it is repeated.
+      ...(isFound ? { history } : {}),
+      page: { wish: page.wish, place, isFound, chatId: page.chatId },
+    }
+  }
+
+  /**
+   * The conversation that the chat's id names. A page that changes its first question, or has it answered again, shows
+   * no message that names the conversation: then it is the one that this question has opened, or in which the page's own
+   * chat has asked last.
+   */
+  async function conversationOf(caller: Caller, asked: UiTurn): Promise<string | undefined> {
     const { conversations } = app.services
-    const { chatId, turn, page, history } = asked
-    const isConversation = chatId !== undefined && asked.conversationId === undefined
-    const conversationId =
-      isConversation && (await conversations.exists(caller, chatId)) ? chatId : asked.conversationId
-    if (conversationId === undefined) return { ...turn, history }
-    await conversations.assertShown(caller, conversationId, page, idempotencyKey)
-    return { ...turn, conversationId }
+    const { namedByChat, page } = asked
+    if (namedByChat !== undefined && (await conversations.exists(caller, namedByChat))) return namedByChat
+    const own = page.chatId && (await conversations.ofChat(caller, page.chatId))
+    if (own !== undefined) return own
+    if (page.wish === 'append' || page.openedBy === undefined) return undefined
+    return conversations.openedBy(caller, page.openedBy)
   }
 }
 

@@ -10,11 +10,11 @@ const remove: FastifyPluginAsyncTypebox = async (app) => {
       operationId: 'deleteConversation',
       summary: 'Delete a conversation',
       description:
-        'Removes the conversation, its messages and the contents of its runs, and cancels its unfinished runs. There is no way back.',
+        'Removes the conversation, its messages and the contents of its runs, and cancels its unfinished runs. This cannot be undone.',
       tags: ['conversations'],
       params: ConversationParams,
       response: {
-        204: Type.Null({ description: 'It is gone.' }),
+        204: Type.Null({ description: 'The conversation is deleted.' }),
         ...problems('conversation_not_found', 'database_unavailable'),
       },
     },

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
+import { AgentName } from '../../../../src/schemas/agent.ts'
 import { Conversation } from '../../../../src/schemas/conversation.ts'
 import { PageQuery, pageOf } from '../../../../src/schemas/page.ts'
 import { problems } from '../../../../src/schemas/problem.ts'
@@ -11,9 +12,12 @@ const list: FastifyPluginAsyncTypebox = async (app) => {
     schema: {
       operationId: 'listConversations',
       summary: 'List conversations',
-      description: 'Your conversations, newest activity first.',
+      description: 'Your conversations, newest activity first; with `agent` those of one agent.',
       tags: ['conversations'],
-      querystring: Type.Object(PageQuery, { additionalProperties: false }),
+      querystring: Type.Object(
+        { ...PageQuery, agent: Type.Optional(AgentName) },
+        { additionalProperties: false },
+      ),
       response: {
         200: pageOf(ref(Conversation), 'ConversationPage', 'A page of conversations.'),
         ...problems('invalid_cursor', 'database_unavailable'),

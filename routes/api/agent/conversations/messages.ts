@@ -13,7 +13,7 @@ const messages: FastifyPluginAsyncTypebox = async (app) => {
       operationId: 'listMessages',
       summary: 'List the messages of a conversation',
       description:
-        'In the order of the conversation, or newest first. Each has the form of a UIMessage of the AI SDK, so a chat page can begin with them. A run that failed has a message with its error.',
+        'In the order of the conversation, or newest first, without those that were superseded by a retry or an edit. Each has the form of a UIMessage of the AI SDK, so a chat page can begin with them. A run that failed has a message with its error.',
       tags: ['conversations'],
       params: ConversationParams,
       querystring: Type.Object(
@@ -23,6 +23,11 @@ const messages: FastifyPluginAsyncTypebox = async (app) => {
             default: 'asc',
             description: '`asc`: oldest first. `desc`: newest first, for pages that begin at the end',
           }),
+          include: Type.Optional(
+            oneOf(['superseded'], {
+              description: 'Also the messages that have left the thread, in their places',
+            }),
+          ),
         },
         { additionalProperties: false },
       ),
@@ -31,8 +36,7 @@ const messages: FastifyPluginAsyncTypebox = async (app) => {
         ...problems('invalid_cursor', 'conversation_not_found', 'database_unavailable'),
       },
     },
-    handler: async (request) =>
-      app.services.conversations.messages(request.caller, request.params.id, request.query),
+    handler: async (request) => app.services.messages.list(request.caller, request.params.id, request.query),
   })
 }
 

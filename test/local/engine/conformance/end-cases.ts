@@ -51,7 +51,7 @@ export const endCases: Case[] = [
     },
   },
   {
-    name: 'it FAILS with the last error when its attempts are used up',
+    name: 'a task that fails in all its attempts FAILS with the last error',
     run: async () => {
       const run = await runToEnd('flaky', { succeedAt: 9 })
       assert.equal(run.status, 'FAILED')
@@ -108,7 +108,7 @@ export const endCases: Case[] = [
     },
   },
   {
-    name: 'it CRASHES when its attempts are used up',
+    name: 'a task whose process ends in all its attempts CRASHES',
     run: async () => {
       const run = await runToEnd('crashy', { succeedAt: 9, how: 'exit' })
       assert.equal(run.status, 'CRASHED')
@@ -116,7 +116,7 @@ export const endCases: Case[] = [
     },
   },
   {
-    name: 'so is one with an exception outside of its run function, which FAILS in the end',
+    name: 'a task with an exception outside of its run function is tried again, and FAILS in the end',
     run: async () => {
       const again = await runToEnd('crashy', { succeedAt: 2, how: 'throw' })
       assert.deepEqual(again.output, { attempt: 2 })
@@ -156,7 +156,7 @@ export const endCases: Case[] = [
     },
   },
   {
-    name: 'a cancelled task hears it and can still write to its stream',
+    name: 'a cancelled task is told of the cancel and can still write to its stream',
     run: async () => {
       const id = await start('patient', { ms: 60_000 })
       await began(id)

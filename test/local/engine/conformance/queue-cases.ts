@@ -10,7 +10,7 @@ interface Span {
 const spans = async (ids: string[]): Promise<Span[]> =>
   Promise.all(ids.map(async (id) => (await ended(id)).output as unknown as Span))
 
-/** Who goes when, and who goes at all: queues and idempotency keys. */
+/** The order of runs, and which triggers make a run: queues and idempotency keys. */
 export const queueCases: Case[] = [
   {
     name: 'runs of one concurrency key go one by one, first in first out',
@@ -33,7 +33,7 @@ export const queueCases: Case[] = [
     },
   },
   {
-    name: 'a queue lets as many runs go at once as its limit says, and no more',
+    name: 'a queue executes as many runs at once as its limit allows, and no more',
     run: async () => {
       const ids = []
       for (let n = 0; n < 4; n++) ids.push(await start('paired', { ms: 100 }))
@@ -104,7 +104,7 @@ export const queueCases: Case[] = [
     },
   },
   {
-    name: 'it gives the same run after that has completed, and shows the key as it was given',
+    name: 'the key gives the same run after that run has completed, and the run shows the key as the caller wrote it',
     run: async () => {
       const idempotencyKey = unique()
       const run = await runToEnd('echo', 1, { idempotencyKey })
@@ -113,7 +113,7 @@ export const queueCases: Case[] = [
     },
   },
   {
-    name: 'it gives the same run after that was cancelled',
+    name: 'the key gives the same run after that run was cancelled',
     run: async () => {
       const idempotencyKey = unique()
       const id = await start('echo', 1, { idempotencyKey, delay: '1h' })
@@ -122,7 +122,7 @@ export const queueCases: Case[] = [
     },
   },
   {
-    name: 'it gives a new run after a failure',
+    name: 'the key gives a new run after a failure',
     run: async () => {
       const idempotencyKey = unique()
       const run = await runToEnd('boom', 1, { idempotencyKey })
@@ -132,7 +132,7 @@ export const queueCases: Case[] = [
     },
   },
   {
-    name: 'it gives a new run after a crash, after a run that took too long, and after one that expired',
+    name: 'the key gives a new run after a crash, after a run that took too long, and after one that expired',
     run: async () => {
       const concurrencyKey = unique()
       const ahead = await start('ordered', { ms: 60_000 }, { concurrencyKey })
@@ -155,7 +155,7 @@ export const queueCases: Case[] = [
     },
   },
   {
-    name: 'it gives a new run when the key has expired',
+    name: 'the key gives a new run when the key has expired',
     run: async () => {
       const options = { idempotencyKey: unique(), idempotencyKeyTTL: '1s' }
       const first = await start('echo', 1, options)
@@ -165,7 +165,7 @@ export const queueCases: Case[] = [
     },
   },
   {
-    name: 'it gives a new run after the key was reset',
+    name: 'the key gives a new run after the key was reset',
     run: async () => {
       const key = await idempotencyKeys.create(unique(), { scope: 'global' })
       const run = await runToEnd('echo', 1, { idempotencyKey: key })

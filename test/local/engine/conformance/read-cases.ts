@@ -140,7 +140,7 @@ export const readCases: Case[] = [
     },
   },
   {
-    name: 'what a task pipes without waiting for it has arrived when the run is completed',
+    name: 'a stream that a task pipes without waiting has arrived when the run is completed',
     run: async () => {
       const { id } = await runToEnd('hasty-writer', { count: 50 })
       assert.deepEqual(await readAll(id, 50), numbers(50))

@@ -198,7 +198,7 @@ export const triggerCases: Case[] = [
     },
   },
   {
-    name: 'options of the wrong type are refused with 400 and told',
+    name: 'options of the wrong type are refused with 400, which names them',
     run: async () => {
       const failure = await failureOf(start('echo', 1, { maxAttempts: 'many' as unknown as number }))
       assert.equal(failure.status, 400)

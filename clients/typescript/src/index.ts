@@ -1,0 +1,7 @@
+export type { AnswerStream, FollowOptions } from './answer-stream.ts'
+export type { Chunk, ChunkMetadata } from './chunks.ts'
+export { AgentChat, type StartOptions, type WaitOptions } from './client.ts'
+export { AgentChatError, type ClientProblem } from './errors.ts'
+export type { CallOptions, ClientOptions } from './http.ts'
+export type * from './types.ts'
+export { verifyWebhook, type WebhookEvent, type WebhookOptions } from './webhook.ts'

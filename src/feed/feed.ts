@@ -1,0 +1,201 @@
+import { problem } from '../errors.ts'
+import type { FeedStore } from '../stores/feed.ts'
+import { CLOCK_SETTINGS, type ClockSettings, ViewerClock } from '../streams/viewer-clock.ts'
+import { type FeedFrame, feedFrame, openedFrame } from './feed-frame.ts'
+import { FeedViewer, type FeedViewerOptions } from './feed-viewer.ts'
+import { compare, type FeedPosition } from './position.ts'
+
+export interface Feed {
+  /**
+   * Opens a view of a user's events: of those that come, or of those after a position. The route has checked that the
+   * caller may see the conversation.
+   * @throws Problem `feed_expired` when events after the position may be gone, `too_many_streams`,
+   *   `database_unavailable`, `shutting_down`
+   */
+  view(options: FeedViewerOptions, from?: FeedPosition): Promise<FeedViewer>
+  /** Looks at once: an instance has written events. */
+  wake(): void
+  /** Cuts all viewers and refuses new ones: their clients resume on another instance. */
+  drain(): void
+  /** Drains, and resolves when no viewer is left. */
+  close(): Promise<void>
+  stats(): FeedStats
+}
+
+export interface FeedStats {
+  viewers: number
+  /** For how many seconds the oldest event has been waiting for the end of an older transaction. */
+  heldSeconds: number
+}
+
+export interface FeedContext {
+  store: Pick<FeedStore, 'read'>
+  log: { warn(object: object, message: string): void }
+}
+
+/** Pause between two reads of the events, while no instance says that there are some. */
+const LOOK_MS = 500
+/** Pause before the next read while events wait for the end of an older transaction. It doubles each time. */
+const HELD_MS = 25
+/** Events of one read. */
+const BATCH = 1_000
+/** Events that a viewer may have missed. */
+const MISSED_MAX = 10_000
+/** After this long a viewer that was away begins anew. Events are kept a little longer. */
+const VALID_MS = 60 * 60_000
+
+/**
+ * The feed of one instance: while there are viewers, one read for all of them when an instance says that it has written
+ * events, and every half second.
+ */
+export function feed(
+  { store, log }: FeedContext,
+  { lookMs = LOOK_MS, ...settings }: Partial<ClockSettings> & { lookMs?: number } = {},
+): Feed {
+  const clock = new ViewerClock<FeedViewer>({ ...CLOCK_SETTINGS, ...settings })
+  const { viewers } = clock
+  /** All events up to here were offered to the viewers. Undefined while there are none. */
+  let head: FeedPosition | undefined
+  let reading: Promise<void> | undefined
+  let opening: Promise<void> | undefined
+  let timer: NodeJS.Timeout | undefined
+  /** Whether events may have come since the last read began. */
+  let isWoken = false
+  let heldMs = HELD_MS
+  let heldSeconds = 0
+  let isFailing = false
+  let draining = false
+
+  /** Reads what has come since the last time. While the database is away, the viewers wait. */
+  async function readEvents(): Promise<void> {
+    for (let isMore = true; isMore && head !== undefined && viewers.size > 0; ) {
+      const byUser = Map.groupBy(viewers, ({ userId }) => userId)
+      const read = await store.read(head, [...byUser.keys()], BATCH)
+      heldSeconds = read.heldSeconds
+      // The server has lost its newest transactions: a standby took over that did not have them.
+      if (read.horizon < head.xid) return clock.cutAll()
+      for (const event of read.events) {
+        const frame = feedFrame(event)
+        for (const viewer of byUser.get(event.userId) ?? []) viewer.offer(frame)
+      }
+      isMore = read.events.length === BATCH
+      head = (isMore && read.events.at(-1)?.position) || { xid: read.horizon, id: 0n, at: Date.now() }
+    }
+  }
+
+  function schedule(ms: number): void {
+    timer ??= setTimeout(async () => {
+      isWoken = false
+      reading = readEvents()
+        .then(noteSuccess, noteFailure)
+        .finally(() => {
+          reading = undefined
+        })
+      await reading
+      timer = undefined
+      if (viewers.size > 0) schedule(pause())
+      else close()
+    }, ms)
+  }
+
+  function pause(): number {
+    if (isWoken) return 0
+    heldMs = heldSeconds > 0 ? Math.min(2 * heldMs, lookMs) : HELD_MS
+    return heldSeconds > 0 ? heldMs : lookMs
+  }
+
+  function wake(): void {
+    isWoken = true
+    if (timer === undefined || reading !== undefined) return
+    clearTimeout(timer)
+    timer = undefined
+    schedule(0)
+  }
+
+  const noteSuccess = () => {
+    isFailing = false
+  }
+
+  /** Said once for each time in which it fails. */
+  function noteFailure(error: unknown): void {
+    if (!isFailing) log.warn({ err: error }, 'the events of the feed cannot be read; the viewers wait')
+    isFailing = true
+  }
+
+  function close(): void {
+    head = undefined
+    heldSeconds = 0
+  }
+
+  /** Finds out where the present is. */
+  function open(): Promise<void> {
+    opening ??= store
+      .read({ xid: 0n, id: 0n, at: 0 }, [], 0)
+      .then(({ horizon }) => {
+        head = { xid: horizon, id: 0n, at: Date.now() }
+      })
+      .finally(() => {
+        opening = undefined
+      })
+    return opening
+  }
+
+  /** A viewer is added between two reads: a read that goes on may not be for its user. */
+  async function add(options: FeedViewerOptions, from: FeedPosition | undefined) {
+    for (;;) {
+      if (reading !== undefined) await reading
+      else if (head === undefined) await open()
+      else break
+    }
+    if (draining) throw problem('shutting_down')
+    // Nothing is awaited between this check and the adding, so viewers that come at once are counted, too.
+    clock.assertRoom(options.userId)
+    const viewer = new FeedViewer(options, from ?? head, () => head)
+    clock.add(viewer, options.userId)
+    schedule(lookMs)
+    return { viewer, present: head }
+  }
+
+  /** What a viewer has missed between its position and the present. */
+  async function missed(from: FeedPosition, present: FeedPosition, userId: string): Promise<FeedFrame[]> {
+    if (from.at < Date.now() - VALID_MS) throw problem('feed_expired')
+    const frames: FeedFrame[] = []
+    for (let after = from, isMore = true; isMore; ) {
+      const { events, horizon } = await store.read(after, [userId], BATCH)
+      // A position that no event can have had yet comes from another database.
+      if (after.xid > horizon || frames.length > MISSED_MAX) throw problem('feed_expired')
+      for (const event of events) if (compare(event.position, present) <= 0) frames.push(feedFrame(event))
+      const last = events.at(-1)?.position
+      isMore = events.length === BATCH && last !== undefined && compare(last, present) < 0
+      after = last ?? after
+    }
+    return frames
+  }
+
+  return {
+    wake,
+    async view(options, from) {
+      if (draining) throw problem('shutting_down')
+      const { viewer, present } = await add(options, from)
+      try {
+        if (from === undefined) viewer.begin([openedFrame(present)], [])
+        else viewer.begin([], await missed(from, present, options.userId))
+        return viewer
+      } catch (error) {
+        viewer.destroy()
+        throw error
+      }
+    },
+    drain() {
+      draining = true
+      clock.cutAll()
+    },
+    async close() {
+      this.drain()
+      clearTimeout(timer)
+      await clock.closed()
+      await reading
+    },
+    stats: () => ({ viewers: viewers.size, heldSeconds }),
+  }
+}

@@ -1,0 +1,27 @@
+import { performance } from 'node:perf_hooks'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+/** How long the load of the process is measured, and how long work waits while the process is busy. */
+const MEASURED_MS = 100
+const PAUSE_MS = 100
+/** The share of the time in which a busy process is at work. */
+const BUSY = 0.7
+
+/**
+ * Makes upkeep give way to requests: while the process is busy, every piece of work waits for a tenth of a second first.
+ * So upkeep always gets on, takes a few per cent of a busy process, and runs at full speed in an idle one.
+ */
+export function patience(): () => Promise<void> {
+  let measured = performance.eventLoopUtilization()
+  let measuredAt = performance.now()
+  let isBusy = false
+  return async () => {
+    if (performance.now() - measuredAt >= MEASURED_MS) {
+      const now = performance.eventLoopUtilization()
+      isBusy = performance.eventLoopUtilization(now, measured).utilization > BUSY
+      measured = now
+      measuredAt = performance.now()
+    }
+    if (isBusy) await sleep(PAUSE_MS)
+  }
+}

@@ -1,0 +1,45 @@
+import { runFailure } from '../../run-failures.ts'
+import type { ClaimedDelivery, DeliveredRun } from '../../stores/deliveries.ts'
+import { textOf } from '../end/answer.ts'
+
+/**
+ * The body of a delivery, in the form of Standard Webhooks: `type`, `timestamp` (when the event happened), `data`.
+ * It is made from what the database holds now: what was deleted since the event is not in it.
+ */
+export function deliveryBody(delivery: ClaimedDelivery, contents: boolean): string {
+  const { event, createdAt, userId, conversationId, runId, run } = delivery
+  return JSON.stringify({
+    type: event,
+    timestamp: createdAt.toISOString(),
+    data: {
+      userId,
+      ...(conversationId === null ? {} : { conversationId }),
+      ...(runId === null ? {} : { runId, status: statusOf(event) }),
+      ...(run === null ? {} : runData(run, contents)),
+    },
+  })
+}
+
+/** A run whose turn waits for somebody is completed. */
+const statusOf = (event: ClaimedDelivery['event']) =>
+  event === 'run.action_required' ? 'completed' : event.slice('run.'.length)
+
+function runData(run: DeliveredRun, contents: boolean) {
+  const { agent, errorCode, error, usage, facts, metadata, finishedAt, output } = run
+  const { finishReason, model, steps, retryAfter } = facts ?? {}
+  const failure = errorCode === null ? undefined : runFailure(errorCode)
+  return {
+    agent,
+    ...(finishReason === undefined ? {} : { finishReason }),
+    ...(failure === undefined
+      ? {}
+      : { errorCode, error: error ?? failure.message, retryable: failure.retryable }),
+    ...(retryAfter === undefined ? {} : { retryAfter }),
+    ...(model === undefined ? {} : { model }),
+    ...(steps === undefined ? {} : { steps }),
+    ...(usage === null ? {} : { usage }),
+    metadata,
+    ...(finishedAt === null ? {} : { finishedAt: new Date(finishedAt).toISOString() }),
+    ...(contents ? { text: output === null ? '' : textOf(output) } : {}),
+  }
+}

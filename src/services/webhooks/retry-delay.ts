@@ -1,0 +1,22 @@
+/** Seconds before the second attempt, the third, and so on: three days in all (Standard Webhooks, retry schedule). */
+export const RETRY_SECONDS = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400]
+/** A receiver that asks for a longer pause is asked again after this one. */
+const LONGEST_SECONDS = 86_400
+const JITTER = 0.1
+
+/**
+ * How long to wait after a failed attempt: the schedule's pause, a tenth more or less, or what the receiver has asked for
+ * when that is longer.
+ * @param attempts attempts so far
+ * @returns undefined when no further attempt is made
+ */
+export function retryDelay(
+  attempts: number,
+  retryAfter = 0,
+  schedule: readonly number[] = RETRY_SECONDS,
+): number | undefined {
+  const pause = schedule[attempts - 1]
+  if (pause === undefined) return undefined
+  const spread = 1 + JITTER * (2 * Math.random() - 1)
+  return Math.max(pause * spread, Math.min(retryAfter, LONGEST_SECONDS))
+}

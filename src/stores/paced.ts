@@ -1,0 +1,19 @@
+/**
+ * A function that does the work at once, and then at most once in `ms`. Calls within that time are one call at its end.
+ */
+export function paced(ms: number, work: () => void): () => void {
+  let timer: NodeJS.Timeout | undefined
+  let isWanted = false
+  function go(): void {
+    isWanted = false
+    timer = setTimeout(() => {
+      timer = undefined
+      if (isWanted) go()
+    }, ms).unref()
+    work()
+  }
+  return () => {
+    isWanted = true
+    if (timer === undefined) go()
+  }
+}

@@ -1,0 +1,33 @@
+import { client } from './generated/hey-api/client.gen.ts'
+import { cancelAgentChat, listAgentChats, pollAgentChat, startAgentChat } from './generated/hey-api/index.ts'
+
+client.setConfig({ baseUrl: process.env.AGENT_URL ?? '', auth: process.env.AGENT_TOKEN ?? '' })
+
+async function start(message: string): Promise<string> {
+  const { data, error } = await startAgentChat({ body: { message } })
+  if (error?.code === 'conversation_busy') throw new Error(error.activeRunId ?? 'busy')
+  if (data === undefined) throw new Error(error?.detail)
+  return data.runId
+}
+
+async function wait(runId: string) {
+  for (;;) {
+    const { data: run, error } = await pollAgentChat({ path: { runId }, query: { wait: 30 } })
+    if (run === undefined) throw new Error(error?.detail)
+    // @ts-expect-error A run that has not ended has no text.
+    run.text
+    if (run.status !== 'queued' && run.status !== 'running') return run
+  }
+}
+
+const run = await wait(await start('What is 17 * 23?'))
+if (run.status === 'completed') {
+  const text: string = run.text
+  console.log('text', text)
+}
+const { data: page } = await listAgentChats({ query: { status: ['completed'], limit: 10 } })
+console.log('listed', page?.data.map(({ runId }) => runId).join() === run.runId)
+const { data: cancelled } = await cancelAgentChat({
+  path: { runId: await start('Tell me a story of 2000 words') },
+})
+console.log('status', cancelled?.status)
