@@ -109,7 +109,7 @@ const services: FastifyPluginAsync<{ config: AppConfig; agents: AgentRegister }>
   app.decorate('services', {
     agents,
     turns,
-    runs: runService(context, waiting, cancels),
+    runs: runService(context, { waiters: waiting, canceller: cancels, adoptAtOnce: unstored.adoptAtOnce }),
     conversations: conversationService(context, cancels, agents),
     messages: messageService(context),
     usage: usageService(context),

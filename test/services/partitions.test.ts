@@ -1,6 +1,6 @@
 import t from 'tap'
 import { turnTag } from '../../src/services/run-tags.ts'
-import { ENDLESS, insist, pair, runsOf, start } from './instances.ts'
+import { CHAT, ENDLESS, insist, pair, runsOf, start } from './instances.ts'
 import { query, until } from './rows.ts'
 
 const FAILING = { message: '[[fail]]' }
@@ -88,6 +88,54 @@ t.test('a run that has failed and that the lists of the engine do not show yet',
     t.equal(engine.stats().runs, before + 2)
     reject(new Error('it has died'))
     await starting
+  })
+})
+
+t.test('a run that was started without the database, when the lists do not show it yet', async (t) => {
+  const { a, b, toDatabase, toEngine } = await pair(t, { listLagMs: 30_000 })
+  // No instance hears of the run by its subscription, and no search finds it.
+  Object.assign(b.app.stores.housekeeping, {
+    claimSearch: async () => undefined,
+    unknownRuns: async () => [],
+  })
+  Object.assign(a.app.stores.housekeeping, { unknownRuns: async () => [] })
+  /** Calls until the answer is not "try again". */
+  const settled = async (method: string, path: string, user = 'alice') => {
+    for (;;) {
+      const answer = await a.call(method, path, { user })
+      if (!answer.body?.retryable) return answer
+    }
+  }
+  async function startAway(message: string): Promise<string> {
+    await toDatabase.cut()
+    const { status, body } = await start(a, undefined, { message })
+    t.equal(status, 202)
+    await toDatabase.mend()
+    return body.runId
+  }
+
+  t.test('its poll shows it as soon as the database is back', async (t) => {
+    const runId = await startAway('What is 6 * 7?')
+    t.equal((await settled('GET', `${CHAT}/${runId}`, 'bob')).status, 404, 'not to another user')
+    t.equal((await settled('GET', `${CHAT}/${runId}`)).status, 200)
+    t.match((await a.ended(runId)).body, { status: 'completed', text: '6 * 7 = 42.' })
+  })
+
+  t.test('its cancel ends it', async (t) => {
+    const runId = await startAway(ENDLESS)
+    const { status, body } = await settled('POST', `${CHAT}/${runId}/cancel`)
+    t.equal(status, 200)
+    t.equal(body.runId, runId)
+    t.match((await a.ended(runId)).body, { status: 'cancelled' })
+  })
+
+  t.test('its poll is 503 while the engine is away too, since the run may exist', async (t) => {
+    const runId = await startAway('What is 2 * 2?')
+    t.equal((await settled('GET', CHAT)).status, 200)
+    await toEngine.cut()
+    t.match(await a.call('GET', `${CHAT}/${runId}`), { status: 503, body: { code: 'engine_unavailable' } })
+    await toEngine.mend()
+    t.equal((await settled('GET', `${CHAT}/${runId}`)).status, 200)
   })
 })
 

@@ -64,9 +64,24 @@ export interface RunService {
   cancel(caller: Caller, runId: string): Promise<RunView>
 }
 
-export function runService({ stores }: ServiceContext, waiters: Waiters, canceller: Canceller): RunService {
+export interface RunParts {
+  waiters: Waiters
+  canceller: Canceller
+  /** Gives a run its row that was started while the database was away. @returns whether it has one now */
+  adoptAtOnce: (userId: string, runId: string) => Promise<boolean>
+}
+
+export function runService({ stores }: ServiceContext, parts: RunParts): RunService {
+  const { waiters, canceller, adoptAtOnce } = parts
+
+  /** Does what finds a run; when it finds none, gives the run its row and does it again. */
+  async function known<T>({ userId }: Caller, runId: string, look: () => Promise<T | undefined>) {
+    const found = await look()
+    return found === undefined && (await adoptAtOnce(userId, runId)) ? look() : found
+  }
+
   async function find(caller: Caller, runId: string, hasContents = false): Promise<RunRecord> {
-    const run = await stores.runs.find(caller.userId, runId, hasContents)
+    const run = await known(caller, runId, () => stores.runs.find(caller.userId, runId, hasContents))
     if (run === undefined) throw problem('run_not_found')
     return run
   }
@@ -147,7 +162,7 @@ export function runService({ stores }: ServiceContext, waiters: Waiters, cancell
     },
 
     async cancel(caller, runId) {
-      const unfinished = await stores.runs.requestCancel(caller.userId, runId)
+      const unfinished = await known(caller, runId, () => stores.runs.requestCancel(caller.userId, runId))
       if (unfinished !== undefined) await canceller.end(unfinished.turnId, runId)
       else await stores.actions.cancel(caller.userId, runId)
       return runView(await find(caller, runId))

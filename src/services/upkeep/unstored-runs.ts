@@ -16,6 +16,12 @@ export interface UnstoredRuns {
   missed(): void
   /** Whether a run of this start may lack its row: then the start asks the engine before it sends another run. */
   mayLackRow(origin: StartOrigin): boolean
+  /**
+   * Adopts the run at once when it is one that this user has started and that may lack its row.
+   * @returns whether the run has its row now
+   * @throws Problem `engine_unavailable`: the run may exist
+   */
+  adoptAtOnce(userId: string, runId: string): Promise<boolean>
   /** Adopts the runs listed since the last search: one instance every ten seconds, or at once after an outage. */
   search(): Promise<void>
   /** Adopts, until `signal` aborts, new runs of other instances that cannot reach the database. */
@@ -31,17 +37,28 @@ const BATCH = 100
 /** All instances hear of an unstored run at the same time; a random delay lets one of them adopt it first. */
 const SPREAD_MS = 500
 const HEARD = 10_000
+/** After an outage, the lists of the engine and the searches have shown all unstored runs by then. */
+const UNCERTAIN_MS = 60_000
 
 export function unstoredRuns({ stores, engine, log, tags }: ServiceContext): UnstoredRuns {
   let outages = 0
   let searchedOutages = 0
-  /** Tags of starts whose runs this instance is adopting. */
+  let missedAt = Number.NEGATIVE_INFINITY
+  /** Ids of the runs that this instance is adopting, and the tags of their starts. */
   const heard = new Set<string>()
 
+  async function unstoredTurn(runId: string, purpose: 'read' | 'sweep'): Promise<UnstoredTurn | undefined> {
+    const run = await engine.get(runId, purpose)
+    return run?.payload === undefined ? undefined : turnOfPayload(run.payload, runId, run.createdAt)
+  }
+
   async function adopt(runId: string): Promise<void> {
-    const run = await engine.get(runId, 'sweep')
-    const turn = run?.payload === undefined ? undefined : turnOfPayload(run.payload, runId, run.createdAt)
-    if (turn === undefined) return
+    const turn = await unstoredTurn(runId, 'sweep')
+    if (turn !== undefined) await store(turn)
+  }
+
+  async function store(turn: UnstoredTurn): Promise<void> {
+    const { runId } = turn
     const outcome = await stores.turns.adopt(turn)
     log.info(
       { turnId: turn.turnId, runId, outcome },
@@ -65,8 +82,17 @@ export function unstoredRuns({ stores, engine, log, tags }: ServiceContext): Uns
   return {
     missed() {
       outages += 1
+      missedAt = performance.now()
     },
     mayLackRow: (origin) => outages > searchedOutages || heard.has(startTag(origin)),
+
+    async adoptAtOnce(userId, runId) {
+      if (performance.now() > missedAt + UNCERTAIN_MS && !heard.has(runId)) return false
+      const turn = await unstoredTurn(runId, 'read')
+      if (turn?.userId !== userId) return false
+      await store(turn)
+      return true
+    },
 
     async search() {
       const startedAt = new Date()
@@ -87,15 +113,15 @@ export function unstoredRuns({ stores, engine, log, tags }: ServiceContext): Uns
     watch(signal) {
       const onChange = async ({ runId, tags: runTags, status }: RunSummary) => {
         if (turnOf(runTags) === undefined) return
-        const starts = heard.size < HEARD ? runTags.filter(isStartTag) : []
-        for (const tag of starts) heard.add(tag)
+        const names = heard.size < HEARD ? [runId, ...runTags.filter(isStartTag)] : []
+        for (const name of names) heard.add(name)
         try {
           await sleep(Math.random() * SPREAD_MS, undefined, { signal })
           await adoptUnknown([runId])
           // The instance that started the run cannot reach the database, and so cannot store its end.
           if (isFinished(status)) await stores.sweeps.checkIn(runId, 0)
         } finally {
-          for (const tag of starts) heard.delete(tag)
+          for (const name of names) heard.delete(name)
         }
       }
       return subscribe(
