@@ -130,6 +130,21 @@ export function parseFailure(message: string): Failure | undefined {
   return retryAfter === undefined ? failure : { ...failure, retryAfter: Number(retryAfter) }
 }
 
+/**
+ * What the task returns instead of failing, when its turn failed and the engine has to remember the idempotency key:
+ * Trigger.dev forgets the key of a run that fails.
+ */
+export interface FailedOutput {
+  /** A message that `failureMessage` made. */
+  failure: string
+}
+
+/** Reads the output of a run; `undefined` when the run has not failed in this way. */
+export function failureOfOutput(output: unknown): Failure | undefined {
+  const { failure } = (output ?? {}) as Partial<FailedOutput>
+  return typeof failure === 'string' ? parseFailure(failure) : undefined
+}
+
 function isFailureCode(code: string): code is FailureCode {
   return Object.hasOwn(FAILURES, code)
 }

@@ -1,8 +1,8 @@
-import { realtimeStreams } from '@trigger.dev/core/v3'
+import { realtimeStreams, type TaskRunContext } from '@trigger.dev/core/v3'
 import { AbortTaskRunError, logger, queue, task } from '@trigger.dev/sdk'
 import type { Telemetry } from 'ai'
 import type { AgentDefinition } from '../agent/definition.ts'
-import { failureMessage } from '../agent/failure.ts'
+import { type FailedOutput, failureMessage, failureOfOutput } from '../agent/failure.ts'
 import { runTurn, type TurnResult } from '../agent/run-turn.ts'
 import { readAgentSettings } from '../agent/settings.ts'
 import {
@@ -36,7 +36,8 @@ export const agentQueue = queue({ name: AGENT_QUEUE, concurrencyLimit: 1 })
 
 /**
  * Runs one turn. One attempt: a second one would run tools again and write the stream again. A failed turn throws
- * `failureMessage(code)`.
+ * `failureMessage(code)`. A start with a key and without the database is held single by the engine's key alone, so its
+ * failed turn is returned: Trigger.dev forgets the key of a run that fails.
  */
 export const agentChat = task({
   id: AGENT_TASK_ID,
@@ -47,26 +48,41 @@ export const agentChat = task({
   onCancel: async ({ runPromise }: { runPromise: Promise<unknown> }) => {
     await settled(runPromise, WIND_UP_MS)
   },
-  run: async (turn: AgentTurn, { ctx, signal }): Promise<AgentOutput> => {
-    if (turn.version > PAYLOAD_VERSION) throw new AbortTaskRunError(failureMessage('payload_too_new'))
-    const agent = await agentOf(turn)
-    const tracer = await tracing()
-    const run = { id: ctx.run.id, queuedMs: Math.max(0, Date.now() - ctx.run.createdAt.getTime()) }
-    const work = (telemetry?: Telemetry) => streamTurn(turn, { ...run, agent }, signal, telemetry)
-    const { result, chunkCount } = await (tracer === undefined
-      ? work()
-      : tracer.run({ ...turn, runId: ctx.run.id }, work, ({ result }) =>
-          result.status === 'failed' ? result.errorCode : undefined,
-        ))
-    // A plain error, and no AbortTaskRunError: after it the engine does not use this process again.
-    if (result.status === 'failed' && result.errorCode === 'internal')
-      throw new Error(failureMessage('internal'))
-    if (result.status === 'failed')
-      throw new AbortTaskRunError(failureMessage(result.errorCode, result.retryAfter))
-    if (result.status === 'cancelled') throw new AbortTaskRunError('The run was stopped.')
-    return { ...result.output, chunkCount }
+  run: async (turn: AgentTurn, context): Promise<AgentOutput | FailedOutput> => {
+    try {
+      return await execute(turn, context)
+    } catch (error) {
+      const needsKey = typeof turn.origin?.idempotencyKey === 'string'
+      if (!needsKey || !(error instanceof AbortTaskRunError)) throw error
+      const output: FailedOutput = { failure: error.message }
+      if (failureOfOutput(output) === undefined) throw error
+      return output
+    }
   },
 })
+
+async function execute(
+  turn: AgentTurn,
+  { ctx, signal }: { ctx: TaskRunContext; signal: AbortSignal },
+): Promise<AgentOutput> {
+  if (turn.version > PAYLOAD_VERSION) throw new AbortTaskRunError(failureMessage('payload_too_new'))
+  const agent = await agentOf(turn)
+  const tracer = await tracing()
+  const run = { id: ctx.run.id, queuedMs: Math.max(0, Date.now() - ctx.run.createdAt.getTime()) }
+  const work = (telemetry?: Telemetry) => streamTurn(turn, { ...run, agent }, signal, telemetry)
+  const { result, chunkCount } = await (tracer === undefined
+    ? work()
+    : tracer.run({ ...turn, runId: ctx.run.id }, work, ({ result }) =>
+        result.status === 'failed' ? result.errorCode : undefined,
+      ))
+  // A plain error, and no AbortTaskRunError: after it the engine does not use this process again.
+  if (result.status === 'failed' && result.errorCode === 'internal')
+    throw new Error(failureMessage('internal'))
+  if (result.status === 'failed')
+    throw new AbortTaskRunError(failureMessage(result.errorCode, result.retryAfter))
+  if (result.status === 'cancelled') throw new AbortTaskRunError('The run was stopped.')
+  return { ...result.output, chunkCount }
+}
 
 async function agentOf({ agent: name = DEFAULT_AGENT }: AgentTurn): Promise<AgentDefinition> {
   const registered = Object.hasOwn(agents, name) ? agents[name] : undefined

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { failureOfOutput } from '../agent/failure.ts'
 import type { AgentTurn, HistoryMessage, KeptWindow, TurnMessage } from '../agent/turn.ts'
 import { within } from './deadline.ts'
 import { readWindow } from './window-ahead.ts'
@@ -94,7 +95,7 @@ async function readTurn(
   const run = await ended(runId, engine, signal, limits, deadline)
   const message = readMessage((run?.payload as AgentTurn | undefined)?.message)
   if (!run || !message) return undefined
-  if (run.status === 'COMPLETED') {
+  if (run.status === 'COMPLETED' && failureOfOutput(run.output) === undefined) {
     const answer = readMessage((run.output as { uiMessage?: unknown } | undefined)?.uiMessage)
     return answer && { messages: [message, answer], window: readWindow(run.output) }
   }

@@ -1,5 +1,6 @@
 import { convertToModelMessages } from 'ai'
 import { test } from 'tap'
+import { failureMessage } from '../../src/agent/failure.ts'
 import { type AgentOutput, type AgentTurn, PAYLOAD_VERSION } from '../../src/agent/turn.ts'
 import { runReader } from '../../src/engine/trigger/mapping.ts'
 import { isOutput, isTurn } from '../../src/engine/trigger/parsing.ts'
@@ -157,6 +158,16 @@ test('a completed run whose output cannot be read has failed, and is logged once
   }
   t.match(logged, [{ level: 'error', runId: 'run_a', message: 'the output of a run could not be read' }])
   t.equal(logged.length, 1)
+  t.end()
+})
+
+test('a run that returned its failure has failed', (t) => {
+  const { reader, logged } = reading()
+  const output = { failure: failureMessage('provider_rate_limited', 7) }
+  const run = reader.snapshot(apiRun('run_a', 'COMPLETED', { payload: TURN, output }))
+  t.match(run, { status: 'failed', failureCode: 'provider_rate_limited', retryAfter: 7 })
+  t.notOk(run?.output)
+  t.same(logged, [])
   t.end()
 })
 

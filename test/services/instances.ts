@@ -42,9 +42,9 @@ export async function runsOf(
 /** Two instances on one database and one engine; both ways of `a` lead through proxies. */
 export async function pair(
   t: Teardown & Parameters<typeof createDatabase>[0],
-  { listLagMs = 0 }: { listLagMs?: number } = {},
+  { listLagMs = 0, loseEvents = 0 }: { listLagMs?: number; loseEvents?: number } = {},
 ) {
-  const engine = await startEngine(t, { switches: { listLagMs } })
+  const engine = await startEngine(t, { switches: { listLagMs, loseEvents } })
   const environment = { TRIGGER_LIST_LAG_MS: String(listLagMs * 1.2) }
   const databaseUrl = await createDatabase(t)
   const proxy = async (url: string): Promise<ToxicProxy> => {

@@ -91,6 +91,22 @@ t.test('a run that has failed and that the lists of the engine do not show yet',
   })
 })
 
+t.test(
+  'a failed run of a start without the database is not run again where nobody has heard of it',
+  async (t) => {
+    const { engine, a, b, toDatabase } = await pair(t, { loseEvents: 1 })
+    await toDatabase.cut()
+    const before = engine.stats().runs
+    const first = await start(a, 'unheard', FAILING)
+    t.equal(first.status, 202)
+    await until(async () => (await b.app.engine.get(first.body.runId))?.status === 'failed')
+    const again = await insist(b, 'unheard', FAILING)
+    t.equal(again.body.runId, first.body.runId)
+    t.match((await b.ended(first.body.runId)).body, { status: 'failed', errorCode: 'provider_error' })
+    t.equal(engine.stats().runs, before + 1)
+  },
+)
+
 t.test('a run that was started without the database, when the lists do not show it yet', async (t) => {
   const { a, b, toDatabase, toEngine } = await pair(t, { listLagMs: 30_000 })
   // No instance hears of the run by its subscription, and no search finds it.

@@ -157,6 +157,31 @@ t.test('a failed turn fails the run with its code', async (t) => {
   t.same((await chunksOf(id)).at(-1), { type: 'error', errorText: FAILURES.provider_error.message })
 })
 
+t.test(
+  'a failed turn of a start with a key and without the database keeps the key at the engine',
+  async (t) => {
+    const origin = {
+      ...{ userId: 'alice', actor: null, metadata: {} },
+      ...{ idempotencyKey: 'kept', requestHash: null },
+    }
+    const options = { queue: AGENT_QUEUE, idempotencyKey: 'kept', concurrencyKey: 'kept' }
+    const trigger = async () =>
+      (await tasks.trigger(AGENT_TASK_ID, { ...turnOf('[[fail-after:5]]'), origin }, options)).id
+    const id = await trigger()
+    const run = await over(id)
+    t.match(run, { status: 'COMPLETED', output: { failure: /^provider_error: / } })
+    t.equal(await trigger(), id)
+
+    const behind = await start({ ...turnOf('What did I say before?'), ahead: [id] }, 'behind')
+    t.match(await over(behind), { status: 'COMPLETED' })
+    t.notMatch(
+      (await chunksOf(behind)).map((chunk) => JSON.stringify(chunk)).join(),
+      'historyIncomplete',
+      'a run behind it reads what it has said',
+    )
+  },
+)
+
 t.test('a payload of a newer service is refused', async (t) => {
   const run = await over(await start({ ...turnOf('Hello'), version: 99 }))
   t.equal(run.status, 'FAILED')

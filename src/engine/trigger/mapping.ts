@@ -1,4 +1,4 @@
-import { parseFailure } from '../../agent/failure.ts'
+import { type Failure, failureOfOutput, parseFailure } from '../../agent/failure.ts'
 import type { AgentOutput } from '../../agent/turn.ts'
 import type { RunSnapshot, RunSummary } from '../run-engine.ts'
 import { isEngineStatus, isWorkerLost, toFailureCode, toPublicStatus } from '../run-status.ts'
@@ -45,18 +45,15 @@ export function runReader(log: EngineLog): RunReader {
     }
     const ourStatus = toPublicStatus(status)
     if (ourStatus === 'completed') {
+      const failure = failureOfOutput(output)
+      if (failure !== undefined) return failed(failure)
       if (isOutput(output)) return { status: 'completed', output: withReadableWindow(id, output) }
       tell('error', id, 'the output of a run could not be read', { fault: faultOf('output', output) })
       return { status: 'failed', failureCode: 'output_unreadable' }
     }
     if (ourStatus !== 'failed' && !(ourStatus === 'cancelled' && isWorkerLost(errorMessage)))
       return { status: ourStatus }
-    const { errorCode, retryAfter } = parseFailure(errorMessage) ?? {}
-    return {
-      status: 'failed',
-      failureCode: errorCode ?? toFailureCode(status, errorMessage),
-      ...(retryAfter === undefined ? {} : { retryAfter }),
-    }
+    return failed(parseFailure(errorMessage) ?? { errorCode: toFailureCode(status, errorMessage) })
   }
 
   return {
@@ -78,6 +75,20 @@ export function runReader(log: EngineLog): RunReader {
         ...payloadOf(run),
       }
     },
+  }
+}
+
+function failed({
+  errorCode,
+  retryAfter,
+}: {
+  errorCode: string
+  retryAfter?: Failure['retryAfter']
+}): Partial<RunSnapshot> {
+  return {
+    status: 'failed',
+    failureCode: errorCode,
+    ...(retryAfter === undefined ? {} : { retryAfter }),
   }
 }
 
