@@ -43,6 +43,7 @@ export async function runLoad(cluster: Cluster, options: LoadOptions, report: Re
   let silent = false
   const startedAt = performance.now()
   const troubled = trouble.run(() => silent || options.misfortunes !== undefined)
+  troubled.catch(() => {}) // `calm` awaits it; until then it must not count as unhandled.
   let seconds = 0
   const calm = async () => {
     seconds = (performance.now() - startedAt) / 1_000
