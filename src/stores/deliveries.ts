@@ -2,7 +2,9 @@ import { sql } from 'kysely'
 import type { TurnMessage, TurnUsage } from '../agent/turn.ts'
 import type { PublicStatus } from '../engine/run-status.ts'
 import type { WebhookEvent } from '../webhooks/events.ts'
+import type { PendingAction } from './actions.ts'
 import type { Database } from './database.ts'
+import { PENDING } from './runs.ts'
 import type { Metadata, RunFacts } from './schema.ts'
 
 /** A delivery that this instance has claimed, with what its run says now. */
@@ -39,6 +41,8 @@ export interface DeliveredRun {
   facts: RunFacts | null
   metadata: Metadata
   finishedAt: string | null
+  /** The calls for which the run waits; null when it waits for none. */
+  pendingActions: PendingAction[] | null
   /** Read for receivers that want contents only. */
   output: TurnMessage | null
 }
@@ -209,6 +213,7 @@ const CLAIM = `
       where known.name = claimed.target and known.off_at is not null) as "isOff",
     (select jsonb_build_object('agent', agent, 'status', status, 'errorCode', error_code, 'error', error, 'usage', usage,
         'facts', facts, 'finishedAt', finished_at, 'metadata', case when shown then metadata else '{}' end,
+        'pendingActions', case when shown then ${PENDING} end,
         'output', case when shown and claimed.target = any($3::text[]) then output end)
       from (
         select *, deleted_at is null and not exists (

@@ -62,16 +62,16 @@ export interface RunProgress extends RunState {
 }
 
 /** The calls for which a run waits. It costs nothing for all other runs. */
-const PENDING = `case when facts->>'finishReason' = 'action_required' and continued_by is null then (
+export const PENDING = `case when facts->>'finishReason' = 'action_required' and continued_by is null then (
     select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('actionId', id, 'toolCallId', tool_call_id, 'toolName', tool_name,
       'kind', kind, 'message', message, 'createdAt', to_jsonb(created_at), 'expiresAt', to_jsonb(expires_at)))
       || jsonb_build_object('args', args) order by place)
     from actions where actions.turn_id = runs.turn_id and actions.status = 'pending' and actions.expires_at > now())
-  end as "pendingActions"`
+  end`
 
 export const SUMMARY = `id, run_id as "runId", status, conversation_id as "conversationId", agent, actor, error_code as "errorCode",
   error, usage, facts, metadata, retry_of as "retryOf", superseded_by as "supersededBy", continues, continued_by as "continuedBy",
-  ${PENDING}, cancel_requested_at as "cancelRequestedAt", created_at as "createdAt",
+  ${PENDING} as "pendingActions", cancel_requested_at as "cancelRequestedAt", created_at as "createdAt",
   started_at as "startedAt", finished_at as "finishedAt"`
 
 /** A run of a deleted conversation is hidden at once, though its row may be emptied later. */

@@ -5,10 +5,18 @@ import { startReceiver, webhookSettings } from '../support/receiver.ts'
 import { startService } from '../support/service.ts'
 import { APPROVE, answer, ask } from './asking.ts'
 
+const isOf =
+  (runId: string) =>
+  ({ body }: { body: { data: { runId?: string } } }): boolean =>
+    body.data.runId === runId
+
 t.test('a turn that waits is told in lists, streams, webhooks and the feed', async (t) => {
   const receiver = await startReceiver(t)
   const service = await startService(t, {
-    environment: webhookSettings([{ name: 'shop', url: receiver.url, events: ['run.action_required'] }]),
+    environment: webhookSettings([
+      { name: 'shop', url: receiver.url, events: ['run.action_required'] },
+      { name: 'inbox', url: `${receiver.url}?contents`, events: ['run.action_required'], contents: true },
+    ]),
   })
   const feed = await openFeed(service)
   const stream = await service.call('POST', '/api/agent/chat/stream?ui=7', {
@@ -39,11 +47,21 @@ t.test('a turn that waits is told in lists, streams, webhooks and the feed', asy
       .conversationId,
     conversationId,
   )
-  const [delivery] = await receiver.until((received) => received.length > 0)
-  t.match(delivery?.body, {
+  const received = await receiver.until((received) => received.filter(isOf(runId)).length === 2)
+  const [thin, whole] = ['/hook', '/hook?contents'].map(
+    (wanted) => received.filter(isOf(runId)).find(({ path }) => path === wanted)?.body,
+  )
+  const { pendingActions } = run
+  t.match(thin, {
     type: 'run.action_required',
     data: { runId, status: 'completed', finishReason: 'action_required' },
   })
+  t.strictSame(
+    thin.data.pendingActions,
+    pendingActions.map(({ args: _, message: __, ...action }: Record<string, unknown>) => action),
+    'a receiver without contents learns which calls wait, and not what they are about',
+  )
+  t.strictSame(whole.data.pendingActions, pendingActions)
 
   const pending = await service.call('GET', '/api/agent/chat?pending=true')
   t.same(

@@ -1,4 +1,5 @@
 import { runFailure } from '../../run-failures.ts'
+import type { PendingAction } from '../../stores/actions.ts'
 import type { ClaimedDelivery, DeliveredRun } from '../../stores/deliveries.ts'
 import { textOf } from '../end/answer.ts'
 
@@ -25,7 +26,7 @@ const statusOf = (event: ClaimedDelivery['event']) =>
   event === 'run.action_required' ? 'completed' : event.slice('run.'.length)
 
 function runData(run: DeliveredRun, contents: boolean) {
-  const { agent, errorCode, error, usage, facts, metadata, finishedAt, output } = run
+  const { agent, errorCode, error, usage, facts, metadata, finishedAt, output, pendingActions } = run
   const { finishReason, model, steps, retryAfter } = facts ?? {}
   const failure = errorCode === null ? undefined : runFailure(errorCode)
   return {
@@ -40,6 +41,20 @@ function runData(run: DeliveredRun, contents: boolean) {
     ...(usage === null ? {} : { usage }),
     metadata,
     ...(finishedAt === null ? {} : { finishedAt: new Date(finishedAt).toISOString() }),
+    ...(pendingActions === null
+      ? {}
+      : { pendingActions: pendingActions.map((action) => actionData(action, contents)) }),
     ...(contents ? { text: output === null ? '' : textOf(output) } : {}),
+  }
+}
+
+/** What an action asks for is content: a receiver without contents gets what tells the action, and polls for the rest. */
+function actionData(action: PendingAction, contents: boolean) {
+  const { args, message, createdAt, expiresAt, ...rest } = action
+  return {
+    ...rest,
+    ...(contents ? { args, ...(message === undefined ? {} : { message }) } : {}),
+    createdAt: new Date(createdAt).toISOString(),
+    expiresAt: new Date(expiresAt).toISOString(),
   }
 }
