@@ -9,28 +9,28 @@ import { MUTATION_COUNT, unseenMutations } from './mutations.ts'
 import type { Report } from './report.ts'
 
 export interface LoadOptions {
-  /** Conversations that must be held; more are while misfortunes of the first round are still to come. */
+  /** The callers hold at least so many conversations, and go on until every misfortune has happened once. */
   threads: number
   turns: number
-  /** Callers at a time, and the milliseconds that one rests between two conversations. */
+  /** Number of callers, and the milliseconds that a caller waits between two conversations. */
   parallel: number
   pauseMs: number
-  /** Nothing is begun after this time. */
+  /** No start and no misfortune begins after this time. */
   seconds: number
   seed: number
   /** Milliseconds between two misfortunes. */
   everyMs: number
-  /** Once each, in this order; all of them in any order until the callers are through when absent. */
+  /** These misfortunes happen once each, in this order. Absent: all of them, in any order, until the callers are done. */
   misfortunes?: Misfortune[]
-  /** The minute that the sweeper may leave a run alone is not waited for. */
+  /** Makes unfinished runs due at once, because the sweeper may leave a waiting run alone for a minute. */
   hurry?: boolean
 }
 
-/** How long runs may stay unfinished, and without a row: the search for those comes once a minute. */
+/** How long runs may stay unfinished, and how long without a row: the search for runs without a row comes once a minute. */
 const SETTLE_MS = 120_000
 const ADOPTION_MS = 80_000
 
-/** Conversations through misfortunes: afterwards all that was accepted is there once, in order, and ended. */
+/** Holds conversations during misfortunes. Afterwards every accepted turn must be stored once, in order, and ended. */
 export async function runLoad(cluster: Cluster, options: LoadOptions, report: Report): Promise<void> {
   const random = seeded(options.seed)
   const until = Date.now() + options.seconds * 1_000

@@ -72,7 +72,7 @@ const LOAD: Scenario = {
 }
 
 /**
- * One group of lines after the other; the lines of a group at once, as deaths are mostly waited for. Together they take
- * about six minutes on two cores.
+ * The groups run one after the other. The lines of a group run at the same time, because deaths are mostly waited for.
+ * All groups together take about six minutes on two cores.
  */
 export const PLAN: Scenario[][][] = [[[DEATHS], [POLLS, SINGLE, QUEUE]], [[LOAD]]]

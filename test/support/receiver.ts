@@ -8,7 +8,7 @@ export interface Received {
   path: string
   headers: Record<string, string>
   text: string
-  // biome-ignore lint/suspicious/noExplicitAny: bodies are what the tests look into
+  // biome-ignore lint/suspicious/noExplicitAny: the tests read fields of bodies without a type
   body: any
 }
 

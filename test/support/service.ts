@@ -16,7 +16,7 @@ const AGENT_TASK = fileURLToPath(new URL('../../src/trigger/agent-chat.ts', impo
 export interface Answer<Body = Record<string, never>> {
   status: number
   headers: Headers
-  // biome-ignore lint/suspicious/noExplicitAny: bodies are what the tests look into
+  // biome-ignore lint/suspicious/noExplicitAny: the tests read fields of bodies without a type
   body: Body extends Record<string, never> ? any : Body
 }
 
