@@ -103,7 +103,7 @@ export function housekeepingStore(database: Database) {
       return rows[0]?.adoptedTo
     },
 
-    /** Notes that all runs created before this moment have their rows. */
+    /** Stores that all runs created before this moment have their rows. */
     async noteSearched(to: Date): Promise<void> {
       await database.run((db) =>
         sql`update service_identity set adopted_to = greatest(adopted_to, ${to}::timestamptz)`.execute(db),

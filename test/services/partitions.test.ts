@@ -119,7 +119,7 @@ t.test('a run that was started without the database, when the lists do not show 
   })
   Object.assign(a.app.stores.housekeeping, { unknownRuns: async () => [] })
   /** Repeats a request while its answer is retryable. */
-  const settled = async (method: string, path: string, user = 'alice') => {
+  const repeated = async (method: string, path: string, user = 'alice') => {
     for (;;) {
       const answer = await a.call(method, path, { user })
       if (!answer.body?.retryable) return answer
@@ -135,14 +135,14 @@ t.test('a run that was started without the database, when the lists do not show 
 
   t.test('a poll gives the run its row as soon as the database is back', async (t) => {
     const runId = await startAway('What is 6 * 7?')
-    t.equal((await settled('GET', `${CHAT}/${runId}`, 'bob')).status, 404, 'another user gets 404')
-    t.equal((await settled('GET', `${CHAT}/${runId}`)).status, 200)
+    t.equal((await repeated('GET', `${CHAT}/${runId}`, 'bob')).status, 404, 'another user gets 404')
+    t.equal((await repeated('GET', `${CHAT}/${runId}`)).status, 200)
     t.match((await a.ended(runId)).body, { status: 'completed', text: '6 * 7 = 42.' })
   })
 
   t.test('a cancel gives the run its row and ends the run', async (t) => {
     const runId = await startAway(ENDLESS)
-    const { status, body } = await settled('POST', `${CHAT}/${runId}/cancel`)
+    const { status, body } = await repeated('POST', `${CHAT}/${runId}/cancel`)
     t.equal(status, 200)
     t.equal(body.runId, runId)
     t.match((await a.ended(runId)).body, { status: 'cancelled' })
@@ -150,11 +150,11 @@ t.test('a run that was started without the database, when the lists do not show 
 
   t.test('a poll of the run is 503 while the engine is away too, because the run may exist', async (t) => {
     const runId = await startAway('What is 2 * 2?')
-    t.equal((await settled('GET', CHAT)).status, 200)
+    t.equal((await repeated('GET', CHAT)).status, 200)
     await toEngine.cut()
     t.match(await a.call('GET', `${CHAT}/${runId}`), { status: 503, body: { code: 'engine_unavailable' } })
     await toEngine.mend()
-    t.equal((await settled('GET', `${CHAT}/${runId}`)).status, 200)
+    t.equal((await repeated('GET', `${CHAT}/${runId}`)).status, 200)
   })
 })
 

@@ -102,7 +102,8 @@ t.test(
     } as unknown as RunSnapshot
     const { sweep } = ownSweeper(service, {
       ...service.app.engine,
-      get: async (runId, kind) => (runId === 'run_poisoned' ? poisoned : service.app.engine.get(runId, kind)),
+      get: async (runId, purpose) =>
+        runId === 'run_poisoned' ? poisoned : service.app.engine.get(runId, purpose),
     })
     await storeRun(service, 'run_poisoned')
     const { body } = await start(service, undefined, { message: 'What is 1 + 1?' })
@@ -135,7 +136,7 @@ t.test('a run is not lost when the engine knew it between two answers that it do
   let isKnown = true
   const { sweep } = ownSweeper(service, {
     ...service.app.engine,
-    get: async (runId, kind) => (isKnown ? service.app.engine.get(runId, kind) : undefined),
+    get: async (runId, purpose) => (isKnown ? service.app.engine.get(runId, purpose) : undefined),
   })
   for (const known of [false, true, false, true]) {
     isKnown = known

@@ -34,7 +34,7 @@ export function completedFacts(run: RunSnapshot, output: AgentOutput): EndFacts 
   }
 }
 
-/** What a run was asked for beside its message, by its payload. */
+/** The parts of the request beside its message, from the payload of the run. */
 function askedOf({ payload }: RunSnapshot): Record<string, unknown> {
   const { caller, context, limits, responseFormat } = payload ?? {}
   return cleanJson({ caller, context, limits, responseFormat })

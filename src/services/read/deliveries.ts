@@ -27,7 +27,7 @@ export interface DeliveryView {
   attempts: number
   createdAt: string
   lastAttemptAt?: string
-  /** Of a pending delivery. */
+  /** Set while the delivery is pending. */
   nextAttemptAt?: string
   finishedAt?: string
   responseStatus?: number
@@ -38,7 +38,7 @@ export interface DeliveryView {
 export interface DeliveryService {
   /** The deliveries about a caller's runs and conversations, newest first; those of all users with `agent:admin`. */
   list(caller: Caller, query: DeliveryQuery): Promise<Page<DeliveryView>>
-  /** Sends a delivery once more, with all its attempts. @throws Problem `delivery_not_found` */
+  /** Makes a delivery due again, with a new series of attempts. @throws Problem `delivery_not_found` */
   redeliver(caller: Caller, id: string): Promise<DeliveryView>
 }
 

@@ -4,7 +4,7 @@ import type { ServiceContext } from '../context.ts'
 
 /** Trigger.dev's realtime feed loses some events, so the subscription is opened anew at this interval. */
 const REOPEN_MS = 10 * 60_000
-/** Runs whose last status is remembered (about 3 MB). It is more than the runs that a new subscription begins with. */
+/** Number of runs whose last status is remembered (about 3 MB). A new subscription begins with fewer runs. */
 const REMEMBERED = 20_000
 const PAUSE_MS = 1_000
 

@@ -51,7 +51,7 @@ export function upkeep(context: ServiceContext, sweeper: Sweeper, unstored: Unst
   }
 
   async function measure(): Promise<void> {
-    lag = undefined // When the measuring fails, no old value must look like a new one.
+    lag = undefined // When the measuring fails, metrics must not show the old value.
     lag = await stores.sweeps.lag()
   }
 
