@@ -34,7 +34,7 @@ export interface FeedContext {
 }
 
 /** Pause between two reads of the events, while no instance says that there are some. */
-const LOOK_MS = 500
+const READ_MS = 500
 /** Pause before the next read while events wait for the end of an older transaction. It doubles each time. */
 const HELD_MS = 25
 /** Events of one read. */
@@ -50,7 +50,7 @@ const VALID_MS = 60 * 60_000
  */
 export function feed(
   { store, log }: FeedContext,
-  { lookMs = LOOK_MS, ...settings }: Partial<ClockSettings> & { lookMs?: number } = {},
+  { readMs = READ_MS, ...settings }: Partial<ClockSettings> & { readMs?: number } = {},
 ): Feed {
   const clock = new ViewerClock<FeedViewer>({ ...CLOCK_SETTINGS, ...settings })
   const { viewers } = clock
@@ -100,8 +100,8 @@ export function feed(
 
   function pause(): number {
     if (isWoken) return 0
-    heldMs = heldSeconds > 0 ? Math.min(2 * heldMs, lookMs) : HELD_MS
-    return heldSeconds > 0 ? heldMs : lookMs
+    heldMs = heldSeconds > 0 ? Math.min(2 * heldMs, readMs) : HELD_MS
+    return heldSeconds > 0 ? heldMs : readMs
   }
 
   function wake(): void {
@@ -152,7 +152,7 @@ export function feed(
     clock.assertRoom(options.userId)
     const viewer = new FeedViewer(options, from ?? head, () => head)
     clock.add(viewer, options.userId)
-    schedule(lookMs)
+    schedule(readMs)
     return { viewer, present: head }
   }
 

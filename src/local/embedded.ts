@@ -40,7 +40,7 @@ export async function startEmbedded(
     for (const end of stops.splice(0).reverse()) await end()
   }
   try {
-    const [databaseUrl, trigger, embeddedSecret] = await settled([
+    const [databaseUrl, trigger, embeddedSecret] = await allOrFailure([
       config.database.url ?? database(),
       config.trigger.secretKey === undefined
         ? engine()
@@ -119,7 +119,7 @@ function modelOf({ agentEnvironment }: Config): string {
 }
 
 /** Like `Promise.all`, but waits for all before it rejects, because a part that is still starting must be stopped too. */
-async function settled<T extends readonly unknown[]>(
+async function allOrFailure<T extends readonly unknown[]>(
   work: [...T],
 ): Promise<{ [K in keyof T]: Awaited<T[K]> }> {
   const results = await Promise.allSettled(work)

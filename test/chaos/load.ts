@@ -27,7 +27,7 @@ export interface LoadOptions {
 }
 
 /** How long runs may stay unfinished, and how long without a row: the search for runs without a row comes once a minute. */
-const SETTLE_MS = 120_000
+const END_MS = 120_000
 const ADOPTION_MS = 80_000
 
 /** Holds conversations during misfortunes. Afterwards every accepted turn must be stored once, in order, and ended. */
@@ -54,7 +54,7 @@ export async function runLoad(cluster: Cluster, options: LoadOptions, report: Re
   }
   const log = await converse(cluster, { ...options, until, random, busy: () => !trouble.complete(), calm })
 
-  const settledIn = await settled(cluster, log, options.hurry ?? false)
+  const endedIn = await allEnded(cluster, log, options.hurry ?? false)
   const client = await cluster.connect()
   try {
     const evidence = { log, kills: trouble.kills, engine: await engineRuns(cluster) }
@@ -69,7 +69,7 @@ export async function runLoad(cluster: Cluster, options: LoadOptions, report: Re
     )
     report.note(`misfortunes: ${[...trouble.counts].map(([name, n]) => `${n} × ${name}`).join(', ')}`)
     report.note(
-      `runs: ${rows.map(({ status, n }) => `${n} ${status}`).join(', ')}; ${evidence.engine.length} in the engine; the last one ended ${settledIn} s after the last misfortune`,
+      `runs: ${rows.map(({ status, n }) => `${n} ${status}`).join(', ')}; ${evidence.engine.length} in the engine; the last one ended ${endedIn} s after the last misfortune`,
     )
     report.result('every misfortune has happened', trouble.complete())
     report.result(`${options.threads} conversations were held (${log.held})`, log.held >= options.threads)
@@ -96,12 +96,12 @@ export async function runLoad(cluster: Cluster, options: LoadOptions, report: Re
  * Waits until nothing is unfinished any more and every run that was accepted has its row: one that was started
  * without the database has none until its instance, or the search of another one, writes it. @returns seconds
  */
-async function settled(cluster: Cluster, log: CallerLog, hurry: boolean): Promise<number> {
+async function allEnded(cluster: Cluster, log: CallerLog, hurry: boolean): Promise<number> {
   const client = await cluster.connect()
   const runIds = log.accepted.map(({ runId }) => runId)
   const startedAt = Date.now()
   try {
-    for (let waited = 0; waited < SETTLE_MS; waited = Date.now() - startedAt) {
+    for (let waited = 0; waited < END_MS; waited = Date.now() - startedAt) {
       const { rows } = await client.query(
         `select ((select count(*) from runs where status in ('queued', 'running') or check_at is not null)
            + (select count(*) from turns where state <> 'started'))::int as unfinished,

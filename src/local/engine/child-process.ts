@@ -60,7 +60,7 @@ export class TaskProcess extends EventEmitter<ChildEvents> {
   readonly mark = randomUUID()
   readonly #budget = new PrintBudget()
   /** True once the child has exited: its process id may belong to another process from then on. */
-  #isGone = false
+  #hasExited = false
   runs = 0
 
   constructor(options: ChildOptions) {
@@ -83,7 +83,7 @@ export class TaskProcess extends EventEmitter<ChildEvents> {
       })
       this.#child.once('exit', async (code, signal) => {
         this.#signal('SIGKILL')
-        this.#isGone = true
+        this.#hasExited = true
         unwatch()
         await endStrays(this.mark)
         // The pipes still hold what the child wrote before it ended.
@@ -142,14 +142,14 @@ export class TaskProcess extends EventEmitter<ChildEvents> {
   async kill(): Promise<void> {
     // The programs end before the child: once the child has ended, a program without its group and its mark can no
     // longer be found as its descendant.
-    if (!this.#isGone) await endStrays(this.mark, this.#child.pid)
+    if (!this.#hasExited) await endStrays(this.mark, this.#child.pid)
     this.#signal('SIGKILL')
     await this.exited
   }
 
   /** Ends the programs that the child's tasks have started, then the child: by SIGTERM, and by SIGKILL after a while. */
   async end(): Promise<void> {
-    if (!this.#isGone) await endStrays(this.mark, this.#child.pid)
+    if (!this.#hasExited) await endStrays(this.mark, this.#child.pid)
     this.#signal('SIGTERM')
     await Promise.race([this.exited, setTimeout(TERM_MS, undefined, { ref: false })])
     await this.kill()
@@ -162,7 +162,7 @@ export class TaskProcess extends EventEmitter<ChildEvents> {
 
   /** Signals the whole process group, so that programs which a task started in it end with the child. */
   #signal(signal: NodeJS.Signals): void {
-    if (this.#child.pid === undefined || this.#isGone) return
+    if (this.#child.pid === undefined || this.#hasExited) return
     try {
       process.kill(-this.#child.pid, signal)
     } catch {

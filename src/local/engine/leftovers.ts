@@ -8,7 +8,7 @@ const { ownKeys } = Reflect
 
 /** Time in which work that a run began just before its end, such as a last write, may finish. */
 const SETTLE_MS = 300
-const LOOK_MS = 10
+const CHECK_MS = 10
 
 type Shape = { keys: PropertyKey[]; values: unknown[] }
 
@@ -45,7 +45,7 @@ export class Leftovers {
     for (;;) {
       const found = this.#found()
       if (found.length === 0 || performance.now() > until) return found
-      await sleep(LOOK_MS)
+      await sleep(CHECK_MS)
     }
   }
 

@@ -11,7 +11,7 @@ import { freePort, type Server, startServer } from './server.ts'
 const pause = 250
 const attempts = 5
 /** Milliseconds between two checks that the folder of the database exists. */
-const lookEvery = 1_000
+const CHECK_MS = 1_000
 
 /**
  * Runs the server until it is stopped. When the server ends by itself, for example because the system has killed it for
@@ -44,14 +44,14 @@ export async function keepServer(
     }
   }
 
-  const looking = setInterval(async () => {
+  const checking = setInterval(async () => {
     const isThere = await access(join(cluster, 'PG_VERSION')).then(
       () => true,
       () => false,
     )
     if (isThere || isLost || stopping.signal.aborted) return
     isLost = true
-    clearInterval(looking)
+    clearInterval(checking)
     // The server has nothing left to write, and a fast shutdown would wait for files that no longer exist.
     current.child.kill('SIGKILL')
     onLost(
@@ -60,13 +60,13 @@ export async function keepServer(
           'the next start creates an empty database.',
       ),
     )
-  }, lookEvery).unref()
+  }, CHECK_MS).unref()
 
   return {
     port: first.port,
     async stop() {
       stopping.abort()
-      clearInterval(looking)
+      clearInterval(checking)
       await current.stop()
       await watching
     },
