@@ -14,11 +14,11 @@ const CHILD = fileURLToPath(new URL('./child.ts', import.meta.url))
 
 /** Time for a task's onCancel hooks, as on Trigger.dev. */
 const ON_CANCEL_MS = 30_000
-/** Time for the hooks and for the last writes after them. */
+/** Time for the hooks together with the last writes after them. */
 const WIND_UP_MS = ON_CANCEL_MS + 2_000
 /** Between SIGTERM and SIGKILL at the end of an idle child. */
 const TERM_MS = 2_000
-/** A child that has not acknowledged a cancel within this time blocks its event loop. */
+/** A child that has not acknowledged a cancel within this time has a blocked event loop. */
 const DEAF_MS = 2_000
 /** Longest wait for the last output of a child that has exited. */
 const DRAIN_MS = 1_000
@@ -56,10 +56,10 @@ export class TaskProcess extends EventEmitter<ChildEvents> {
   readonly exited: Promise<void>
   readonly #child: ChildProcess
   readonly #ipc: ZodIpcConnection<typeof fromChild, typeof toChild>
-  /** The value in the environment of every program that the child's tasks start; such programs are found by it. */
+  /** The value by which programs of the child's tasks are found. It is in the environment of each of these programs. */
   readonly mark = randomUUID()
   readonly #budget = new PrintBudget()
-  /** True once the child has exited: its process id may belong to another process from then on. */
+  /** Whether the child has exited. From then on its process id may belong to another process. */
   #hasExited = false
   runs = 0
 
@@ -76,8 +76,8 @@ export class TaskProcess extends EventEmitter<ChildEvents> {
     const closed = new Promise<void>((resolve) => this.#child.once('close', () => resolve()))
     this.exited = new Promise((resolve) => {
       this.#child.on('error', () => {
-        // Either the child could not be started, or a message could not be sent to it. In the second case the child
-        // is about to exit; the signal makes sure of it.
+        // Either the child could not be started, or a message could not be sent to it. In the second case the child is about
+        // to exit, and the signal ends it in any case.
         if (this.#child.pid === undefined) this.#ended(resolve, null, null)
         else this.#signal('SIGKILL')
       })

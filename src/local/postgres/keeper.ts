@@ -52,7 +52,7 @@ export async function keepServer(
     if (isThere || isLost || stopping.signal.aborted) return
     isLost = true
     clearInterval(checking)
-    // The server has nothing left to write, and a fast shutdown would wait for files that no longer exist.
+    // The files of the server do not exist any more, and a fast shutdown would wait for them.
     current.child.kill('SIGKILL')
     onLost(
       new StartError(
@@ -73,7 +73,10 @@ export async function keepServer(
   }
 }
 
-/** Another program may have taken the free port, and connections of a killed server take a moment to end: try again. */
+/**
+ * Starts the server with several attempts, because another program may have taken the free port, and a killed server may
+ * hold its shared memory for a moment.
+ */
 async function startSomewhere(launch: Launch): Promise<Server> {
   for (let attempt = 1; ; attempt++) {
     try {
