@@ -98,7 +98,7 @@ async function makeTracer(endpoint: string, headers: string | undefined): Promis
         throw error
       } finally {
         span.end()
-        // The platform may freeze or end the process as soon as the run has ended.
+        // Trigger.dev may freeze or end the process as soon as the run has ended.
         await flush()
       }
     },

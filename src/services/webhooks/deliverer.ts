@@ -164,7 +164,7 @@ export function deliverer(
 
   async function tick(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      await round().catch((error: unknown) => log.warn({ err: error }, 'looking for due webhooks failed'))
+      await round().catch((error: unknown) => log.warn({ err: error }, 'claiming due webhooks failed'))
       await alarm.sleep(settings.tickMs ?? TICK_MS, signal)
     }
   }
