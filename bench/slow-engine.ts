@@ -69,7 +69,7 @@ await post('chat', { message: 'warm' })
 const rows = []
 for (const delay of DELAYS_MS) {
   delayMs = delay
-  // This engine ends no run: the sweeper would ask for those of the delays before.
+  // This engine ends no run. Without this statement the sweeper would ask for the runs of earlier delays.
   await app.database.run((db) =>
     sql`update runs set status = 'completed', check_at = null, finished_at = now()`.execute(db),
   )

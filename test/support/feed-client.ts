@@ -11,12 +11,12 @@ export interface FeedClient {
   status: number
   /** The events so far, without `feed.opened`. */
   events: FeedEvent[]
-  /** What a client sends as `Last-Event-ID`: ids without data count, too. */
+  /** The id that a client sends as `Last-Event-ID`. Ids without data count, too. */
   lastId(): string | undefined
   body(): string
   /** Resolves when an event satisfies the condition; rejects when the connection ends before. */
   until(wanted: (event: FeedEvent) => boolean): Promise<FeedEvent>
-  /** The end of the connection: `end` when it was clean, `cut` otherwise. */
+  /** How the connection has ended: `end` without an error, `cut` otherwise. */
   closed: Promise<'end' | 'cut'>
   leave(): void
 }

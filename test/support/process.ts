@@ -83,8 +83,8 @@ export function startProcess(
 }
 
 /**
- * The processes whose command line or environment contains the text, by which a test finds what a start has left
- * behind. It works on Linux alone.
+ * The processes whose command line or environment contains the text. With it a test finds processes that a start has
+ * left behind. It works on Linux only.
  */
 export function processesWith(text: string): string[] {
   if (!existsSync('/proc')) return []

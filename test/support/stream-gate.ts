@@ -14,7 +14,7 @@ export interface StreamGate {
   url: string
   /** Reads of streams so far. */
   readonly reads: number
-  /** Of these, the ones that are open. */
+  /** Reads of streams that are open now. */
   readonly open: number
   keep: Gatekeeper
 }
