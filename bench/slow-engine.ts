@@ -1,4 +1,4 @@
-// node bench/slow-engine.ts: sixty starts at once in twenty conversations, against an engine that delays every trigger.
+// node bench/slow-engine.ts: sixty parallel starts in twenty conversations, against an engine that delays every trigger.
 // Prints one line for each delay: the answers to the callers, the time that they took, and the calls to the engine.
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'

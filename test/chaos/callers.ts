@@ -6,7 +6,7 @@ import { type Answer, type Cluster, type Instance, request } from './cluster.ts'
 export interface Accepted {
   user: string
   key: string
-  /** The caller's own number of the conversation, and the turn's number in it. Messages that are sent at once share it. */
+  /** The caller's own number of the conversation, and the turn's number in it. Messages that are sent at the same time share it. */
   thread: number
   turn: number
   message: string

@@ -22,7 +22,7 @@ export interface LoadOptions {
   everyMs: number
   /** These misfortunes happen once each, in this order. Absent: all of them, in any order, until the callers are done. */
   misfortunes?: Misfortune[]
-  /** Makes unfinished runs due at once, because the sweeper may leave a waiting run alone for a minute. */
+  /** Makes unfinished runs due at once, because a queued run may not be due for a minute. */
   hurry?: boolean
 }
 

@@ -121,7 +121,7 @@ t.test('a summary through an id that is no message of the conversation is not st
   )
 })
 
-t.test('messages that a payload has no room for are counted', async (t) => {
+t.test('a payload counts the messages for which it has no room', async (t) => {
   const { conversationId } = await conversation(
     140,
     0,

@@ -148,7 +148,7 @@ t.test('a run is not lost when the engine knew it between two answers that it do
   }
 })
 
-t.test('an executing run is due within eight seconds, a waiting one ever more rarely', async (t) => {
+t.test('a running run is due within eight seconds, a queued run after ever longer pauses', async (t) => {
   const service = await startService(t)
   const { stores } = service.app
   const claim = stores.sweeps.claimRuns

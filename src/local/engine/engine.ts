@@ -34,7 +34,7 @@ export interface EngineOptions {
   childEnv?: Record<string, string>
   log: EngineLog
   switches?: Partial<Switches>
-  /** Starts fresh children, which load the task files anew, when a file in the folder of the task files changes. */
+  /** Whether children are replaced, so that they load the task files again, when a file in the folder of these files changes. */
   watch?: boolean
 }
 

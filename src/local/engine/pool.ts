@@ -112,7 +112,7 @@ export class Pool extends EventEmitter<{
     this.want(this.#wanted)
   }
 
-  /** Replaces every child by one that loads the task files anew. A busy child is replaced when its run has ended. */
+  /** Replaces every child by one that loads the changed task files. A busy child is replaced when its run has ended. */
   reload(): void {
     for (const child of this.#busy) this.#outdated.add(child)
     const old = [...this.#starting, ...this.#idle.splice(0)]

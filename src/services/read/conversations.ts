@@ -41,7 +41,7 @@ export interface ConversationService {
     page: { agent?: string; limit: number; cursor?: string },
   ): Promise<Page<ConversationView>>
   patch(caller: Caller, id: string, patch: ConversationPatch): Promise<ConversationView>
-  /** Hides the contents at once and cancels unfinished runs; the sweeper does so when the engine does not answer. */
+  /** Hides the contents and cancels unfinished runs. The sweeper cancels them when the engine does not answer. */
   remove(caller: Caller, id: string): Promise<void>
   /**
    * Copies the messages of a conversation, up to and including one message, into a new conversation of the same user.
@@ -119,7 +119,10 @@ export function conversationService(
       for (const { turnId, runId } of active) {
         if (runId === null) continue
         canceller.end(turnId, runId).catch((error: unknown) => {
-          log.warn({ err: error, turnId, runId }, 'the sweeper will cancel the run of a deleted conversation')
+          log.warn(
+            { err: error, turnId, runId },
+            'the run of a deleted conversation could not be cancelled; the sweeper cancels it',
+          )
         })
       }
     },

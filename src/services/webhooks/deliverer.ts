@@ -87,7 +87,7 @@ export function deliverer(
 
   async function deliver(delivery: ClaimedDelivery, receiver: Receiver): Promise<void> {
     const result = await attempt(delivery, receiver).catch((error: unknown): Unmade => {
-      log.error({ err: error, deliveryId: delivery.id }, 'a webhook could not be made')
+      log.error({ err: error, deliveryId: delivery.id }, 'the deliverer could not make the body of a webhook')
       return { isDelivered: false, errorCode: 'internal' }
     })
     if (typeof result !== 'string') await note(result, delivery, receiver)
