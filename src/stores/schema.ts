@@ -20,7 +20,7 @@ export const MAX_METADATA_PAIRS = 16
 type Timestamp = ColumnType<Date, Date | string | undefined, Date | string>
 type Json<T> = JSONColumnType<T & object, string, string>
 
-/** How far the dispatch of a turn is; see migration 0006. */
+/** The state of the dispatch of a turn; see migration 0006. */
 export type TurnState = 'dispatching' | 'abandoned' | 'started'
 
 /** The values that a conversation keeps for its prompts. */

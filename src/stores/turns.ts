@@ -63,7 +63,7 @@ export interface TurnLimits {
    * turn waits for a retry. It is longer than a start may take and longer than the engine's lists lag behind.
    */
   leaseSeconds: number
-  /** Seconds that a run may wait and execute before the sweeper ends it, counted from its start. */
+  /** Seconds that a run may be queued and execute before the sweeper ends it, counted from its start. */
   deadlineSeconds: number
   /** Budgets of tokens; absent when none is set. */
   budget?: BudgetLimits

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Answer, type Cluster, type Instance, request } from './cluster.ts'
 
-/** What a caller remembers of a start that was accepted. */
+/** The caller's record of an accepted start. */
 export interface Accepted {
   user: string
   key: string

@@ -14,7 +14,7 @@ const ENGINE_KEY = 'tr_dev_chaos'
 export const LIST_LAG_MS = 1_000
 /** The share of events that the engine's subscriptions lose, as at a Trigger.dev server under load. */
 const LOST_EVENTS = 0.02
-/** The process ids of the workers. The engine has other child processes too, which execute no runs. */
+/** The file on the command line of every worker. The engine may have other child processes, which execute no runs. */
 const WORKER = 'local/engine/child.ts'
 
 /** One instance of the service with a network of its own to the engine and to the database. */
@@ -33,7 +33,7 @@ export interface Cluster {
   /** Stops Postgres and starts it again. Committed rows survive. */
   restartPostgres(): Promise<void>
   mend(): Promise<void>
-  /** Ends all processes and deletes the data. Repeatable. */
+  /** Ends all processes and deletes the data. It may be called again. */
   stop(): Promise<void>
 }
 
@@ -159,7 +159,7 @@ export async function startCluster(
 
 const tokens = new Map<string, Promise<string>>()
 
-/** One request; rejects when the connection breaks or nothing comes within `timeoutMs`. */
+/** Sends one request. Rejects when the connection breaks or no answer comes within `timeoutMs`. */
 export async function request(
   instance: Pick<Instance, 'url'>,
   method: string,

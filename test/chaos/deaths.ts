@@ -29,7 +29,7 @@ function rowsOf({ ways, ...death }: Death): Row[] {
 
 /** Plays the deaths whose names match, and measures how long the service takes to repair them. */
 export async function runDeaths(report: Report, chosen = /./): Promise<void> {
-  // The longest first, so that all lanes end at about the same time.
+  // The longest deaths come first, so that all lanes end at about the same time.
   const rows = TABLE.filter(({ name }) => chosen.test(name)).sort((a, b) => b.within - a.within)
   const lane = async () => {
     const cluster = await startCluster(2)

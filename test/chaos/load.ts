@@ -43,7 +43,7 @@ export async function runLoad(cluster: Cluster, options: LoadOptions, report: Re
   let silent = false
   const startedAt = performance.now()
   const troubled = trouble.run(() => silent || options.misfortunes !== undefined)
-  troubled.catch(() => {}) // `calm` awaits it; until then it must not count as unhandled.
+  troubled.catch(() => {}) // `calm` awaits this promise later. Until then its rejection must not end the process.
   let seconds = 0
   const calm = async () => {
     seconds = (performance.now() - startedAt) / 1_000
@@ -123,7 +123,7 @@ async function allEnded(cluster: Cluster, log: CallerLog, hurry: boolean): Promi
   return Math.round((Date.now() - startedAt) / 1_000)
 }
 
-/** What became of each turn of a conversation, in the order of their places. */
+/** One line for each turn of a conversation, in the order of their places: its run, its times and its payload. */
 async function describe(
   cluster: Cluster,
   client: pg.Client,

@@ -63,7 +63,7 @@ export function partialFacts(chunks: IndexedChunk[], run: RunSnapshot | undefine
   }
 }
 
-/** How long the run has waited and executed, by the times of the engine. */
+/** How long the run was queued and how long it executed, by the times of the engine. */
 function timesOf({ createdAt, startedAt, finishedAt }: RunSnapshot): Partial<TurnTimings> {
   if (startedAt === undefined) return {}
   const queuedMs = Math.max(0, startedAt.getTime() - createdAt.getTime())

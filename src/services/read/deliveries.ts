@@ -36,7 +36,7 @@ export interface DeliveryView {
 }
 
 export interface DeliveryService {
-  /** The deliveries about a caller's runs and conversations, newest first; those of all users with `agent:admin`. */
+  /** The deliveries of the user, newest first. A caller with `agent:admin` gets the deliveries of all users. */
   list(caller: Caller, query: DeliveryQuery): Promise<Page<DeliveryView>>
   /** Makes a delivery due again, with a new series of attempts. @throws Problem `delivery_not_found` */
   redeliver(caller: Caller, id: string): Promise<DeliveryView>

@@ -16,7 +16,7 @@ export interface RunQuery {
   metadata?: Metadata
   agent?: string
   runIds?: string[]
-  /** Only runs that wait for an answer. */
+  /** Only runs whose turns wait for answers to their actions. */
   pending?: boolean
   limit: number
   cursor?: string

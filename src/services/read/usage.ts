@@ -16,7 +16,7 @@ export interface UsageView {
   from: string
   to: string
   groupBy: UsageGroup
-  /** In the order of their keys. `model` is null for runs that called no model. */
+  /** The groups in the order of their keys. `model` is null for runs that called no model. */
   data: Array<Counts & { day?: string; agent?: string; model?: string | null }>
   total: Counts
   /** The tokens that are left today in the budgets of the user and of the calling actor. */

@@ -14,7 +14,7 @@ export interface Observer {
   onRunning(listener: (runId: string) => void): void
 }
 
-/** So many events of completed runs are handled at the same time, and as many events of other runs. */
+/** The most events of completed runs that are handled at the same time, and the most events of other runs. */
 const LANES = 16
 
 /**

@@ -37,7 +37,7 @@ const BATCH = 100
 /** All instances hear of an unstored run at the same time; a random delay lets one of them adopt it first. */
 const SPREAD_MS = 500
 const HEARD = 10_000
-/** So long after an outage, the engine's lists and the searches have shown all unstored runs. */
+/** The time after an outage in which the engine's lists and the searches show all unstored runs. */
 const UNCERTAIN_MS = 60_000
 
 export function unstoredRuns({ stores, engine, log, tags }: ServiceContext): UnstoredRuns {

@@ -50,7 +50,7 @@ const LAG_MS = 5_000
 /** Deliveries that an instance sends to one receiver at the same time. A slow receiver occupies no more. */
 const LANES = 8
 const BATCH = 500
-/** For how long one `Retry-After` keeps all deliveries to a receiver back. */
+/** The longest time for which one `Retry-After` holds back all deliveries to a receiver. */
 const LONGEST_PAUSE_SECONDS = 300
 
 /** Why a delivery is not sent. */

@@ -5,8 +5,8 @@ const LONGEST_SECONDS = 86_400
 const JITTER = 0.1
 
 /**
- * How long to wait after a failed attempt: the schedule's pause, a tenth more or less, or what the receiver has asked for
- * when that is longer.
+ * The pause after a failed attempt: the pause of the schedule, up to a tenth longer or shorter, or the pause that the
+ * receiver has asked for, when that one is longer.
  * @param attempts attempts so far
  * @returns undefined when no further attempt is made
  */

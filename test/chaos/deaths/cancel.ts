@@ -31,7 +31,7 @@ export const CANCELS: Death[] = [
     async happen(stage) {
       const { body } = await start(stage.victim, { message: STORY })
       stage.victim.engine.toxics.hang = true
-      cancel(stage.victim, body.runId).catch(() => {}) // It gets no answer.
+      cancel(stage.victim, body.runId).catch(() => {}) // This request gets no answer.
       await until(() => isWanted(stage, body.runId), 10_000)
       await stage.strike()
       return async () => (await statusOf(stage, body.runId)) === 'cancelled'

@@ -3,7 +3,7 @@ import { type Death, STORY, type Stage, start, statusOf, until } from './stage.t
 /** Cuts the engine off from all instances and lets the deadline of a run pass. */
 async function pastDeadline(stage: Stage): Promise<() => Promise<boolean>> {
   const { body } = await start(stage.witness, { message: STORY })
-  // The deadline of a run counts anew when the run begins.
+  // A run gets a new deadline when it begins.
   await until(async () => (await statusOf(stage, body.runId)) === 'running', 20_000)
   for (const { engine } of stage.cluster.instances) {
     if (stage.way === 'crash') await engine.cut()
@@ -19,7 +19,7 @@ async function pastDeadline(stage: Stage): Promise<() => Promise<boolean>> {
 export const ENGINES: Death[] = [
   {
     name: 'a worker is killed',
-    // The observer hears of it at once. If the engine loses the event, the sweeper asks when the run is due.
+    // The observer hears of the end at once. If the engine loses the event, the sweeper asks when the run is due.
     within: 15,
     async happen(stage) {
       const { body } = await start(stage.witness, { message: STORY })
