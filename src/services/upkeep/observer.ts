@@ -19,7 +19,7 @@ const LANES = 16
 
 /**
  * Learns of the ends of this instance's runs within a fraction of a second, through one subscription to the instance's
- * tag. What the subscription misses, the sweeper finds.
+ * tag. The sweeper finds the ends that the subscription misses.
  */
 export function observer(
   context: ServiceContext,
