@@ -22,7 +22,7 @@ function residentMiB(pid: number): number {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
 }
 
-/** Milliseconds from the call of trigger to the event that says completed, one run after the other. */
+/** Milliseconds from the trigger call to the event of the completed run, for one run after the other. */
 async function latencies(count: number): Promise<number[]> {
   const tag = `bench-${Date.now()}`
   const ends = new Map<string, (at: number) => void>()

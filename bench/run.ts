@@ -1,10 +1,10 @@
 /**
- * npm run bench: what a request costs, beside what it would cost at least. See bench/README.md.
+ * npm run bench: measures what a request costs, beside two baselines. See bench/README.md.
  *
  * --case TEXT     only cases whose names contain the text
  * --rounds N      rounds of each case, 5 when left out
  * --seconds N     seconds of each round, 4 when left out
- * --rows N        the hot paths on a database with so many messages (10M, 200k) beside an empty one, and nothing else
+ * --rows N        only the hot paths, on a database with so many messages (10M, 200k) and on an empty one
  * --json          the figures as JSON
  */
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -117,10 +117,10 @@ try {
 }
 process.exit(0)
 
-/** Asks the servers in turn, round after round, so that what disturbs the machine disturbs all of them. */
+/** Measures the servers in turn, round after round, so that a disturbance of the machine affects all of them. */
 async function measure({ name, servers: names, load, isEnded }: Case, servers: Record<ServerName, Server>) {
   const rounds = new Map<ServerName, Round[]>(names.map((server) => [server, []]))
-  for (const server of names) await round(servers[server], load, 1) // Warms up the code of this case.
+  for (const server of names) await round(servers[server], load, 1) // This round warms up the code of the case.
   for (let n = 0; n < Number(wanted.rounds); n++) {
     for (const server of n % 2 ? [...names].reverse() : names) {
       if (isEnded) await endRuns(address.href)

@@ -1,4 +1,4 @@
-// node bench/slow-engine.ts: sixty starts at once in twenty conversations, against an engine that delays every trigger.
+// node bench/slow-engine.ts: sixty parallel starts in twenty conversations, against an engine that delays every trigger.
 // Prints one line for each delay: the answers to the callers, the time that they took, and the calls to the engine.
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -69,7 +69,7 @@ await post('chat', { message: 'warm' })
 const rows = []
 for (const delay of DELAYS_MS) {
   delayMs = delay
-  // This engine ends no run: the sweeper would ask for those of the delays before.
+  // This engine ends no run. Without this statement the sweeper would ask for the runs of earlier delays.
   await app.database.run((db) =>
     sql`update runs set status = 'completed', check_at = null, finished_at = now()`.execute(db),
   )

@@ -1,7 +1,7 @@
 /**
- * Process: viewers of live runs, and viewers of a run that writes nothing. The service and the engine have processes of
- * their own, so that the measured memory is the service's. The live runs write the time, and their viewers compare it
- * with theirs.
+ * Process: measures viewers of live runs, and viewers of a run that writes nothing. The service and the engine have their
+ * own processes, so that the memory of the service is measured alone. The live runs write the time, and their viewers
+ * compare it with their own clock.
  *
  * --runs N      live runs, 20 when left out
  * --viewers N   viewers of the live runs, 1000 when left out
@@ -44,7 +44,7 @@ interface Figures {
 }
 
 const [role, ...rest] = positionals
-// The processes of the bench end with it, in every way in which it ends.
+// The processes of the benchmark end whenever the benchmark ends, also by an error.
 if (role !== undefined) process.on('disconnect', () => process.exit(1))
 if (role === 'engine') await beEngine()
 else if (role === 'service') await beService(rest)
@@ -114,7 +114,7 @@ async function measure(): Promise<void> {
   let measuring = false
   const streaming = new Set<number>()
   const newest: number[] = []
-  /** Joins at the present end of the stream, because a replay of earlier frames would be another measurement. */
+  /** Opens the stream at its present end, so that a replay of earlier frames is not measured. */
   const view = (number: number) => {
     const run = number % RUNS
     const path = `/api/agent/chat/${runIds[run]}/stream?startIndex=${newest[run] ?? 0}`
@@ -130,7 +130,7 @@ async function measure(): Promise<void> {
       response.on('error', () => {})
     }).on('error', (error) => console.error(error.message))
   }
-  // Each run starts a process of its own, which takes a while.
+  // Each run starts its own process, which takes some time.
   for (let number = 0; number < RUNS; number++) view(number)
   while (streaming.size < RUNS) await sleep(50)
   const connectedFrom = performance.now()

@@ -10,14 +10,14 @@ declare module 'fastify' {
 }
 
 /** The feed of this instance. A drain resets its connections before the server waits for them. */
-const plugin: FastifyPluginAsync<{ config: Pick<AppConfig, 'streamsPerUser' | 'feedLookMs'> }> = async (
+const plugin: FastifyPluginAsync<{ config: Pick<AppConfig, 'streamsPerUser' | 'feedReadMs'> }> = async (
   app,
   { config },
 ) => {
-  const { streamsPerUser, feedLookMs } = config
+  const { streamsPerUser, feedReadMs } = config
   const bounds = {
     perUser: streamsPerUser,
-    ...(feedLookMs === undefined ? {} : { lookMs: feedLookMs }),
+    ...(feedReadMs === undefined ? {} : { readMs: feedReadMs }),
   }
   app.decorate('feed', feed({ store: app.stores.feed, log: app.log }, bounds))
   app.notices.onTold(app.feed.wake)

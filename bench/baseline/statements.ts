@@ -31,7 +31,7 @@ interface Part {
   output?: unknown
 }
 
-/** The answer to a poll: what the service answers, with the parts as they are stored. */
+/** The answer to a poll, with the fields of the service's answer and the parts as they are stored. */
 export const pollView = ({ output, message, ...run }: PollRow) => ({
   runId: run.run_id,
   status: run.status,
@@ -64,7 +64,7 @@ export const pollView = ({ output, message, ...run }: PollRow) => ({
 const text = { type: 'string' }
 const open = { type: 'object', additionalProperties: true }
 
-/** For fast-json-stringify. */
+/** The schema of the answer for fast-json-stringify. */
 export const RUN = {
   type: 'object',
   properties: {
@@ -118,6 +118,6 @@ export const startValues = (
   return [ids.conversation, user, message, ids.turn, JSON.stringify(stored), ids.message]
 }
 
-/** The subject of a token, without a look at its signature. */
+/** The subject of a token. The signature is not verified. */
 export const userOf = (authorization = ''): string =>
   JSON.parse(Buffer.from(authorization.split('.')[1] ?? '', 'base64url').toString()).sub

@@ -3,7 +3,7 @@ import { LONG, type Rows } from './rows.ts'
 
 export type ServerName = 'bare' | 'duties' | 'service' | 'service without engine'
 
-/** One kind of request, and the servers that are asked it. */
+/** A request that is measured, and the servers to which it is sent. */
 export interface Case {
   name: string
   servers: ServerName[]
@@ -15,7 +15,7 @@ export interface Case {
 const ALL: ServerName[] = ['bare', 'duties', 'service']
 const CHAT = '/api/agent/chat'
 
-/** All cases; `bench/README.md` says what each one is for. @param tag of the small run, as the service gives it */
+/** All cases, which `bench/README.md` explains. @param tag the `etag` of the small run */
 export function casesOf(rows: Rows, token: string, tag: string): Case[] {
   const headers = { authorization: `Bearer ${token}` }
   const get = (path: string, more: Partial<Load> = {}): Load => ({

@@ -14,14 +14,14 @@ export interface Server {
   stop(): Promise<void>
 }
 
-/** What a server process answers to its parent; see `serveParent`. */
+/** The answer of a server process to its parent; see `serveParent`. */
 interface Usage {
   cpu: number
   rss: number
 }
 
 /**
- * Starts a script that calls `serveParent`. Its log goes to a file, as in production it goes to a pipe.
+ * Starts a script that calls `serveParent`. The script's log goes to a file, since in production it goes to a pipe.
  * @param file path below `bench/`
  */
 export async function startServer(
@@ -67,7 +67,7 @@ async function answer<T>(child: ChildProcess): Promise<T> {
   }
 }
 
-/** Tells the parent where this process listens, and what it uses whenever the parent asks. */
+/** Tells the parent the address of this process and, whenever the parent asks, its CPU time and memory. */
 export function serveParent(url: string): void {
   process.on('message', () => {
     const { user, system } = process.cpuUsage()

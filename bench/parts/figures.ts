@@ -1,15 +1,15 @@
-/** What one round of one case on one server came to. */
+/** The figures of one round of one case on one server. */
 export interface Round {
-  /** Answers a second. */
+  /** Number of answers in a second. */
   rate: number
-  /** Milliseconds. */
+  /** Latencies in milliseconds. */
   p50: number
   p99: number
   /** Microseconds of CPU of the server process for each answer. */
   cpu: number
 }
 
-/** The middle of some figures, with the smallest and the largest. */
+/** The median of some figures, with the smallest and the largest figure. */
 export interface Spread {
   median: number
   min: number
@@ -27,8 +27,8 @@ export function spread(values: number[]): Spread {
 }
 
 /**
- * How many times the first figure is the second, round by round: what disturbs the machine disturbs both.
- * `isReal` is false when the rounds do not agree on which of the two is larger.
+ * The ratio of the first figure to the second, round by round, because a disturbance of the machine affects both figures
+ * of a round. `isReal` is false when the rounds do not agree on which of the two is larger.
  */
 export function ratio(first: number[], second: number[]): Spread & { isReal: boolean } {
   const ratios = first.map((value, round) => value / (second[round] ?? Number.NaN))

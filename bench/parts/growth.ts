@@ -6,7 +6,7 @@ import { type Round, ratio, ratioText, spread } from './figures.ts'
 import { round } from './load.ts'
 import { endRuns, type Rows, writeRows } from './rows.ts'
 
-/** What must cost the same however much the database holds. */
+/** The cases that must cost the same for every size of the database. */
 const FLAT = [
   'poll, small answer',
   'poll, unfinished',
@@ -15,13 +15,13 @@ const FLAT = [
   'start',
   'next turn after fifty',
 ]
-/** Messages that `fill` makes for a conversation. */
+/** Number of messages that `fill` makes for a conversation. */
 const MESSAGES = 10
 
 export interface Growth {
-  /** Rows as a person writes them: `10M`, `200k`. They are messages; there are half as many runs. */
+  /** The number of messages as a person writes it: `10M`, `200k`. There are half as many runs. */
   rows: string
-  /** The database of the other cases. It is empty but for their rows. */
+  /** The database of the other cases. It has no rows but theirs. */
   empty: { url: string; rows: Rows; service: Server }
   /** Starts a service on another database. */
   serve(databaseUrl: string): Promise<Server>
@@ -30,7 +30,7 @@ export interface Growth {
   seconds: number
 }
 
-/** The hot paths on a database with very many rows, beside those on one that is nearly empty. */
+/** Measures the hot paths on a database with very many rows and on a nearly empty one. */
 export async function growth({ rows, empty, serve, token, rounds, seconds }: Growth) {
   const full = new URL(empty.url)
   full.pathname += '_full'
@@ -50,7 +50,7 @@ export async function growth({ rows, empty, serve, token, rounds, seconds }: Gro
         if (found === undefined) throw new Error(`There is no case ${name}.`)
         if (found.isEnded) await endRuns(url)
         const result = await round(service, found.load, n < 0 ? 1 : seconds)
-        if (n >= 0) measured[at]?.push(result) // The first round warms up.
+        if (n >= 0) measured[at]?.push(result) // The first round warms the servers up and is not counted.
       }
     }
     const figures = (at: number, of: keyof Round) => (measured[at] ?? []).map((one) => one[of])
@@ -67,7 +67,7 @@ export async function growth({ rows, empty, serve, token, rounds, seconds }: Gro
   return table
 }
 
-/** Makes a database of its own and fills it. */
+/** Makes a second database and fills it. */
 async function createFull(empty: string, full: string, { messages }: { messages: number }): Promise<void> {
   const admin = new pg.Client({ connectionString: empty })
   await admin.connect()

@@ -2,7 +2,7 @@ import autocannon from 'autocannon'
 import type { Server } from './child.ts'
 import type { Round } from './figures.ts'
 
-/** One request, over and over again. */
+/** A request that is sent again and again. */
 export interface Load {
   method: 'GET' | 'POST'
   path: string
@@ -10,7 +10,7 @@ export interface Load {
   body?: string
   /** Bodies that are sent in turn, instead of one body. */
   bodies?: string[]
-  /** Requests of a round, for a load that cannot go on for seconds. */
+  /** Number of requests of a round. Such a round ends with them and not after some seconds. */
   amount?: number
   /** The status that every answer must have. */
   status: number
@@ -20,7 +20,7 @@ export interface Load {
 
 export const CONNECTIONS = 50
 
-/** Asks for some seconds over 50 connections. @throws Error when an answer is not the one that the case is about */
+/** Sends requests for some seconds over 50 connections. @throws Error when an answer has another status than the case */
 export async function round(server: Server, load: Load, seconds: number): Promise<Round> {
   const before = await server.cpu()
   const result = await autocannon({

@@ -1,16 +1,16 @@
 import pg from 'pg'
 import { v7 as uuid } from 'uuid'
 
-/** What the cases ask for, in the tables of a migrated database. */
+/** The ids of the rows that the cases read, in a migrated database. */
 export interface Rows {
-  /** Completed, with an answer of a sentence. */
+  /** A completed run whose answer is one sentence. */
   small: string
-  /** Completed, with 77 kB of text and tool results. */
+  /** A completed run with 77 kB of text and tool results. */
   large: string
   unfinished: string
-  /** 50 turns that have ended. */
+  /** A conversation of 50 ended turns. */
   conversation: string
-  /** Conversations of 50 turns that have ended. */
+  /** Conversations of 50 ended turns. */
   long: string[]
 }
 
@@ -115,10 +115,10 @@ export async function writeRows(databaseUrl: string): Promise<Rows> {
   }
 }
 
-/** Conversations of fifty turns: each takes one more turn in every round. */
+/** Makes conversations of fifty turns. In every round each of them gets one more turn. */
 export const LONG = 500
 
-/** An id that is the same for the same row of the same copy. */
+/** The id of a row of a copy. It is the same in every run of the benchmark. */
 const copied = (id: string) => `md5(copy::text || ${id}::text)::uuid`
 const COPY = [
   `insert into conversations (id, user_id, title, next_position)
@@ -136,7 +136,7 @@ const COPY = [
    from messages, unnest($2::uuid[]) copy where conversation_id = $1`,
 ]
 
-/** Ends all runs of the user that are not the unfinished one, as an engine would have done it meanwhile. */
+/** Ends all runs of the user but the unfinished run of the cases, as an engine would have done meanwhile. */
 export async function endRuns(databaseUrl: string): Promise<void> {
   const client = new pg.Client({ connectionString: databaseUrl })
   await client.connect()

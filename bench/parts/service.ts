@@ -1,4 +1,4 @@
-// The service as it runs in production: the same parts and settings, in a process that tells what it uses.
+// The service with the parts and settings of production, in a process that reports its CPU time and memory.
 import { buildApp } from '../../src/app.ts'
 import { loadConfig } from '../../src/config/config.ts'
 import { terminal } from '../../src/telemetry/terminal.ts'

@@ -5,7 +5,7 @@ import { AGENT_QUEUE, AGENT_STREAM, AGENT_TASK_ID } from '../../src/agent/turn.t
 const PACE_MS = Number(process.env.BENCH_PACE_MS ?? 50)
 const SECONDS = 120
 
-/** A task in the place of the agent: it writes the time into its stream, twenty times a second, or nothing. */
+/** A task that replaces the agent. It writes the time into its stream twenty times a second, or writes nothing. */
 export const ticker = task({
   id: AGENT_TASK_ID,
   queue: queue({ name: AGENT_QUEUE, concurrencyLimit: 1 }),

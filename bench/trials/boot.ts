@@ -8,11 +8,11 @@ const LAUNCH = fileURLToPath(new URL('../../src/bin/launch.mjs', import.meta.url
 const PORT = 39_471
 const STARTS = 5
 
-/** From the start of the process to the first answers, on a database that is migrated. The code is compiled already. */
+/** Measures the time from the start of the process to its first answers, on a migrated database, with compiled code. */
 export const boot: Trial = {
   name: 'boot',
   async run(bench) {
-    await started(bench) // Compiles the code, unless that was done before.
+    await started(bench) // This start compiles the code, unless it is compiled already.
     const starts: Array<Awaited<ReturnType<typeof started>>> = []
     for (let n = 0; n < STARTS; n++) starts.push(await started(bench))
     const median = (of: keyof (typeof starts)[number]) => {

@@ -7,7 +7,7 @@ import type { Trial } from './trial.ts'
 
 const CALLERS = 20
 
-/** Polls of an instance whose Redis goes away in the middle. Needs a Redis at TEST_REDIS_URL. */
+/** Measures polls of an instance before and after its Redis is cut off. It needs a Redis at TEST_REDIS_URL. */
 export const redis: Trial = {
   name: 'Redis goes away',
   async run({ settings, authorization, rows, ms }) {
@@ -45,7 +45,7 @@ export const redis: Trial = {
       return `${median.toFixed(1)} ms, slowest ${max.toFixed(0)} ms, of ${times.length}`
     }
     try {
-      await during() // Warms up.
+      await during() // This round warms the instance up.
       const before = await during()
       line.cut()
       const after = await during()
@@ -60,7 +60,7 @@ export const redis: Trial = {
   },
 }
 
-/** A line to a server that can be cut: after the cut, every connection is closed. */
+/** A proxy before a server that can be cut. After the cut every connection is closed. */
 async function breakableLine({ hostname, port }: URL) {
   const open = new Set<Socket>()
   let isCut = false

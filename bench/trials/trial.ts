@@ -1,7 +1,7 @@
 import type { Server } from '../parts/child.ts'
 import type { Rows } from '../parts/rows.ts'
 
-/** What a trial has to work with. */
+/** The servers and settings that a trial uses. */
 export interface Bench {
   service: Server
   databaseUrl: string
@@ -9,11 +9,11 @@ export interface Bench {
   settings: Record<string, string>
   authorization: string
   rows: Rows
-  /** Milliseconds of a measurement. */
+  /** Length of a measurement in milliseconds. */
   ms: number
 }
 
-/** Something that is measured by itself, and not beside a baseline: figures by their names. */
+/** A measurement without a baseline. Its result is figures with names. */
 export interface Trial {
   name: string
   run(bench: Bench): Promise<Record<string, string>>

@@ -9,7 +9,7 @@ const [PORT, METRICS_PORT] = [39_472, 39_473]
 const TURNS = 200
 const AT_ONCE = 4
 
-/** What a whole turn costs the database and the engine: two hundred syncs on the local engine, in new conversations. */
+/** Measures what a whole turn costs the database and the engine, by two hundred syncs in new conversations. */
 export const turns: Trial = {
   name: 'a whole turn',
   async run(bench) {
@@ -34,7 +34,7 @@ export const turns: Trial = {
       const since = performance.now()
       await syncs(bench, TURNS)
       const seconds = (performance.now() - since) / 1000
-      // What ends behind the answers, the sweeps of these seconds among it, is counted too.
+      // Work after the answers is counted too, such as the sweeps of these seconds.
       await new Promise((resolve) => setTimeout(resolve, 2_000))
       const after = await counted(client)
       const each = (of: keyof typeof after) => (after[of] - before[of]) / TURNS

@@ -5,7 +5,7 @@ import type { Trial } from './trial.ts'
 
 const RUNS = 10_000
 
-/** Polls beside ten thousand unfinished runs that are due and that the engine does not know. */
+/** Measures polls while ten thousand unfinished runs are due that the engine does not know. */
 export const unfinished: Trial = {
   name: 'polls beside 10,000 unfinished runs',
   async run({ service, databaseUrl, authorization, rows, ms }) {

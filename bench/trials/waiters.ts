@@ -6,10 +6,10 @@ import { USER } from '../parts/rows.ts'
 import type { Trial } from './trial.ts'
 
 const WAITERS = 5_000
-/** Connections that are opened at once. */
+/** Number of connections that are opened at the same time. */
 const OPENING = 100
 
-/** Five thousand long polls that wait, each for a run of its own. */
+/** Measures five thousand long polls, each of which waits for its own run. */
 export const waiters: Trial = {
   name: '5,000 long polls',
   async run({ service, databaseUrl, authorization, ms }) {

@@ -66,8 +66,8 @@ export interface AppConfig {
   webhooks: WebhookConfig
   /** Whether the page under /playground is served. */
   playground: boolean
-  /** Pause between two looks of the feed; half a second when absent. */
-  feedLookMs?: number
+  /** Pause between two reads of the feed; half a second when absent. */
+  feedReadMs?: number
   retentionDays: number
   /** Undefined: conversations are kept until they are deleted. */
   conversationRetentionDays: number | undefined

@@ -6,7 +6,7 @@ export interface FeedFrame {
   position: FeedPosition
   userId: string
   conversationId: string | null
-  /** Nothing follows in the feed of the conversation. */
+  /** Whether this is the last event in the feed of its conversation. */
   isLast: boolean
   wire: Buffer
 }
@@ -21,11 +21,11 @@ export function feedFrame({ position, type, userId, conversationId, data }: Feed
   return { position, userId, conversationId, isLast: type === 'conversation.deleted', wire }
 }
 
-/** The first event of a viewer that begins now: its id is where the feed goes on after a cut. */
+/** The first event of a new viewer. With its id the viewer resumes the feed after a cut. */
 export const openedFrame = (position: FeedPosition): Buffer =>
   serialized(position, { type: 'feed.opened', timestamp: new Date(position.at).toISOString(), data: {} })
 
-/** An id without data: clients note it, and dispatch no event. A feed that is silent for long can be resumed too. */
+/** An id without data. Clients store the id and dispatch no event, so a feed without events can be resumed too. */
 export const positionFrame = (position: FeedPosition): Buffer =>
   Buffer.from(`: ping\nid: ${encodePosition(position)}\n\n`)
 

@@ -4,20 +4,20 @@ import { compare, type FeedPosition } from './position.ts'
 
 export interface FeedViewerOptions {
   userId: string
-  /** Shows the events of one conversation only. */
+  /** The conversation whose events the viewer gets. Undefined: the viewer gets all events of the user. */
   conversationId?: string | undefined
   /** When the caller's token expires, in ms since 1970. */
   expiresAt: number
-  /** The view comes to a clean end after so many seconds. */
+  /** The feed ends without an error after so many seconds. */
   seconds?: number | undefined
 }
 
-/** A viewer for whom more than this waits does not read: it is cut, and resumes. */
+/** A viewer for which more bytes wait is cut, because its client does not read. The client resumes the feed. */
 const QUEUE_BYTES = 1024 * 1024
 
 /**
- * One connection's view of the feed. Events that the viewer has already are passed over, so each comes once, in the order
- * of the feed. Until the events between the viewer's position and the present have been read, new ones wait.
+ * A viewer of the feed. It skips events that its client has already, so each event is sent once, in the order of the feed.
+ * New events wait until the events between the client's position and the present have been read.
  */
 export class FeedViewer extends PacedViewer {
   readonly userId: string
@@ -26,13 +26,13 @@ export class FeedViewer extends PacedViewer {
   #after: FeedPosition
   #queue: Buffer[] = []
   #bytes = 0
-  /** New events, as long as older ones are still being read. */
+  /** New events that wait while older events are read; undefined afterwards. */
   #waiting: FeedFrame[] | undefined = []
   #isOver = false
 
   /**
-   * @param after the viewer has all events up to this one
-   * @param head up to where all events have been offered
+   * @param after the position up to which the client has all events
+   * @param head the position up to which all events were offered to the viewers
    */
   constructor(options: FeedViewerOptions, after: FeedPosition, head: () => FeedPosition | undefined) {
     super(options.expiresAt)
@@ -50,13 +50,13 @@ export class FeedViewer extends PacedViewer {
     this.pump()
   }
 
-  /** Takes the events before the present, and then those that have come meanwhile. */
+  /** Sends the older events, and then the new events that have waited. */
   begin(first: Buffer[], earlier: FeedFrame[]): void {
     const waiting = this.#waiting ?? []
     this.#waiting = undefined
     this.#queue.push(...first)
     for (const frame of [...earlier, ...waiting]) this.#add(frame)
-    // The socket has not been offered these yet. A viewer that was cut for them would ask for the same ones again.
+    // These bytes were not offered to the socket yet. A viewer that was cut for them would ask for the same events again.
     this.#bytes = 0
     this.pump()
   }

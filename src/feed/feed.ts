@@ -7,13 +7,13 @@ import { compare, type FeedPosition } from './position.ts'
 
 export interface Feed {
   /**
-   * Opens a view of a user's events: of those that come, or of those after a position. The route has checked that the
+   * Opens a viewer of a user's events: of the new events, or of the events after a position. The route has checked that the
    * caller may see the conversation.
-   * @throws Problem `feed_expired` when events after the position may be gone, `too_many_streams`,
+   * @throws Problem `feed_expired` when events after the position may be deleted, `too_many_streams`,
    *   `database_unavailable`, `shutting_down`
    */
   view(options: FeedViewerOptions, from?: FeedPosition): Promise<FeedViewer>
-  /** Looks at once: an instance has written events. */
+  /** Reads new events at once, because an instance has written some. */
   wake(): void
   /** Cuts all viewers and refuses new ones: their clients resume on another instance. */
   drain(): void
@@ -33,28 +33,28 @@ export interface FeedContext {
   log: { warn(object: object, message: string): void }
 }
 
-/** Pause between two reads of the events, while no instance says that there are some. */
-const LOOK_MS = 500
+/** Pause between two reads of the events, while no notice comes. */
+const READ_MS = 500
 /** Pause before the next read while events wait for the end of an older transaction. It doubles each time. */
 const HELD_MS = 25
-/** Events of one read. */
+/** The most events of one read. */
 const BATCH = 1_000
-/** Events that a viewer may have missed. */
+/** The most events that a viewer may have missed. */
 const MISSED_MAX = 10_000
-/** After this long a viewer that was away begins anew. Events are kept a little longer. */
+/** A position older than this is expired, and its client loads its data again. Events are kept a little longer. */
 const VALID_MS = 60 * 60_000
 
 /**
- * The feed of one instance: while there are viewers, one read for all of them when an instance says that it has written
- * events, and every half second.
+ * The feed of one instance. While there are viewers, one read serves all of them: at once after a notice, and every half
+ * second.
  */
 export function feed(
   { store, log }: FeedContext,
-  { lookMs = LOOK_MS, ...settings }: Partial<ClockSettings> & { lookMs?: number } = {},
+  { readMs = READ_MS, ...settings }: Partial<ClockSettings> & { readMs?: number } = {},
 ): Feed {
   const clock = new ViewerClock<FeedViewer>({ ...CLOCK_SETTINGS, ...settings })
   const { viewers } = clock
-  /** All events up to here were offered to the viewers. Undefined while there are none. */
+  /** The position up to which all events were offered to the viewers. Undefined while there are no viewers. */
   let head: FeedPosition | undefined
   let reading: Promise<void> | undefined
   let opening: Promise<void> | undefined
@@ -66,13 +66,13 @@ export function feed(
   let isFailing = false
   let draining = false
 
-  /** Reads what has come since the last time. While the database is away, the viewers wait. */
+  /** Reads the events since the last read. While the database is away, the viewers wait. */
   async function readEvents(): Promise<void> {
     for (let isMore = true; isMore && head !== undefined && viewers.size > 0; ) {
       const byUser = Map.groupBy(viewers, ({ userId }) => userId)
       const read = await store.read(head, [...byUser.keys()], BATCH)
       heldSeconds = read.heldSeconds
-      // The server has lost its newest transactions: a standby took over that did not have them.
+      // The database server has lost its newest transactions, because a standby without them has taken over.
       if (read.horizon < head.xid) return clock.cutAll()
       for (const event of read.events) {
         const frame = feedFrame(event)
@@ -100,8 +100,8 @@ export function feed(
 
   function pause(): number {
     if (isWoken) return 0
-    heldMs = heldSeconds > 0 ? Math.min(2 * heldMs, lookMs) : HELD_MS
-    return heldSeconds > 0 ? heldMs : lookMs
+    heldMs = heldSeconds > 0 ? Math.min(2 * heldMs, readMs) : HELD_MS
+    return heldSeconds > 0 ? heldMs : readMs
   }
 
   function wake(): void {
@@ -116,7 +116,7 @@ export function feed(
     isFailing = false
   }
 
-  /** Said once for each time in which it fails. */
+  /** Logs only the first of consecutive failures. */
   function noteFailure(error: unknown): void {
     if (!isFailing) log.warn({ err: error }, 'the events of the feed cannot be read; the viewers wait')
     isFailing = true
@@ -127,7 +127,7 @@ export function feed(
     heldSeconds = 0
   }
 
-  /** Finds out where the present is. */
+  /** Reads the present position of the feed. */
   function open(): Promise<void> {
     opening ??= store
       .read({ xid: 0n, id: 0n, at: 0 }, [], 0)
@@ -140,7 +140,7 @@ export function feed(
     return opening
   }
 
-  /** A viewer is added between two reads: a read that goes on may not be for its user. */
+  /** Adds a viewer between two reads, because a read under way may not read the events of its user. */
   async function add(options: FeedViewerOptions, from: FeedPosition | undefined) {
     for (;;) {
       if (reading !== undefined) await reading
@@ -148,21 +148,21 @@ export function feed(
       else break
     }
     if (draining) throw problem('shutting_down')
-    // Nothing is awaited between this check and the adding, so viewers that come at once are counted, too.
+    // There is no `await` between this check and the adding of the viewer, so parallel viewers are counted, too.
     clock.assertRoom(options.userId)
     const viewer = new FeedViewer(options, from ?? head, () => head)
     clock.add(viewer, options.userId)
-    schedule(lookMs)
+    schedule(readMs)
     return { viewer, present: head }
   }
 
-  /** What a viewer has missed between its position and the present. */
+  /** The events between a client's position and the present. */
   async function missed(from: FeedPosition, present: FeedPosition, userId: string): Promise<FeedFrame[]> {
     if (from.at < Date.now() - VALID_MS) throw problem('feed_expired')
     const frames: FeedFrame[] = []
     for (let after = from, isMore = true; isMore; ) {
       const { events, horizon } = await store.read(after, [userId], BATCH)
-      // A position that no event can have had yet comes from another database.
+      // A position ahead of the horizon comes from another database.
       if (after.xid > horizon || frames.length > MISSED_MAX) throw problem('feed_expired')
       for (const event of events) if (compare(event.position, present) <= 0) frames.push(feedFrame(event))
       const last = events.at(-1)?.position

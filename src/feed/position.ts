@@ -1,8 +1,8 @@
 import { problem } from '../errors.ts'
 
 /**
- * A place in the feed: that of an event, or the one behind all events of transactions before `xid` (`id` 0 then).
- * `at` is the time of the event, in ms since 1970: it tells whether what comes after it is still kept.
+ * A position in the feed: the position of an event, or, with `id` 0, the position behind all events of transactions before
+ * `xid`. `at` is the time of the event in ms since 1970. It tells whether the later events are still kept.
  */
 export interface FeedPosition {
   xid: bigint
@@ -10,7 +10,7 @@ export interface FeedPosition {
   at: number
 }
 
-/** How the two compare in the order of the feed: negative, zero or positive. */
+/** Compares two positions in the order of the feed. @returns a negative number, zero or a positive number */
 export function compare(a: FeedPosition, b: FeedPosition): number {
   if (a.xid !== b.xid) return a.xid < b.xid ? -1 : 1
   if (a.id !== b.id) return a.id < b.id ? -1 : 1
@@ -23,7 +23,7 @@ const XID_MAX = 2n ** 64n - 1n
 const ID_MAX = 2n ** 63n - 1n
 
 /**
- * Reads the id of an event that a caller has received last.
+ * Reads the id of the event that a client has received last.
  * @throws Problem `invalid_stream_position` when the text is no such id
  */
 export function decodePosition(text: string): FeedPosition {

@@ -6,7 +6,7 @@ export type End = (signal: NodeJS.Signals | undefined) => Promise<unknown>
 export interface Parts {
   /** Registers the function that ends a part which has just been started. */
   onEnd(end: End): void
-  /** Ends all parts and exits with 1. Work beside the start calls it when the process cannot go on. */
+  /** Ends all parts and exits with 1. A part calls it when the process cannot go on. */
   fail(error: unknown): void
 }
 
@@ -22,14 +22,14 @@ export interface ProcessOptions {
 
 /**
  * A terminal sends Ctrl-C to all processes of the group, and npm passes its own signal on. A second signal within this
- * time is that echo, and no wish of the user.
+ * time is such a repetition and not a second wish of the user.
  */
 const ECHO_MS = 300
 
 /**
  * Runs a process from its start to its end. The first SIGTERM or SIGINT ends the parts, latest first, and exits with 0.
  * A start that fails ends the parts that had started, and exits with 1. A second signal, the timeout, or an uncaught
- * error exits at once with 1; the parts then end by their own `exit` listeners.
+ * error exits at once with 1. The parts then end by their own `exit` listeners.
  */
 export async function runProcess(
   start: (parts: Parts) => Promise<void>,
@@ -51,22 +51,24 @@ export async function runProcess(
   async function end(signal?: NodeJS.Signals): Promise<void> {
     endingSince = performance.now()
     setTimeout(() => {
-      log.error(`not ended within ${timeoutSeconds} s: exiting with what is left`)
+      log.error(
+        `the process has not ended within ${timeoutSeconds} s: exiting without ending its other parts`,
+      )
       process.exit(1)
     }, timeoutSeconds * 1000).unref()
-    // A part that is still starting can be ended only when it has started.
+    // A part that is still starting can be ended only after it has started.
     await Promise.allSettled([starting])
     for (const one of ends.splice(0).reverse()) await one(signal)
   }
 
   function leave(signal: NodeJS.Signals): never {
-    log.info({ signal }, 'ended: everything that was started has stopped')
+    log.info({ signal }, 'all parts of the process have ended')
     process.exit(0)
   }
 
   function fail(error: unknown): void {
     if (endingSince !== undefined) return
-    // The report comes first, because the end may take a while and log lines of its own.
+    // The error is logged first, because ending the parts may take long and writes further lines.
     report(error)
     void end().then(() => process.exit(1), die)
   }

@@ -16,7 +16,7 @@ const PAUSE_MS = 1_000
 
 /**
  * Compares the schema of the database with the migrations of this version. Another schema stops the start, and so does a
- * database that can never be used. A database that is away does not: the check is repeated until it answers.
+ * database that can never be used. While the database is away, the check is repeated.
  */
 export function schemaCheck(
   databaseUrl: string,

@@ -13,9 +13,9 @@ export async function serve(app: App, { host, port }: { host: string; port: numb
 }
 
 /**
- * Ends the service without a failed request: readiness answers 503 while everything still works, so that traffic
- * goes elsewhere. Then the service stops listening, long polls answer, streams break off for their clients to
- * resume, requests in flight finish, and background work and connection pool end.
+ * Ends the instance without a failed request. First readiness answers 503 while all routes still work, so that balancers
+ * send requests to other instances. Then the instance stops listening, answers long polls, cuts streams so that their
+ * clients resume them, finishes the requests in flight, and ends the upkeep and the connection pool.
  */
 export async function drain(app: App, delayMs: number): Promise<void> {
   app.health.drain()

@@ -24,7 +24,7 @@ export function startLines(origin: string, config: Config, parts: Part[]): strin
   return `\n${lines.map((line) => `  ${line}`).join('\n')}\n`
 }
 
-/** A shell command that makes a token for this service, in a terminal that does not have the service's environment. */
+/** A shell command that makes a token for this service, in a terminal without the environment of the service. */
 function tokenFor(sub: string, { auth, localDataDir }: Config): string {
   if (auth.keys?.kind === 'jwks') return '$TOKEN'
   const isElsewhere = auth.keys === undefined && localDataDir !== DEFAULT_DATA_DIR

@@ -10,7 +10,7 @@ import { StartError } from '../start-error.ts'
  */
 export async function prepareDataDir(path: string): Promise<string> {
   try {
-    // When root starts the service, the database server runs as another user, who has to pass through this folder.
+    // When root starts the service, the database server runs as another user, who must be able to enter this folder.
     // Every file in it has mode 0600.
     await mkdir(path, { recursive: true, mode: process.getuid?.() === 0 ? 0o711 : 0o700 })
     await access(path, constants.R_OK | constants.W_OK | constants.X_OK)
@@ -24,7 +24,7 @@ export async function prepareDataDir(path: string): Promise<string> {
   }
 }
 
-/** What went wrong, short enough for the inside of a sentence. */
+/** The reason of an error, as a short text that fits into a sentence. */
 export function reason(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }

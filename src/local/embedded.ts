@@ -8,26 +8,26 @@ import type { EngineLog } from './engine/log.ts'
 import type { Log } from './postgres/log.ts'
 
 export interface Embedded {
-  /** The configuration with everything filled in that the environment does not name. */
+  /** The configuration, with a value for each embedded part that the environment does not name. */
   config: AppConfig
-  /** What runs embedded and where, for the start-up lines: database, run engine, model. */
+  /** The embedded parts and their addresses, for the start-up lines: database, run engine, model. */
   parts: Part[]
-  /** Stops the embedded parts. The caller has drained the service before. */
+  /** Stops the embedded parts. The caller drains the service first. */
   stop(): Promise<void>
 }
 
 const AGENT_TASK = path.resolve(import.meta.dirname, '../trigger/agent-chat.ts')
 
 export interface EmbeddedOptions {
-  /** Loads the agent's code anew when it changes, for development. */
+  /** Whether changed code of the agent is loaded again, for development. */
   watchAgent?: boolean
   /** Called when the data folder has been deleted. The service cannot go on, and a new start makes a new folder. */
   onLost?: (error: Error) => void
 }
 
 /**
- * Starts the embedded database and the local engine, and makes a signing secret, each where the environment names
- * none. When one part cannot be started, the parts that have started are stopped before the error is thrown.
+ * Starts the embedded database and the local engine, and makes a signing secret. Each of the three is left out when the
+ * environment names one. When one part cannot be started, the started parts are stopped before the error is thrown.
  */
 export async function startEmbedded(
   config: Config,
@@ -40,7 +40,7 @@ export async function startEmbedded(
     for (const end of stops.splice(0).reverse()) await end()
   }
   try {
-    const [databaseUrl, trigger, embeddedSecret] = await settled([
+    const [databaseUrl, trigger, embeddedSecret] = await allOrFailure([
       config.database.url ?? database(),
       config.trigger.secretKey === undefined
         ? engine()
@@ -110,7 +110,7 @@ export async function startEmbedded(
   }
 }
 
-/** Names the model that answers and its address, or says how to get a real one. */
+/** The name and the address of the model that answers, or a sentence that says how to get a real model. */
 function modelOf({ agentEnvironment }: Config): string {
   const [model] = readAgentSettings(agentEnvironment).models
   if (model === undefined)
@@ -118,8 +118,8 @@ function modelOf({ agentEnvironment }: Config): string {
   return `${agentEnvironment.AGENT_MODEL} at ${model.baseUrl}`
 }
 
-/** Like `Promise.all`, but waits for all before it rejects, because a part that is still starting must be stopped too. */
-async function settled<T extends readonly unknown[]>(
+/** Like `Promise.all`, but rejects only after all have ended, because a part that is still starting must be stopped too. */
+async function allOrFailure<T extends readonly unknown[]>(
   work: [...T],
 ): Promise<{ [K in keyof T]: Awaited<T[K]> }> {
   const results = await Promise.allSettled(work)

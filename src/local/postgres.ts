@@ -23,7 +23,7 @@ type Options = {
   log: Log
   /** Called once when the folder of the database has been deleted while the server runs. */
   onLost?: (error: Error) => void
-  /** For tests: the server writes nothing to disk in time, and stop() deletes its folder. */
+  /** For tests: the server does not wait for the disk, and stop() deletes its folder. */
   ephemeral?: boolean
 }
 

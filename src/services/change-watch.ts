@@ -1,8 +1,8 @@
-/** Waits for rows to change: all waits of one instance share one query per 250 ms, made only while something waits. */
+/** Waits for changes of rows. All waits of an instance share one query per 250 ms. Without waits there is no query. */
 export interface ChangeWatch {
   /**
-   * Resolves when the version of `id` differs from `version`, after `milliseconds`, when `signal` aborts, or when it is
-   * woken. Never rejects: the caller reads the row afterwards in any case.
+   * Resolves when the version of `id` differs from `version`, after `milliseconds`, when `signal` aborts, or when `wake`
+   * is called for `id`. Never rejects, because the caller reads the row afterwards in any case.
    */
   changed(id: string, version: string, milliseconds: number, signal?: AbortSignal): Promise<void>
   /** Wakes all waits for `id`: this instance has just changed its row. */
@@ -23,7 +23,7 @@ interface Wait {
 
 const INTERVAL_MS = 250
 
-/** @param versionsOf the versions of these ids; one that is left out counts as unchanged */
+/** @param versionsOf reads the versions of these ids; an id without a version counts as unchanged */
 export function changeWatch(versionsOf: (ids: string[]) => Promise<Map<string, string>>): ChangeWatch {
   const waits = new Set<Wait>()
   let timer: NodeJS.Timeout | undefined

@@ -35,7 +35,7 @@ export interface ServiceLog {
   error(object: object, message: string): void
 }
 
-/** What every service works with. */
+/** The parts of the instance with which every service works. It is not the turn context and not a request's context. */
 export interface ServiceContext {
   stores: Stores
   engine: RunEngine
@@ -47,7 +47,7 @@ export interface ServiceContext {
     maxDurationSeconds: number
     /** Days that finished runs and their keys are kept. */
     retentionDays: number
-    /** Days that a conversation is kept after its last activity; undefined: until it is deleted. */
+    /** Days that a conversation is kept after its last activity. Undefined: it is kept until a caller deletes it. */
     conversationRetentionDays?: number | undefined
     largePayloads: boolean
     /** Budgets of tokens by day; undefined when none is set. */

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { RunEngine, RunSummary } from '../engine/run-engine.ts'
 import type { ServiceContext } from './context.ts'
 
-/** The start that a run belongs to. All turns that were ever created for the same key share their runs. */
+/** The start to which a run belongs. All turns of one key share their runs. */
 export interface StartOrigin {
   turnId: string
   userId: string

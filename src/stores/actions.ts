@@ -7,7 +7,7 @@ import type { TurnContext, TurnLimits } from './turns.ts'
 
 export type ActionStatus = 'pending' | 'approved' | 'denied' | 'answered' | 'expired'
 
-/** A tool call for which a run waits, as runs and lists show it. */
+/** A pending action as runs and lists show it. */
 export interface PendingAction {
   actionId: string
   toolCallId: string
@@ -19,7 +19,7 @@ export interface PendingAction {
   expiresAt: string
 }
 
-/** The same in the list of all actions. */
+/** A pending action in the list of all actions. */
 export interface ActionRecord extends Omit<PendingAction, 'createdAt' | 'expiresAt' | 'message'> {
   message: string | null
   createdAt: Date
@@ -29,13 +29,13 @@ export interface ActionRecord extends Omit<PendingAction, 'createdAt' | 'expires
   userId: string
 }
 
-/** An answer about a tool call, and who gives it. */
+/** An answer to an action, and the caller who gives it. */
 export interface ActionAnswer {
   actionId: string
   runId: string
   userId: string
   actor: string | null
-  /** The caller may answer for other users. */
+  /** Whether the caller may answer for other users. */
   approver: boolean
   /** The agents that the caller may use. */
   agents: string[]
@@ -46,7 +46,7 @@ export interface ActionAnswer {
   error?: string
 }
 
-/** What became of an answer; see `sql/decide_action.sql`. */
+/** The outcome of an answer; see `sql/decide_action.sql`. */
 export type AnswerOutcome =
   | { outcome: 'not_found' }
   | { outcome: 'wrong_kind'; kind: ActionKind }
@@ -102,7 +102,7 @@ const FIELDS = `id as "actionId", run_id as "runId", conversation_id as "convers
   tool_call_id as "toolCallId", tool_name as "toolName", args, kind, message, created_at as "createdAt",
   expires_at as "expiresAt"`
 
-/** Tool calls that wait for somebody. Every function is one round trip and safe to repeat. */
+/** Actions: tool calls for which turns wait. Every function is one round trip and safe to repeat. */
 export function actionStore(
   database: Database,
   limits: Pick<TurnLimits, 'leaseSeconds' | 'maxMessages' | 'maxBytes'>,
@@ -117,7 +117,7 @@ export function actionStore(
       return row?.outcome ?? { outcome: 'not_found' }
     },
 
-    /** What the dispatch of a continuation has to know; undefined when its conversation was deleted. */
+    /** The data with which a continuation is dispatched; undefined when its conversation was deleted. */
     async continuation(turnId: string): Promise<StoredContinuation | undefined> {
       const [row] = await database.named<{ continuation: StoredContinuation | null }>(
         'continuation',
@@ -128,8 +128,9 @@ export function actionStore(
     },
 
     /**
-     * The actions of a conversation that a chat page names: approvals by their ids, calls of the caller's tools by theirs
-     * while they wait. `continuation` is that of the turn of the message; its run is null until it is dispatched.
+     * The actions of a conversation that a chat page names: approvals by the ids of their actions, pending calls of the
+     * caller's tools by the ids of the calls. `continuation` is the continuation of the message's turn. Its run is null until
+     * it is dispatched.
      */
     async named(
       userId: string,
@@ -146,7 +147,7 @@ export function actionStore(
       return row ?? { actions: [], continuation: null }
     },
 
-    /** Denies what a run waits for. @returns whether the run has waited */
+    /** Denies the pending and approved actions of a run. @returns whether its turn has waited */
     async cancel(userId: string, runId: string): Promise<boolean> {
       const [row] = await database.named<{ waited: boolean }>(
         'cancel_actions',
@@ -156,7 +157,7 @@ export function actionStore(
       return row?.waited ?? false
     },
 
-    /** Records that nobody has answered in time. @returns whether more may be due */
+    /** Expires pending actions whose time is over. @returns whether more may be due */
     async expire(limit: number): Promise<boolean> {
       const [row] = await database.named<{ more: boolean }>(
         'expire_actions',
@@ -166,10 +167,10 @@ export function actionStore(
       return row?.more ?? false
     },
 
-    /** What waits for an answer, newest first. @param userId null stands for all users */
+    /** The pending actions, newest first. @param userId null stands for all users */
     async listPending(userId: string | null, { limit, before }: { limit: number; before?: string }) {
       const own = userId === null ? sql`` : sql`and user_id = ${userId}`
-      // The order names the user, so that the index of the user is walked and not that of all users.
+      // The order names the user, so that Postgres walks the index of the user and not the index of all users.
       const order = userId === null ? sql`id desc` : sql`user_id desc, id desc`
       const older = before === undefined ? sql`` : sql`and id < ${before}::uuid`
       const { rows } = await database.page((db) =>

@@ -1,7 +1,7 @@
 import { problem } from '../errors.ts'
 import type { Verdict } from './database-errors.ts'
 
-/** After a call that found the database away, calls are refused for this long. Then one call tries it again. */
+/** After a call that found the database away, calls are refused for so long. Then one call is let through as a trial. */
 const PAUSE_MS = 1_000
 
 export interface BreakerOptions {
@@ -11,8 +11,8 @@ export interface BreakerOptions {
 }
 
 /**
- * Lets calls pass while the database answers. From the first call on that finds it away, one call a second is let
- * through as a trial, and all other calls are refused at once with `database_unavailable`.
+ * Lets calls pass while the database answers. After a call that finds the database away, one call a second is let through
+ * as a trial, and all other calls are refused at once with `database_unavailable`.
  */
 export function createBreaker({ judge, onRecovery }: BreakerOptions) {
   let isOpen = false

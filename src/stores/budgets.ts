@@ -4,7 +4,7 @@ import type { Database } from './database.ts'
 export interface BudgetLimits {
   user?: number
   actor?: number
-  /** What is reserved for a run at its start. */
+  /** The tokens that a start reserves for its run. */
   perRun: number
 }
 
@@ -17,7 +17,7 @@ export interface BudgetRecord {
 /** Budgets are reserved in `sql/start_turn.sql` and settled in `sql/finalize_run.sql`. */
 export function budgetStore(database: Database) {
   return {
-    /** What has been used and reserved today; nothing for a budget that was not touched today. */
+    /** The tokens that were used and reserved today. A budget that was not used today has no row. */
     async today(userId: string, actor: string | undefined): Promise<BudgetRecord[]> {
       return database.named<BudgetRecord>(
         'budgets_today',

@@ -14,7 +14,7 @@ export interface Statement {
 export interface Connections {
   /** @throws NoConnection when the statement could not be sent; else the error of the driver or the server */
   execute<Row extends pg.QueryResultRow>(statement: Statement): Promise<Row[]>
-  /** The same pool as Kysely wants it; every query is a transaction of its own. */
+  /** The same pool with the interface that Kysely needs. Every query is a transaction of its own. */
   forKysely: PostgresPool
   count(): { total: number; idle: number; waiting: number }
   end(): Promise<void>
@@ -26,7 +26,7 @@ export interface ConnectionsOptions {
   onIdleError(error: Error): void
 }
 
-/** How long a call waits for a new connection, or for one that another call gives back. */
+/** How long a call waits for a new connection, or for a connection that another call returns. */
 const CONNECT_TIMEOUT_MS = 4_000
 /** The client's own limit for a statement, for a network that loses the answer. The server's limit is shorter. */
 const QUERY_TIMEOUT_MS = 5_000
@@ -53,11 +53,11 @@ export function openConnections({ url, poolMax, onIdleError }: ConnectionsOption
 
   // Without this listener, an idle connection that breaks would end the process.
   pool.on('error', onIdleError)
-  // The same holds for a connection that breaks during a statement. The statement itself rejects.
+  // Without this one, a connection that breaks during a statement would end the process. The statement itself rejects.
   pool.on('connect', (client) => client.on('error', () => {}))
   pool.on('remove', (client) => sessions.delete(client as pg.PoolClient))
 
-  /** A busy server may be slow to open a connection; by then one of the others may be free. */
+  /** A busy server may take long to open a connection. Meanwhile another call may return its connection. */
   async function connect(): Promise<pg.PoolClient> {
     try {
       return await pool.connect()
@@ -89,7 +89,7 @@ export function openConnections({ url, poolMax, onIdleError }: ConnectionsOption
     throw new NoConnection(error, sessions.size > 0)
   }
 
-  /** Replaces all open connections: after one of them has met an outage, the others cannot be trusted either. */
+  /** Replaces all open connections. When one of them has met an outage, the others may not work either. */
   function distrustAll(): void {
     for (const client of sessions.keys()) distrusted.add(client)
     sessions.clear()

@@ -25,7 +25,7 @@ export interface ConversationFilter {
   before?: ConversationPlace
 }
 
-/** Where a conversation stands in a list. */
+/** The place of a conversation in a list. */
 export interface ConversationPlace {
   lastActivityAt: Date
   id: string
@@ -37,13 +37,13 @@ export interface ConversationListPage {
   searchedTo?: ConversationPlace
 }
 
-/** Conversations that one page compares with its filter at most. */
+/** The most conversations that one page compares with its filter. */
 const SEARCHED = 500
 
-/** Messages, turns and runs that the request itself removes. */
+/** How many messages, turns and runs the request itself removes. */
 const DELETED_AT_ONCE = 500
 
-/** Messages that a fork copies at most. */
+/** The most messages that a fork copies. */
 export const MAX_FORKED = 1_000
 
 export type ForkOutcome =
@@ -136,7 +136,7 @@ export function conversationStore(database: Database) {
 
     /**
      * JSON merge patch (RFC 7396): a metadata value of null removes its key, `metadata: null` all of them. The
-     * pairs are counted on the locked row: patches that arrive together cannot exceed the limit either.
+     * pairs are counted on the locked row, so that parallel patches cannot exceed the limit.
      */
     async patch(
       userId: string,
@@ -168,8 +168,8 @@ export function conversationStore(database: Database) {
     },
 
     /**
-     * Deletes the conversation with its messages and the contents of its runs. All of it is hidden at once; the upkeep
-     * removes what is too much for this statement. Unfinished runs are marked to be cancelled.
+     * Deletes the conversation with its messages and the contents of its runs. All of them are hidden at once. This
+     * statement removes a first batch, and the upkeep removes the rest. Unfinished runs get a wish to cancel.
      * @returns the unfinished runs; undefined when there was no such conversation
      */
     async remove(
@@ -184,7 +184,8 @@ export function conversationStore(database: Database) {
     },
 
     /**
-     * The conversation that a message of a chat has opened, if it is among the twenty that the user was active in last.
+     * The conversation that a message of a chat has opened. Only the twenty conversations in which the user was active last
+     * are searched.
      * @param openedBy the ids of the chat and of the message
      */
     async openedBy(userId: string, openedBy: string): Promise<string | undefined> {
@@ -211,7 +212,7 @@ export function conversationStore(database: Database) {
 
     /**
      * Copies the beginning of a conversation into a new one; see `sql/fork_conversation.sql`.
-     * @param messageId the last message that is copied; all are when it is undefined
+     * @param messageId the last message that is copied. Undefined: all messages are copied
      */
     async fork(
       userId: string,

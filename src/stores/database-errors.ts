@@ -1,10 +1,10 @@
 import { codeOf } from '../error-code.ts'
 import { Problem } from '../errors.ts'
 
-/** The pool could not hand out a connection: no statement was sent. The cause is the driver's or the server's error. */
+/** The pool had no connection for a call, so no statement was sent. The cause is the error of the driver or server. */
 export class NoConnection extends Error {
   override name = 'NoConnection'
-  /** Whether the database works: all connections were in use, or other connections of the pool work. */
+  /** Whether the database works all the same: all connections were in use, or other connections of the pool work. */
   readonly isDatabaseThere: boolean
 
   constructor(cause: unknown, othersWork: boolean) {
@@ -68,12 +68,12 @@ export function judge(error: unknown): Verdict {
   if (AWAY_CODES.has(code) || (isSqlState(code) && AWAY_CLASSES.has(code.slice(0, 2)))) return 'away'
   if (NETWORK_CODES.has(code) || (error instanceof Error && CLIENT_MESSAGES.test(error.message)))
     return 'away'
-  // A repeatable error that arrives here has been repeated without success.
+  // This statement was repeated without success.
   if (FOREIGN_DATABASE.has(code) || isRepeatable(error) || isInternal(code)) return 'unusable'
   return 'answered'
 }
 
-/** Whether the server has certainly done nothing, and the same statement may succeed at once. */
+/** Whether the server has certainly undone the statement, and a repetition may succeed at once. */
 export function isRepeatable(error: unknown): boolean {
   const code = codeOf(error)
   return CONFLICTS.has(code) || LOST_STATEMENTS.has(code) || code === STALE_PLAN || code === READ_ONLY

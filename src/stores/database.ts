@@ -8,15 +8,15 @@ import type { Schema } from './schema.ts'
 
 export { isAway, isContentError, neverSent } from './database-errors.ts'
 
-/** Kysely for single statements: a transaction of several would not hold together behind a pooler. */
+/** Kysely for single statements. A transaction of several statements would break behind a pooler. */
 export type Statements = Omit<
   Kysely<Schema>,
   'transaction' | 'startTransaction' | 'connection' | 'destroy' | 'isTransaction'
 >
 
 /**
- * The database as the stores see it. Every call is one statement. What the server has undone (deadlocks,
- * serialization failures, lost prepared statements, a connection from before a failover) is repeated twice.
+ * The database as the stores use it. Every call is one statement. A statement that the server has undone (by a deadlock,
+ * a serialization failure, a lost prepared statement, a connection from before a failover) is repeated twice.
  *
  * A call rejects with the problem `database_unavailable` when the database cannot be used now. From then on one
  * call a second tries whether it can be used again, and all other calls are refused at once. A statement that
@@ -24,13 +24,13 @@ export type Statements = Omit<
  */
 export interface Database {
   run<T>(work: (db: Statements) => Promise<T>): Promise<T>
-  /** Like `run`, for a page of a list: repeating it after `query_timeout` would take as long again. */
+  /** Like `run`, for a page of a list. A page that took too long would take as long again, so it is not repeated. */
   page<T>(work: (db: Statements) => Promise<T>): Promise<T>
   /** A prepared statement on a hot path, where building the query would cost more than running it. */
   named<Row extends pg.QueryResultRow>(name: string, text: string, values: unknown[]): Promise<Row[]>
   /** Connections in the pool, for metrics. */
   pool(): { total: number; idle: number; waiting: number }
-  /** Called whenever the database answers again after having been away. */
+  /** Calls the listener when the database answers again after an outage. */
   onRecovery(listener: () => void): void
   close(): Promise<void>
 }
@@ -42,7 +42,7 @@ export interface DatabaseOptions {
 }
 
 const REPETITIONS = 2
-/** At most one log line a second about an outage, since all calls meet the same one. */
+/** Logs at most one line a second about an outage, because every call finds the same outage. */
 const LOG_PAUSE_MS = 1_000
 
 /** Opens a pool; no connection is made before the first call. */

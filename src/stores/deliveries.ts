@@ -7,7 +7,7 @@ import type { Database } from './database.ts'
 import { PENDING } from './runs.ts'
 import type { Metadata, RunFacts } from './schema.ts'
 
-/** A delivery that this instance has claimed, with what its run says now. */
+/** A delivery that this instance has claimed, with the present row of its run. */
 export interface ClaimedDelivery {
   id: string
   /** Name of an endpoint, or the origin of the address that a start has named. */
@@ -18,11 +18,11 @@ export interface ClaimedDelivery {
   userId: string
   conversationId: string | null
   runId: string | null
-  /** Attempts so far, this one included. */
+  /** Number of attempts so far, this one included. */
   attempts: number
-  /** Those of them that were made before a caller has asked for the delivery again. */
+  /** Number of attempts before a caller asked to send the delivery again. */
   attemptsBefore: number
-  /** A caller has asked for this delivery: it is sent to an endpoint that is switched off, too. */
+  /** Whether a caller has asked to send this delivery again. It is then also sent to an endpoint that is switched off. */
   forced: boolean
   /** Whether the endpoint is switched off at the address that this instance knows. */
   isOff: boolean
@@ -47,7 +47,7 @@ export interface DeliveredRun {
   output: TurnMessage | null
 }
 
-/** The result of an attempt. Without `dueInSeconds` the delivery is over. */
+/** The result of an attempt. Without `dueInSeconds` there is no further attempt. */
 export interface DeliveryResult {
   status: 'pending' | 'delivered' | 'failed'
   responseStatus: number | null
@@ -56,28 +56,28 @@ export interface DeliveryResult {
 }
 
 export interface DeliveryLag {
-  /** For how long the delivery that is due longest has been due. */
+  /** Seconds since the oldest due delivery became due. */
   overdueSeconds: number
   /** Names of the endpoints that have answered 410. */
   off: string[]
 }
 
-/** An endpoint of the configuration as the database may know it: its address may hold a secret. */
+/** An endpoint of the configuration without its address, which may hold a secret and is not stored. */
 export interface EndpointAddress {
   name: string
-  /** Tells two addresses apart. */
+  /** A digest of the address. */
   digest: string
 }
 
-/** A receiver of this instance: an endpoint, or an origin that starts may name, which wants no events by itself. */
+/** A receiver of this instance: an endpoint, or an origin that starts may name. An origin has no list of events. */
 export interface NamedReceiver extends EndpointAddress {
-  /** Tells the settings of two instances apart. */
+  /** A digest of the settings under which this instance knows the receiver. */
   settings: string
   events: readonly WebhookEvent[]
   users: readonly string[] | null
 }
 
-/** Receivers, and how many deliveries may be claimed for each of them. */
+/** A receiver, and the number of deliveries that may be claimed for it. */
 export interface Room {
   target: string
   digest: string
@@ -85,35 +85,35 @@ export interface Room {
   contents: boolean
 }
 
-/** Seconds until a claimed delivery is due again: more than an attempt and the storing of its result may take. */
+/** Seconds until a claimed delivery is due again. An attempt and the storing of its result take less. */
 export const CLAIM_SECONDS = 30
-/** Receivers that no instance has named for so long leave. Every instance names its own once a minute. */
+/** A receiver is removed when no instance has named it for so long. Every instance names its receivers once a minute. */
 const NAMED_SECONDS = 180
 
 /**
- * The deliveries as those see them who send them. A claim pushes `due_at` ahead, so that two instances never send the
- * same delivery at once, and what a dead instance had claimed becomes due again.
+ * The deliveries for the deliverer. A claim pushes `due_at` ahead, so that two instances never send one delivery at the
+ * same time. The deliveries that a dead instance had claimed become due again.
  */
 export function deliveryStore(database: Database) {
   return {
     /**
-     * Says that this instance knows these receivers. A receiver, or a pair of settings of one, that no instance has named
-     * for some minutes is removed.
-     * @returns the names of the receivers that were added, were changed, or have left
+     * Stores that this instance knows these receivers. A receiver, or one of its settings, is removed when no instance has
+     * named it for some minutes.
+     * @returns the names of the receivers that were added, changed or removed
      */
     async nameReceivers(receivers: NamedReceiver[]): Promise<string[]> {
       const { rows } = await database.run((db) =>
         sql<{ name: string }>`with given as materialized (
               select * from jsonb_to_recordset(${JSON.stringify(receivers)}::jsonb)
                 as receiver (name text, settings text, events text[], users text[], digest text)),
-            gone as (
+            removed as (
               delete from webhook_receivers where seen_at < now() - ${NAMED_SECONDS} * interval '1 second'
                 and (name, settings) not in (select name, settings from given) returning name),
             named as (
               insert into webhook_receivers (name, settings, events, users, digest, off_at)
               select *, (select max(off_at) from webhook_receivers r where r.name = given.name and r.digest = given.digest)
               from given on conflict (name, settings) do update set seen_at = now())
-            select name from gone
+            select name from removed
             union
             select name from given where not exists (
               select from webhook_receivers r where r.name = given.name and r.settings = given.settings)
@@ -122,7 +122,7 @@ export function deliveryStore(database: Database) {
       return rows.map(({ name }) => name)
     },
 
-    /** Claims what is due for these receivers. Of the deliveries of one run, a receiver gets the oldest one first. */
+    /** Claims due deliveries to these receivers. Of the deliveries of one run, a receiver gets the oldest one first. */
     async claim(receivers: Room[]): Promise<ClaimedDelivery[]> {
       return database.named<ClaimedDelivery>('claim_deliveries', CLAIM, [
         receivers.map(({ target }) => target),
@@ -133,7 +133,7 @@ export function deliveryStore(database: Database) {
       ])
     },
 
-    /** Stores the result of an attempt, unless the delivery has been claimed again since. */
+    /** Stores the result of an attempt, unless the delivery was claimed again meanwhile. */
     async finish({ id, attempts }: ClaimedDelivery, result: DeliveryResult): Promise<void> {
       await database.named(
         'finish_delivery',
@@ -144,7 +144,7 @@ export function deliveryStore(database: Database) {
       )
     },
 
-    /** Switches an endpoint off, or on again, as long as it has this address. */
+    /** Switches an endpoint off or on, if it still has this address. */
     async switchEndpoint({ name, digest }: EndpointAddress, isOff: boolean): Promise<void> {
       await database.run((db) =>
         sql`update webhook_receivers set off_at = case when ${isOff} then coalesce(off_at, now()) end
@@ -152,7 +152,7 @@ export function deliveryStore(database: Database) {
       )
     },
 
-    /** Ends deliveries that no instance has taken for an hour, because no instance names their receiver any more. */
+    /** Ends deliveries that no instance has claimed for an hour, because no instance names their receiver any more. */
     async failUnclaimed(limit: number): Promise<number> {
       const { rows } = await database.run((db) =>
         sql`update webhook_deliveries set status = 'failed', error_code = 'receiver_unknown', due_at = null, finished_at = now()
@@ -166,7 +166,7 @@ export function deliveryStore(database: Database) {
       return rows.length
     },
 
-    /** How late the delivery is that has been due longest, and the endpoints that are switched off. */
+    /** The age of the oldest due delivery, and the endpoints that are switched off. */
     async lag(): Promise<DeliveryLag> {
       const { rows } = await database.run((db) =>
         sql<DeliveryLag>`
@@ -177,7 +177,7 @@ export function deliveryStore(database: Database) {
       return rows[0] ?? { overdueSeconds: 0, off: [] }
     },
 
-    /** Deletes deliveries older than the retention, the oldest first. @returns how many were looked at and deleted */
+    /** Deletes deliveries older than the retention, the oldest first. @returns how many were read and how many were deleted */
     async expire(retentionDays: number, limit: number): Promise<number> {
       const { rows } = await database.run((db) =>
         sql`delete from webhook_deliveries where id = any(array(

@@ -43,12 +43,12 @@ const FIELDS = `id, user_id as "userId", target, url, event, conversation_id as 
   status, attempts, due_at as "dueAt", attempted_at as "attemptedAt", response_status as "responseStatus",
   error_code as "errorCode", created_at as "createdAt", finished_at as "finishedAt"`
 
-/** Deliveries that one page compares with the status at most. */
+/** The most deliveries that one page compares with the status. */
 const SEARCHED = 500
 
 /**
- * Deliveries for those who look at them. The user is part of every query; null, for a caller who administers the
- * service, stands for all users.
+ * The deliveries for callers. The user is part of every query. Null stands for all users, for a caller who administers
+ * the service.
  */
 export function deliveryListStore(database: Database) {
   return {
@@ -80,8 +80,8 @@ export function deliveryListStore(database: Database) {
     },
 
     /**
-     * Makes a delivery due now, with all its attempts. One that is being sent stays as it is: the attempt that goes on is
-     * the first one. The attempts before go on counting, and the result of the last one stays until there is another.
+     * Makes a delivery due now, with a new series of attempts. If an instance is sending the delivery, this attempt is the
+     * first one of the series. The count of all attempts goes on. The last result stays until the next result is stored.
      * @returns the delivery; undefined when there is none with this id
      */
     async redeliver(userId: string | null, id: string): Promise<DeliveryRecord | undefined> {

@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import type { FeedPosition } from '../feed/position.ts'
 import type { Database } from './database.ts'
 
-/** What has happened, as the feed tells it. `run.action_required` follows `run.completed` when the turn waits. */
+/** The types of events in the feed. `run.action_required` follows `run.completed` when the turn waits. */
 export const FEED_EVENTS = [
   'run.queued',
   'run.started',
@@ -30,7 +30,7 @@ export interface FeedRead {
   events: FeedEvent[]
   /** All events of transactions before this one can be read. */
   horizon: bigint
-  /** For how many seconds the oldest event has been waiting behind the horizon; 0 when none waits. */
+  /** For how many seconds the oldest event has been waiting behind the horizon; 0 when no event waits. */
   heldSeconds: number
 }
 
@@ -47,15 +47,15 @@ type Row = { horizon: string; held: number } & (
   | { xid: null }
 )
 
-/** Minutes that events are kept: more than `FEED_SECONDS`, so that an id that counts as valid misses nothing. */
+/** Minutes for which events are kept: longer than an id of the feed is valid, so that a valid id misses no event. */
 const KEPT_MINUTES = 75
 
 /** The events of the feed. */
 export function feedStore(database: Database) {
   return {
     /**
-     * Reads the events of these users after a position, in the order of the feed, up to the oldest transaction that goes
-     * on. What that transaction writes sorts behind all that is read.
+     * Reads the events of these users after a position, in the order of the feed, up to the oldest unfinished transaction.
+     * The events of that transaction sort behind all events that are read.
      */
     async read(after: FeedPosition, userIds: string[], limit: number): Promise<FeedRead> {
       const rows = await database.named<Row>('read_feed', READ, [
@@ -75,7 +75,7 @@ export function feedStore(database: Database) {
     /** Deletes old events, the oldest first. @returns how many were deleted */
     async expire(limit: number): Promise<number> {
       const { rows } = await database.run((db) =>
-        // By the places of the rows, which stay while the rows are locked: the planner would scan the table for many keys.
+        // Rows are selected by `ctid`, which stays the same while they are locked. By key, Postgres would scan the whole table.
         sql`delete from feed_events where ctid = any(array(
               select ctid from (
                 select ctid, created_at from feed_events order by xid, id limit ${limit} for update skip locked) oldest

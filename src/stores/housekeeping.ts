@@ -3,7 +3,7 @@ import type { Database } from './database.ts'
 
 /** For how many days usage can be reported. */
 const USAGE_DAYS = 400
-/** For how many days a run may settle its reservation: more than a run can wait and execute. */
+/** For how many days a run may settle its reservation. It is longer than a run can be queued and execute. */
 const BUDGET_DAYS = 30
 
 /** The upkeep's statements for the whole database, in batches that are small enough to block no request. */
@@ -103,7 +103,7 @@ export function housekeepingStore(database: Database) {
       return rows[0]?.adoptedTo
     },
 
-    /** Notes that all runs created before this moment have their rows. */
+    /** Stores that all runs created before this moment have their rows. */
     async noteSearched(to: Date): Promise<void> {
       await database.run((db) =>
         sql`update service_identity set adopted_to = greatest(adopted_to, ${to}::timestamptz)`.execute(db),

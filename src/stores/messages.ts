@@ -13,12 +13,12 @@ export interface MessageRecord {
   parts: TurnMessage['parts']
   status: 'complete' | 'cancelled' | 'failed'
   createdAt: Date
-  /** Of a failed message: its run's sentence and code. */
+  /** The sentence and the code of the run's failure. Only a failed message has them. */
   error: string | null
   errorCode: string | null
-  /** Of a whole answer; null in one that an older worker wrote. */
+  /** Only an answer that is not cut off has it. Null in an answer of an older worker. */
   finishReason: FinishReason | null
-  /** Whether the message has left the thread, because its answer was repeated or its turn replaced. */
+  /** Whether the message has left the thread, because a retry or an edit has replaced its turn. */
   superseded: boolean
 }
 
@@ -28,19 +28,22 @@ export interface MessagePage {
   after?: { position: number; seq: number; id?: string }
 }
 
-/** How the messages that a chat page shows relate to those of a conversation. */
+/** The result of comparing the messages on a chat page with those of its conversation. */
 export interface ShownState {
   /** The newest message of the conversation that the page shows. */
   knownId: string | null
   /**
-   * The question that the message of the page stands for: the one with its id, or the one that has replaced it; else the
-   * one at its place behind the message that the page shows. Of a page that shows none: the first one, if the message
-   * has opened the conversation; the one at its place, if the page's own chat has asked last; or the newest one, if it is
-   * asked again word for word.
+   * The stored question that the message of the page stands for. It is the first of these that exists:
+   * 1. the question with the id of the message, or the question that has replaced that one;
+   * 2. the question at the same place behind the newest message that the page shows.
+   * If the page shows no stored message:
+   * 3. the first question, if the message has opened the conversation;
+   * 4. the question at the place of the message, if the page's own chat has asked the newest question;
+   * 5. the newest question, if the page wants another answer to it and has the same text.
    */
   targetId: string | null
   targetPosition: number | null
-  /** Whether that question has the same text. */
+  /** Whether the message of the page has the text of that question. */
   sameText: boolean | null
   /** Whether the page shows an answer that has left the thread. */
   showsSuperseded: boolean
@@ -89,8 +92,8 @@ export function messageStore(database: Database) {
     },
 
     /**
-     * The same page with the superseded messages in their places: the answers of one place in the order in which they
-     * were asked for, the newest one last.
+     * The same page together with the superseded messages at their former places. Several answers at one place stand in the
+     * order of their turns, the newest one last.
      */
     async listAll(userId: string, id: string, page: MessagePage): Promise<MessageRecord[] | undefined> {
       const direction = sql.raw(page.order)
@@ -133,9 +136,7 @@ export function messageStore(database: Database) {
 
     /**
      * Compares what a chat page shows with a conversation; undefined when the user has no such conversation.
-     * @param shown `known`: ids that the page shows before its message, each with the number of the user's messages
-     * after it; `messageId`, `text` and `openedBy`: of the message itself; `chatId` and `questions`: of a page that has
-     * made the id of its chat itself
+     * @param shown see `PageState` in `services/read/page-state.ts`
      */
     async shown(
       userId: string,

@@ -4,6 +4,7 @@ import { openSession, type Session } from './session.ts'
 
 /** The same key as that of Kysely's own lock, so that migrations of earlier versions wait for it, too. */
 const LOCK = sql.lit('3853314791062309107')
+
 /** Connects once, and closes the connection when the work is done. */
 export async function withDatabase<T>(
   databaseUrl: string,

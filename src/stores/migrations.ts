@@ -9,7 +9,7 @@ import { MIGRATION_SETTINGS, type Session } from './session.ts'
 
 const FOLDER = path.resolve(import.meta.dirname, '../../migrations')
 
-/** What a file of `migrations/` exports. */
+/** The exports of a file of `migrations/`. */
 export interface StoredMigration extends Migration {
   /**
    * False for a migration that cannot run in a transaction, such as `create index concurrently`. Such a migration
@@ -71,7 +71,7 @@ export function migrateDown(databaseUrl: string, options: MigrateOptions = {}): 
   })
 }
 
-/** How the database's schema compares with the migrations of this version. */
+/** The result of comparing the database's schema with the migrations of this version. */
 export type SchemaState = { state: 'current' } | { state: 'behind' | 'ahead'; migrations: string[] }
 
 /**
@@ -181,7 +181,7 @@ async function run(
   return results.map(({ migrationName }) => migrationName)
 }
 
-/** The same migration, which says every few seconds that it is still running. */
+/** The same migration. It reports every few seconds that it is still running. */
 function reporting(name: string, { up, down }: StoredMigration, report: Migrations['report']): Migration {
   const watched = (work: Migration['up']) => async (db: Kysely<unknown>) => {
     const since = performance.now()

@@ -6,15 +6,15 @@ import { paced } from './paced.ts'
 import { openSession } from './session.ts'
 
 /**
- * Notices between instances that events were written, by NOTIFY. They make the feed and the deliverer look at once. A
- * notice may be lost: both look by themselves as well.
+ * Notices between instances: an instance tells the others by NOTIFY that it has written events. The feed and the deliverer
+ * then read the tables at once. A notice may be lost, because both read the tables at intervals, too.
  */
 export interface Notices {
   /** Tells all instances, this one first, that events were written. Called after their transaction. */
   tell(): void
   /** Called when an instance has written events, and when notices may have been lost. */
   onTold(listener: () => void): void
-  /** Keeps the session that hears the other instances until `signal` aborts. Through a pooler there is none. */
+  /** Keeps a session that hears the notices of other instances, until `signal` aborts. Behind a pooler there is none. */
   listen(signal: AbortSignal): Promise<void>
 }
 
@@ -31,7 +31,7 @@ const CHANNEL = 'agent_chat_events'
  */
 const PAUSE_MS = 100
 const CONNECT_TIMEOUT_MS = 4_000
-/** How often the session is used, so that a network that has lost it is noticed. */
+/** How often the session is used, so that the instance notices when the network has lost it. */
 const PROBE_MS = 30_000
 const PROBE_TIMEOUT_MS = 5_000
 const RECONNECT_MS = 1_000
@@ -45,11 +45,11 @@ export function notices({ url, database, log }: NoticesContext): Notices {
     for (const listener of listeners) listener()
   })
   const notify = paced(PAUSE_MS, () => {
-    // When this fails, the other instances see the events when they look by themselves.
+    // When this fails, the other instances find the events when they read the tables next.
     database.named('notify', `select pg_notify('${CHANNEL}', $1)`, [self]).catch(() => {})
   })
 
-  /** Hears notices until the session breaks. @returns false when a pooler stands between */
+  /** Hears notices until the session breaks. @returns false when a pooler stands before the database server */
   async function hear(signal: AbortSignal): Promise<boolean> {
     const client = new pg.Client({
       connectionString: url,
@@ -90,7 +90,7 @@ export function notices({ url, database, log }: NoticesContext): Notices {
   return {
     tell() {
       wake()
-      // Without a session of its own, the instance is behind a pooler, and so are the others.
+      // The instance is behind a pooler, where a session hears no notices. The other instances are behind it, too.
       if (isListening) notify()
     },
     onTold: (listener) => void listeners.push(listener),

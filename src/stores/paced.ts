@@ -1,5 +1,6 @@
 /**
- * A function that does the work at once, and then at most once in `ms`. Calls within that time are one call at its end.
+ * Returns a function that does the work at once, and then at most once in `ms`. All calls within that time together do the
+ * work once, at the end of it.
  */
 export function paced(ms: number, work: () => void): () => void {
   let timer: NodeJS.Timeout | undefined

@@ -2,7 +2,7 @@ import type { TurnMessage, TurnUsage } from '../agent/turn.ts'
 import type { Database } from './database.ts'
 import type { EndFacts } from './schema.ts'
 
-/** How a run ended, as it is stored. */
+/** The stored end of a run. */
 export interface RunEnd {
   runId: string
   status: 'completed' | 'failed' | 'cancelled'
@@ -12,18 +12,18 @@ export interface RunEnd {
   facts: EndFacts
   errorCode: string | null
   error: string | null
-  /** Records that the run's stream holds; null when they could not be counted. */
+  /** Number of records in the run's stream; null when they could not be counted. */
   frameCount: number | null
   truncated: boolean
-  /** Times by the clock of the engine; null when the engine did not name them. */
+  /** Times by the clock of the engine; null when the engine did not say them. */
   createdAt: Date | null
   startedAt: Date | null
   finishedAt: Date | null
-  /** The engine may still execute the run: the sweeper stops it there. */
+  /** The engine may still execute the run. The sweeper cancels the run at the engine. */
   stop?: boolean
 }
 
-/** What became of a call that was to end a run. */
+/** The result of a call that stores the end of a run. */
 export interface Finalized {
   /** False when the run had ended before. */
   done: boolean
@@ -34,7 +34,7 @@ export interface Finalized {
 export function runEndStore(database: Database, limits: { executionSeconds: number }) {
   return {
     /**
-     * Notes that the run executes: its deadline counts from now on.
+     * Stores that the run executes. Its deadline counts from now on.
      * @returns false when no queued run has this id
      */
     async markRunning(runId: string, startedAt: Date | null): Promise<boolean> {

@@ -10,7 +10,7 @@ export interface RunFilter {
   status?: PublicStatus[]
   metadata?: Metadata
   runIds?: string[]
-  /** Only runs that wait for an answer. */
+  /** Only runs whose turns wait for answers to their actions. */
   pending?: boolean
   agent?: string
   limit: number
@@ -24,16 +24,16 @@ export interface RunListPage {
   searchedTo?: string
 }
 
-/** Rows of the index that one page compares with the filters at most. */
+/** The most rows of the index that one page compares with the filters. */
 const SEARCHED = 500
 
 /**
- * Lists runs of one user, newest first, without contents. The most telling filter names the index that is walked in the
- * direction of the cursor; the other filters are applied to at most 500 of its rows. So a page costs the same however
- * many runs the user has; a page that ends early says where the next one begins.
+ * Lists runs of one user, newest first, without contents. The most selective filter chooses the index, which is walked in
+ * the direction of the cursor. The other filters are applied to at most 500 of its rows. So a page costs the same for
+ * every number of runs. A page that ends early says where the next page begins.
  *
- * The index tells no more than the ids of rows, which all of these indexes hold. Asked for whole rows, the planner may
- * walk the newest rows of all users instead: through millions of them for a user who has long been silent.
+ * The inner query reads only the ids of rows, which all of these indexes hold. If it read whole rows, Postgres might walk
+ * the newest rows of all users instead. For a user without recent runs these are millions.
  */
 export async function listRuns(database: Database, userId: string, filter: RunFilter): Promise<RunListPage> {
   const { conversationId, status, metadata = {}, runIds, agent, pending, limit } = filter

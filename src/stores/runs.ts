@@ -6,7 +6,7 @@ import { listRuns, type RunFilter, type RunListPage } from './run-list.ts'
 import type { Metadata, RunFacts, TurnInput } from './schema.ts'
 import { sharedReads } from './shared-reads.ts'
 
-/** One run as its owner may see it. */
+/** One run as its user may see it. */
 export interface RunRecord {
   /** The id of the row. Lists are ordered by it. */
   id: string
@@ -29,13 +29,13 @@ export interface RunRecord {
   metadata: Metadata
   frameCount: number | null
   truncated: boolean
-  /** The engine's ids of the run that this one repeats, and of the run that has replaced it. */
+  /** The engine's ids of the run that this run repeats, and of the run that has replaced this run. */
   retryOf: string | null
   supersededBy: string | null
-  /** The engine's ids of the run that this one goes on with, and of the run that goes on with this one. */
+  /** The engine's ids of the run that this run continues, and of the run that continues this run. */
   continues: string | null
   continuedBy: string | null
-  /** The calls for which the run waits; null when it waits for none. */
+  /** The actions for which the turn of the run waits; null when it waits for none. */
   pendingActions: PendingAction[] | null
   cancelRequestedAt: Date | null
   createdAt: Date
@@ -53,7 +53,7 @@ export type RunSummaryRecord = Omit<
 /** The fields of a run that may change while it is unfinished. */
 export type RunState = Pick<RunRecord, 'status' | 'cancelRequestedAt' | 'ahead'>
 
-/** What a run's row says about its stream. */
+/** The fields of a run's row that viewers of its stream need. */
 export interface RunProgress extends RunState {
   turnId: string
   /** Number of records in the stream once the run has ended; null when they could not be counted. */
@@ -61,7 +61,7 @@ export interface RunProgress extends RunState {
   error: string | null
 }
 
-/** The calls for which a run waits. It costs nothing for all other runs. */
+/** The actions for which the turn of a run waits. The subquery is not executed for other runs. */
 export const PENDING = `case when facts->>'finishReason' = 'action_required' and continued_by is null then (
     select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('actionId', id, 'toolCallId', tool_call_id, 'toolName', tool_name,
       'kind', kind, 'message', message, 'createdAt', to_jsonb(created_at), 'expiresAt', to_jsonb(expires_at)))
@@ -100,11 +100,14 @@ const POLLS = `
 interface PollKey {
   userId: string
   runId: string
-  /** The caller has the contents of the run once it has ended. */
+  /** Whether the caller has the contents of the run already, if it has ended. */
   known: boolean
 }
 
-/** Reads of runs. Queries for a caller name the user, so the run of another user counts as unknown. */
+/**
+ * Reads of runs. Every query for a caller names the user, so the run of another user is not found, and the service answers
+ * 404 as for an unknown run.
+ */
 export function runStore(database: Database) {
   const read = sharedReads(async (polls: PollKey[]) => {
     const rows = await database.named<RunRecord & { at: number }>('polls', POLLS, [
@@ -122,7 +125,7 @@ export function runStore(database: Database) {
     find: (userId: string, runId: string, hasContents = false): Promise<RunRecord | undefined> =>
       read({ userId, runId, known: hasContents }),
 
-    /** The states of many runs at once, for all waits of this instance. Ownership was checked when each wait began. */
+    /** The states of many runs, for all waits of this instance. The user was checked when each wait began. */
     async states(runIds: string[]): Promise<Array<RunState & { runId: string }>> {
       return database.named(
         'states',
@@ -132,7 +135,7 @@ export function runStore(database: Database) {
       )
     },
 
-    /** The answer so far of a turn that has gone on with this run; undefined when the run continues no other one. */
+    /** The answer of the earlier runs of a run's chain; undefined when the run continues no other run. */
     async answerBefore(runId: string): Promise<TurnMessage | undefined> {
       const [row] = await database.named<{ message: TurnMessage | null }>(
         'answer_before',
@@ -145,7 +148,7 @@ export function runStore(database: Database) {
       return row?.message ?? undefined
     },
 
-    /** What the viewers of a run's stream need to know. Ownership was checked when each viewer connected. */
+    /** The fields that the viewers of a run's stream need. The user was checked when each viewer connected. */
     async progress(runId: string): Promise<RunProgress | undefined> {
       const [row] = await database.named<RunProgress>(
         'progress',
@@ -172,7 +175,7 @@ export function runStore(database: Database) {
     list: (userId: string, filter: RunFilter): Promise<RunListPage> => listRuns(database, userId, filter),
 
     /**
-     * Notes the wish to cancel before anything else happens: if this process dies now, the sweeper cancels.
+     * Stores the wish to cancel. If this process dies afterwards, the sweeper cancels the run.
      * @returns the turn when its run is unfinished
      */
     async requestCancel(userId: string, runId: string): Promise<{ turnId: string } | undefined> {

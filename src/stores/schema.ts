@@ -20,16 +20,16 @@ export const MAX_METADATA_PAIRS = 16
 type Timestamp = ColumnType<Date, Date | string | undefined, Date | string>
 type Json<T> = JSONColumnType<T & object, string, string>
 
-/** How far the dispatch of a turn is; see migration 0006. */
+/** The state of the dispatch of a turn; see migration 0006. */
 export type TurnState = 'dispatching' | 'abandoned' | 'started'
 
-/** What a conversation keeps for its prompts. */
+/** The values that a conversation keeps for its prompts. */
 export interface StoredWindow {
   summary?: StoredSummary
   charactersPerToken?: number
 }
 
-/** A summary, and the message through which it reaches: its id, and its place. */
+/** A summary, with the id and the place of the last message that it stands for. */
 export interface StoredSummary extends TurnSummary {
   through: string
   position: number
@@ -48,7 +48,7 @@ export interface ConversationsTable {
   /** Hidden while the turn that opened the conversation is abandoned. */
   hidden: Generated<boolean>
   summary: Json<StoredSummary> | null
-  /** As the provider has counted the last prompt; null until a run has measured one in tokens. */
+  /** The ratio in the provider's count of the last prompt; null until a run has measured a prompt in tokens. */
   characters_per_token: number | null
   /** The ids of the chat and of its message that opened the conversation. */
   opened_by: string | null
@@ -57,17 +57,17 @@ export interface ConversationsTable {
   last_activity_at: Timestamp
 }
 
-/** What a turn was started with. */
+/** The stored part of the request that started a turn. */
 export interface TurnInput {
   message: TurnMessage & { text: string }
-  /** The turn has opened its conversation. */
+  /** Whether the turn has opened its conversation. */
   newConversation: boolean
   assistantMessageId: string
-  /** What the request asked for beside its message; stored when the turn waits for somebody. */
+  /** The other parts of the request, which its continuation needs. Stored when the turn waits. */
   asked?: Record<string, unknown> | null
 }
 
-/** Tokens that are reserved for a run, in the budgets of these names for this day. */
+/** The tokens that are reserved for a run on this day, in the budgets of this user and this actor. */
 export interface Reservation {
   tokens: number
   day: string
@@ -91,25 +91,25 @@ export interface TurnsTable {
   request_hash: string | null
   /** When a caller asked to cancel the turn before it had a run. */
   cancel_requested_at: Timestamp | null
-  /** When the lease ends, or when the sweeper looks for the run of an abandoned turn again. */
+  /** When the lease ends, or when the sweeper asks the engine for the run of an abandoned turn again. */
   check_at: Timestamp | null
-  /** Where a turn stood that has no place any more; see migration 0010. */
+  /** The former place of a superseded turn; see migration 0010. */
   former_position: number | null
-  /** The turn that has taken the place of this one. */
+  /** The turn that has replaced this turn. */
   superseded_by: string | null
-  /** The first place that this turn has taken from others, and the turns that stood there. */
+  /** The first place of the turns that this turn has replaced, and the ids of these turns. */
   replaces_from: number | null
   replaced: string[] | null
   /** The engine's id of the run that this turn repeats. */
   retry_of: string | null
-  /** The summary that an edit has taken from its conversation. */
+  /** The summary that this edit has removed from its conversation. */
   replaced_summary: Json<StoredSummary> | null
-  /** The chat of the page that has asked, where the page itself has made the id. */
+  /** The chat id of the page that has asked, when the page itself has made the id. */
   chat_id: string | null
   reservation: Json<Reservation> | null
   /** The address to which the end of a run is reported. */
   webhook: Json<TurnWebhook> | null
-  /** The turn that this one goes on with, and the turn that goes on with this one; see migration 0019. */
+  /** The turn that this turn continues, and the turn that continues this turn; see migration 0019. */
   continues: string | null
   continued_by: string | null
   deleted_at: Timestamp | null
@@ -119,9 +119,9 @@ export interface TurnsTable {
 
 /** Facts about a run that has ended, beside its answer. Unknown facts are absent. */
 export interface RunFacts {
-  /** Of a completed run. */
+  /** Why a completed run has ended. */
   finishReason?: FinishReason
-  /** Calls of the model. */
+  /** Number of calls of the model. */
   steps?: number
   /** The model that answered, or was asked last. */
   model?: string
@@ -129,17 +129,17 @@ export interface RunFacts {
   /** Seconds after which the model provider allows another call. */
   retryAfter?: number
   history?: HistoryCounts
-  /** What was missing. */
+  /** Tools and contents that were missing in the run. */
   warnings?: TurnWarning[]
-  /** The last text of the answer is JSON of the form that was asked for. */
+  /** Whether the last text of the answer is JSON of the requested form. */
   structured?: boolean
 }
 
-/** The facts with which a run is ended: what its conversation keeps is stored in the row of the conversation. */
+/** The facts with which a run is ended. The `window` is stored in the row of the conversation. */
 export interface EndFacts extends RunFacts {
   window?: KeptWindow
   pendingActions?: AskedAction[]
-  /** What the run was asked for beside its message: its continuation is asked for the same. */
+  /** The parts of the request beside its message, which the continuation gets, too. */
   asked?: Record<string, unknown>
 }
 
@@ -162,10 +162,10 @@ export interface RunsTable {
   cancel_requested_at: Timestamp | null
   /** When the engine first said that it does not know the run. */
   missed_at: Timestamp | null
-  /** The engine's ids of the run that this one repeats, and of the run that has replaced it. */
+  /** The engine's ids of the run that this run repeats, and of the run that has replaced this run. */
   retry_of: string | null
   superseded_by: string | null
-  /** The engine's ids of the run that this one goes on with, and of the run that goes on with this one. */
+  /** The engine's ids of the run that this run continues, and of the run that continues this run. */
   continues: string | null
   continued_by: string | null
   reservation: Json<Reservation> | null

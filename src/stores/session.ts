@@ -27,11 +27,11 @@ const SESSION_SETTINGS = {
   idle_in_transaction_session_timeout: '10000',
   // The pool closes idle connections itself.
   idle_session_timeout: '0',
-  // Exists since Postgres 17.
+  // Postgres 17 and newer have this setting.
   transaction_timeout: '0',
 }
 
-/** Settings during a migration. It may take long, but its wait for a lock must not block other statements for long. */
+/** Settings during a migration. A migration may take long. Its wait for a lock must not block other statements long. */
 export const MIGRATION_SETTINGS = {
   ...SETTINGS,
   statement_timeout: '0',

@@ -8,13 +8,13 @@ interface Wanted<Key, Row> {
 const AT_ONCE = 2
 /** Rows of one statement, so that no read waits behind very many large rows. */
 const ROWS = 32
-/** A read does not wait longer for the statements under way: they may have met a network that loses answers. */
+/** The longest wait of a read for the statements under way, because the network may have lost their answers. */
 const PATIENCE_MS = 25
 
 /**
- * Reads single rows with as few statements as the load allows: what is asked for while two statements are under way is
- * read together by the next one. A read that finds no statement under way is sent at once, so an idle instance answers
- * as fast as before. A statement begins after all its reads were asked for, so each read sees every earlier write.
+ * Reads single rows with few statements. Reads that are asked for while two statements are under way share the next
+ * statement. Other reads are sent at once, so an idle instance answers without delay. A statement begins after all its
+ * reads were asked for, so each read sees every earlier write.
  *
  * @param read reads the rows of these keys in one statement, in the order of the keys; undefined where there is no row
  * @returns reads the row of one key. It rejects with the error of its statement

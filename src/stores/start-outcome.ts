@@ -22,10 +22,10 @@ export interface Placement {
   agent: string
   conversationId?: string
   message?: StoredMessage
-  /** Unfinished turns that this turn has replaced: they are to be cancelled. */
+  /** Unfinished turns that this turn has replaced. The start cancels them. */
   superseded?: TurnAhead[]
-  /** Turns that go on, because this turn has ended their wait: they are to be dispatched. */
+  /** Continuations of turns whose wait this turn has ended. The start dispatches them. */
   continuations?: string[]
-  /** What was reserved for the run, where a budget is set. */
+  /** The tokens that are reserved for the run, when a budget is set. */
   budget?: RunBudget
 }

@@ -19,8 +19,8 @@ export interface DueRun {
 }
 
 /**
- * What the sweeper claims and notes. A claim pushes `check_at` ahead, so that several instances never process the same
- * row at once, and the rows of an instance that dies become due again by themselves.
+ * The statements of the sweeper. A claim pushes `check_at` ahead, so that two instances never process one row at the same
+ * time. The rows that a dead instance had claimed become due again by themselves.
  */
 export function sweepStore(database: Database) {
   return {
@@ -39,7 +39,7 @@ export function sweepStore(database: Database) {
 
     /**
      * Claims runs, at most `limit`. An executing run is due every 8 s, so that an end whose event was lost is stored
-     * within 10 s. A waiting run is due ever more rarely, since the end of the run in front makes it due.
+     * within 10 s. A queued run is due after ever longer pauses, because the end of the run ahead makes it due.
      * @param overdueOnly claims only runs whose deadline is over, for an instance that cannot ask the engine
      */
     async claimRuns(limit: number, { overdueOnly } = { overdueOnly: false }): Promise<DueRun[]> {
@@ -77,7 +77,7 @@ export function sweepStore(database: Database) {
       )
     },
 
-    /** Notes that the engine does not know the run, unless that was noted before, and asks again in half a minute. */
+    /** Stores that the engine does not know the run, unless that is stored already. Makes the run due in half a minute. */
     async noteMissed(runId: string): Promise<void> {
       await database.run((db) =>
         sql`update runs set missed_at = coalesce(missed_at, now()),
@@ -86,12 +86,12 @@ export function sweepStore(database: Database) {
       )
     },
 
-    /** Notes that the engine knows the run, so that an earlier miss no longer counts. */
+    /** Stores that the engine knows the run, so that an earlier miss no longer counts. */
     async noteFound(runId: string): Promise<void> {
       await database.run((db) => sql`update runs set missed_at = null where run_id = ${runId}`.execute(db))
     },
 
-    /** Notes that the engine has stopped a run that had ended in the database, so that the run is never due again. */
+    /** Stores that the engine has stopped a run whose end was stored before. The run is never due again. */
     async noteStopped(runId: string): Promise<void> {
       await database.run((db) =>
         sql`update runs set check_at = null where run_id = ${runId} and finished_at is not null`.execute(db),

@@ -10,7 +10,7 @@ const WRITES = {
 
 type Writing = { [Store in keyof typeof WRITES]: { [Name in (typeof WRITES)[Store][number]]: Write } }
 
-/** The same stores. Whatever writes events calls `tell` when it has written them. */
+/** The same stores. Their functions that write events call `tell` when they have written them. */
 export function tellingStores<Stores extends Writing>(stores: Stores, tell: () => void): Stores {
   const telling = Object.entries(WRITES).map(([name, writes]) => {
     const store: Record<string, unknown> = { ...stores[name as keyof Writing] }

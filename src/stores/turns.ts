@@ -10,7 +10,7 @@ import type { StartOutcome } from './start-outcome.ts'
 
 export type { Placement, StartOutcome } from './start-outcome.ts'
 
-/** A message as it is stored: `text` is what its text parts add up to. */
+/** A message as it is stored. `text` is the text of all its text parts. */
 export type StoredMessage = TurnMessage & { text: string }
 
 export interface NewTurn {
@@ -19,51 +19,51 @@ export interface NewTurn {
   actor: string | null
   conversationId: string
   newConversation: boolean
-  /** The agent that the request names; that of the conversation when absent, and `default` in a new one. */
+  /** The agent that the request names. Absent: the agent of the conversation, and `default` in a new conversation. */
   agent?: string
   /** The agents that this request may use. */
   agents: string[]
   /** The title for a conversation that has none yet. */
   title: string
   seed: StoredMessage[]
-  /** Absent in a retry, which answers the question of its run again. */
+  /** Absent in a retry, whose question is that of the repeated run. */
   message?: StoredMessage
   assistantMessageId: string
-  /** Absent in a retry that takes the metadata of its run. */
+  /** Absent in a retry that takes over the metadata of the repeated run. */
   metadata?: Metadata
   ifBusy: 'enqueue' | 'reject' | 'interrupt'
   idempotencyKey: string | null
   requestHash: string | null
   /** The ids of the chat and of its message that open the conversation. */
   openedBy?: string
-  /** The chat of the page that asks, where the page itself has made the id. */
+  /** The chat id of the page that asks, when the page itself has made the id. */
   chatId?: string
   /** The run whose question this turn answers again, at the place of that run's turn. */
   retryOf?: string
-  /** The first place of the turns that this turn replaces; it gets the next place itself. */
+  /** The first place of the turns that this edit replaces. The edit itself gets the next place of the conversation. */
   editFrom?: number
-  /** The place of the newest turn that the caller knows, 0 for none: the start is refused when there is a newer one. */
+  /** The place of the newest turn that the caller knows, 0 for none. The start is refused when there is a newer turn. */
   lastPosition?: number
-  /** The run of that turn, where it had one: the start is refused when a retry has taken its place. */
+  /** The run of that turn, if it had one. The start is refused when a retry has replaced that run. */
   lastRunId?: string
   /** The address to which the end of the run is reported. */
   webhook?: TurnWebhook | undefined
 }
 
 export interface TurnLimits {
-  /** Unfinished turns that a conversation may have. */
+  /** The most unfinished turns that a conversation may have. */
   queueLimit: number
-  /** Places that an edit may replace. */
+  /** The most places that an edit may replace. */
   editLimit: number
-  /** Messages of history that a turn is given, and bytes of their JSON. */
+  /** The most messages of history that a turn gets, and the most bytes of their JSON. */
   maxMessages: number
   maxBytes: number
   /**
-   * Seconds in which only the start that created a turn may dispatch it, and in which an abandoned turn waits for a
-   * retry. They are more than a start may take, and more than the engine's lists lag behind.
+   * The length of a lease, in seconds. In this time only the start that created a turn may dispatch it, and an abandoned
+   * turn waits for a retry. It is longer than a start may take and longer than the engine's lists lag behind.
    */
   leaseSeconds: number
-  /** Seconds that a run may wait and execute before the sweeper ends it, counted from its start. */
+  /** Seconds that a run may be queued and execute before the sweeper ends it, counted from its start. */
   deadlineSeconds: number
   /** Budgets of tokens; absent when none is set. */
   budget?: BudgetLimits
@@ -83,13 +83,13 @@ export interface TurnAhead {
 export interface TurnContext {
   history: Array<HistoryMessage & { position: number }>
   ahead: TurnAhead[]
-  /** What the conversation keeps for its prompts. The history begins after its summary. */
+  /** The values that the conversation keeps for its prompts. The history begins after its summary. */
   window: StoredWindow | null
   /** Messages between the summary and the history, at most 500. */
   omitted: number
 }
 
-/** A turn as far as its dispatch is concerned. */
+/** The fields of a turn that concern its dispatch. */
 export interface DispatchState {
   turnId: string
   userId: string
@@ -98,9 +98,9 @@ export interface DispatchState {
   state: TurnState
   /** The engine's id of the turn's newest run. */
   runId: string | null
-  /** The contents of the turn were deleted with its conversation. */
+  /** Whether the contents of the turn were deleted with its conversation. */
   deleted: boolean
-  /** The turn goes on with another one, and no caller asks for it again. */
+  /** Whether the turn is a continuation. No caller sends a continuation again. */
   isContinuation: boolean
 }
 
@@ -119,11 +119,11 @@ export interface UnstoredTurn {
   createdAt: Date
 }
 
-/** The result of recording a run; see `sql/record_run.sql`. */
+/** The result of recording a run; see `sql/record_run.sql`. `removed`: the turn has no row any more. */
 export type Recorded =
   | { state: 'recorded'; cancel: boolean }
   | { state: 'other'; runId: string }
-  | { state: 'abandoned' | 'gone' }
+  | { state: 'abandoned' | 'removed' }
 
 const KNOWN_KEYS = `
   select exists (
@@ -143,7 +143,7 @@ export function turnStore(database: Database, limits: TurnLimits) {
   return {
     /**
      * Places a new turn, or finds the turn that its key stands for.
-     * @param replaces an unresolved turn of the same key for which no run was found
+     * @param replaces an abandoned turn of the same key for which the engine has no run
      */
     async start(turn: NewTurn, replaces?: string): Promise<StartOutcome> {
       const argument = JSON.stringify({ ...turn, ...limits, replaces })
@@ -166,7 +166,7 @@ export function turnStore(database: Database, limits: TurnLimits) {
       return row?.context ?? { history: [], ahead: [], window: null, omitted: 0 }
     },
 
-    /** How far the dispatch of these turns is; those that do not exist are left out. */
+    /** The states of the dispatches of these turns. A turn without a row is left out. */
     async states(turnIds: string[]): Promise<DispatchState[]> {
       if (turnIds.length === 0) return []
       return database.named<DispatchState>(
@@ -181,7 +181,7 @@ export function turnStore(database: Database, limits: TurnLimits) {
 
     /**
      * Gives a turn the run that the engine has for it.
-     * @param revive records the run of an abandoned turn, too: the turn goes on at its own place and is shown again
+     * @param revive also records the run of an abandoned turn. The turn is then shown again at its own place
      */
     async record(turnId: string, runId: string, { revive } = { revive: false }): Promise<Recorded> {
       const [row] = await database.named<{ recorded: Recorded }>(
@@ -189,7 +189,7 @@ export function turnStore(database: Database, limits: TurnLimits) {
         'select record_run($1, $2, $3, $4, $5) as recorded',
         [turnId, runId, uuid(), revive, limits.deadlineSeconds],
       )
-      return row?.recorded ?? { state: 'gone' }
+      return row?.recorded ?? { state: 'removed' }
     },
 
     /** Hides a turn whose start had no answer of the engine. @returns false when the turn has its run already */
@@ -225,7 +225,7 @@ export function turnStore(database: Database, limits: TurnLimits) {
       return rows[0]?.outcome ?? 'known'
     },
 
-    /** Whether the user's key stands for a turn that is not abandoned: then the start is a replay. */
+    /** Whether the user's key belongs to a turn that is not abandoned. The start is then a replay. */
     knowsKey: async (userId: string, key: string): Promise<boolean> =>
       (await knowsKey({ userId, key })) === true,
   }

@@ -1,12 +1,12 @@
 import type { Database } from './database.ts'
 
-/** What usage can be grouped by. */
+/** The fields by which usage can be grouped. */
 export const USAGE_GROUPS = ['day', 'agent', 'model'] as const
 export type UsageGroup = (typeof USAGE_GROUPS)[number]
 
-/** The runs of a group that have ended, and the tokens that they have used. */
+/** The ended runs of a group, and the tokens that they have used. */
 export interface UsageRecord {
-  /** `YYYY-MM-DD`, the name of an agent, or that of a model; empty where no model was called. */
+  /** A day (`YYYY-MM-DD`), the name of an agent, or the name of a model. Empty for runs that called no model. */
   key: string
   completed: number
   failed: number
@@ -16,7 +16,7 @@ export interface UsageRecord {
   totalTokens: number
   cachedInputTokens: number
   reasoningTokens: number
-  /** Runs whose tokens are estimates, wholly or in part. */
+  /** Number of runs whose tokens are estimates, wholly or in part. */
   estimated: number
 }
 

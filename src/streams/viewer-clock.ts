@@ -2,7 +2,7 @@ import { problem } from '../errors.ts'
 import type { PacedViewer } from './paced-viewer.ts'
 
 export interface ClockSettings {
-  /** Pause between two looks at all viewers. */
+  /** Pause between two checks of all viewers. */
   tickMs: number
   /** Pause between two heartbeats of a silent connection. */
   heartbeatMs: number

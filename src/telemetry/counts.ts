@@ -22,7 +22,7 @@ export function requestCounts(registry: Registry) {
   return {
     duration: new Histogram({
       name: 'agent_chat_http_request_duration_seconds',
-      help: 'Requests by route and status. `aborted`: the client left, or a drain cut the stream. `held`: streams and waits, long by intent. Method and route are `other` for requests that no route took: a bad token, an unknown address, a wrong method, a preflight',
+      help: 'Requests by route and status. `aborted`: the client left, or a drain cut the stream. `held`: streams and long polls, which take long by intent. Method and route are `other` for requests that no route accepted: a bad token, an unknown address, a wrong method, a preflight',
       labelNames: ['method', 'route', 'status', 'held'],
       buckets: REQUEST_SECONDS,
       registers,
@@ -46,7 +46,7 @@ export function runCounts(registry: Registry, agents: readonly string[]) {
   const registers = [registry]
   const finished = new Counter({
     name: 'agent_chat_runs_finished_total',
-    help: 'Runs that this instance saw to their end, by status, error code and agent',
+    help: 'Runs whose end this instance has stored, by status, error code and agent',
     labelNames: ['status', 'error_code', 'agent'],
     registers,
   })
@@ -77,7 +77,7 @@ export function runCounts(registry: Registry, agents: readonly string[]) {
     }),
     tokens: new Counter({
       name: 'agent_chat_tokens_total',
-      help: 'Tokens of runs that this instance saw to their end, by model, type (input, output) and agent; estimates of runs that broke off included',
+      help: 'Tokens of runs whose end this instance has stored, by model, type (input, output) and agent; estimates included',
       labelNames: ['model', 'type', 'agent'],
       registers,
     }),

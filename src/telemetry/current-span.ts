@@ -2,9 +2,9 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { ROOT_CONTEXT, type Span, type SpanOptions, type Tracer, trace } from '@opentelemetry/api'
 
 export interface CurrentSpan {
-  /** Runs `work`, and all that it begins, within the span. */
+  /** Runs `work`, and all asynchronous work that it begins, within the span. */
   within(span: Span, work: () => void): void
-  /** A span below the current one; undefined outside of a span, and once the current one has ended. */
+  /** Begins a child of the current span. Undefined outside of a span, and after the current span has ended. */
   child(name: string, options: SpanOptions): Span | undefined
 }
 

@@ -13,12 +13,12 @@ interface PlainError {
 const DEPTH_MAX = 5
 
 /**
- * The fields of an error that say what happened. All others are left out: Postgres quotes whole rows in `detail`, and
- * HTTP clients keep headers and bodies, so tokens and messages would get into the log.
+ * The fields of an error that say what happened. All other fields are left out. Postgres quotes whole rows in `detail`,
+ * and HTTP clients keep headers and bodies, so tokens and messages would get into the log.
  */
 function plainError(error: unknown, depth = 0): PlainError {
   if (!(error instanceof Error))
-    return { type: typeof error, message: 'the thrown value is no Error', stack: '' }
+    return { type: typeof error, message: 'the code has thrown a value that is no Error', stack: '' }
   const { name, message, stack = '', cause } = error
   const { code, status, statusCode, constraint, table } = error as unknown as Record<string, unknown>
   const known = { type: name, message, code, status: status ?? statusCode, constraint, table, stack }

@@ -30,11 +30,11 @@ export function meteredStores(stores: Stores, metrics: Metrics): Stores {
 }
 
 const OUTCOMES = { delivered: 'delivered', pending: 'retried', failed: 'given_up' } as const
-/** Callers choose the addresses of starts, so those are one receiver. */
+/** Callers choose the addresses in starts, so all these addresses count as one receiver. */
 const receiverOf = ({ target, url }: { target: string; url: string | null }) =>
   url === null ? target : 'start'
 
-/** Times the attempts to deliver webhooks. */
+/** Measures how long attempts to deliver webhooks take. */
 export function meteredPoster(post: Poster, metrics: Metrics): Poster {
   return async (one) => {
     const since = performance.now()
@@ -44,7 +44,7 @@ export function meteredPoster(post: Poster, metrics: Metrics): Poster {
   }
 }
 
-/** Notes the first text of every run that this instance reads for viewers. */
+/** Watches the chunks that this instance reads for viewers, and reports the first text of every run. */
 export function meteredEngine(engine: RunEngine, metrics: Metrics): RunEngine {
   return {
     ...engine,
@@ -57,7 +57,7 @@ export function meteredEngine(engine: RunEngine, metrics: Metrics): RunEngine {
   }
 }
 
-/** Times the first text of runs that a viewer reads from their start. */
+/** Measures the time to the first text of runs that a viewer reads from their beginning. */
 export function meteredStreams(streams: Streams, metrics: Metrics): Streams {
   return {
     ...streams,

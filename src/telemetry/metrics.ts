@@ -31,7 +31,7 @@ export interface FinishedRun {
   runSeconds: number | undefined
 }
 
-/** Workers send the names of models. The bound keeps a worker that invents names from adding series without end. */
+/** The most names of models. Workers send these names, and a faulty worker must not add series without end. */
 const MODELS_MAX = 50
 
 /**

@@ -111,7 +111,7 @@ function readWebhooks(registry: Registry, readings: Readings): void {
 function readComponents(registry: Registry, readings: Readings): void {
   new Gauge({
     name: 'agent_chat_component_up',
-    help: 'What readiness depends on: 1 when the component is there, 0 when it is away',
+    help: 'Components on which readiness depends: 1 when the component answers, 0 when it is away',
     labelNames: ['component'],
     registers: [registry],
     async collect() {
@@ -122,7 +122,7 @@ function readComponents(registry: Registry, readings: Readings): void {
   })
 }
 
-/** A gauge without labels. Undefined removes its sample, because an old value would look like a new one. */
+/** A gauge without labels. Undefined removes its sample, because an old value would count as the present one. */
 function gauge(registry: Registry, name: string, help: string, read: () => number | undefined): void {
   new Gauge({
     name,

@@ -3,7 +3,7 @@ import { DEFAULT_AGENT } from '../agent/turn.ts'
 import type { RunEngine } from '../engine/run-engine.ts'
 import { contextOf, traceparentOf } from './traceparent.ts'
 
-/** The same engine. Every start is a span, whose parent is the request's span and whose child is the run's span. */
+/** The same engine with a span for every start. Its parent is the request's span, and its child is the run's span. */
 export function tracedEngine(engine: RunEngine, tracer: Tracer): RunEngine {
   return {
     ...engine,

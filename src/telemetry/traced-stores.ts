@@ -2,7 +2,7 @@ import { SpanKind, SpanStatusCode } from '@opentelemetry/api'
 import type { Stores } from '../services/context.ts'
 import type { CurrentSpan } from './current-span.ts'
 
-/** Queries that all waiting requests share, and that therefore belong to no request. */
+/** Queries that all waiting requests share. They belong to no single request. */
 const SHARED = new Set(['runs.states', 'feed.read'])
 
 /**

@@ -16,9 +16,9 @@ export interface TracingOptions {
 
 export interface Tracing {
   tracer: Tracer
-  /** Sends the spans that wait, for at most 2 s. Never rejects, so that a lost trace cannot fail the traced work. */
+  /** Sends the finished spans, for at most 2 s. Never rejects, so that a lost trace cannot fail the traced work. */
   flush(): Promise<void>
-  /** Sends the spans that wait, then ends the exporter. Never rejects. */
+  /** Sends the finished spans, then ends the exporter. Never rejects. */
   end(): Promise<void>
 }
 
@@ -55,7 +55,7 @@ export function startTracing({ endpoint, headers, service, version, onProblem }:
   }
 }
 
-/** The same exporter, which reports failed exports. OpenTelemetry itself drops them in silence. */
+/** The same exporter, which reports failed exports. OpenTelemetry itself drops them without a message. */
 function told(exporter: SpanExporter, onProblem: (error: unknown) => void): SpanExporter {
   return {
     export: (spans, done) =>

@@ -98,7 +98,7 @@ async function makeTracer(endpoint: string, headers: string | undefined): Promis
         throw error
       } finally {
         span.end()
-        // The platform may freeze or end the process as soon as the run has ended.
+        // Trigger.dev may freeze or end the process as soon as the run has ended.
         await flush()
       }
     },
@@ -113,7 +113,7 @@ function childrenOf(tracer: Tracer, parent: Context): Tracer {
   }
 }
 
-/** The same span, which records the name of an error alone: messages of providers and tools may quote the conversation. */
+/** The same span. Of an error it records the name only, because messages of providers and tools may quote texts. */
 export function discreet(span: Span): Span {
   const record = span.recordException.bind(span)
   const setStatus = span.setStatus.bind(span)

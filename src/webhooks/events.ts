@@ -1,4 +1,4 @@
-/** The events that webhooks report. `run.action_required` follows `run.completed` when the turn waits for somebody. */
+/** The events that webhooks report. `run.action_required` follows `run.completed` when the turn waits for answers to its actions. */
 export const WEBHOOK_EVENTS = [
   'run.completed',
   'run.failed',
@@ -12,10 +12,10 @@ export type WebhookEvent = (typeof WEBHOOK_EVENTS)[number]
 export interface WebhookEndpoint {
   name: string
   url: string
-  /** Standard Webhooks secrets, `whsec_…`: every delivery carries a signature by each of them. */
+  /** Secrets of Standard Webhooks, `whsec_…`. Every delivery has one signature for each secret. */
   secrets: string[]
   events: WebhookEvent[]
-  /** The users whose events the endpoint gets; those of all users when undefined. */
+  /** The users whose events the endpoint gets. Undefined: the endpoint gets the events of all users. */
   users?: string[]
   /** Whether deliveries carry the text of the answer. */
   contents: boolean

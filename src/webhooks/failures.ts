@@ -2,7 +2,7 @@ import type { PostFailure } from './post.ts'
 
 export type DeliveryErrorCode = PostFailure | 'endpoint_off' | 'receiver_unknown' | 'internal'
 
-/** Why the last attempt of a delivery failed, in a sentence. Callers branch on the codes: they are only added to. */
+/** A sentence for each reason why the last attempt of a delivery failed. Callers branch on the codes, so no code is removed. */
 export const DELIVERY_FAILURES: Record<DeliveryErrorCode, string> = {
   address_refused:
     'The host has a private or reserved address. The operator allows such an address in WEBHOOK_ALLOWED_ADDRESSES.',

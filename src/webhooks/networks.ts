@@ -14,7 +14,7 @@ function add(list: BlockList, text: string): boolean {
 
 export const isNetwork = (text: string): boolean => add(new BlockList(), text)
 
-/** To which addresses the service may connect. */
+/** Decides to which addresses the service may connect. */
 export interface Networks {
   /** Whether the operator has listed the address: then it may be private, and plain http is allowed. */
   lists(address: string): boolean

@@ -16,13 +16,13 @@ export type PostFailure =
   | 'connection_failed'
   | 'timed_out'
 
-/** The answer to one attempt. `retryAfter` is in seconds, as the receiver has named it. */
+/** The result of one attempt. `retryAfter` is the time that the receiver has named, in seconds. */
 export type PostResult =
   | { isDelivered: true; status: number }
   | { isDelivered: false; errorCode: PostFailure; status?: number; retryAfter?: number }
 
 export interface Post {
-  /** Name of the endpoint, or `start`: for metrics. */
+  /** The name of the receiver in metrics: the name of the endpoint, or `start`. */
   receiver: string
   url: string
   headers: Record<string, string>
@@ -33,14 +33,14 @@ export type Poster = (post: Post) => Promise<PostResult>
 
 export interface PosterOptions {
   networks: Networks
-  /** Time for one attempt with everything: the look-up of the name, the connection, the answer. */
+  /** Time for one whole attempt: the resolution of the name, the connection and the answer. */
   timeoutMs?: number
   /** Finds all addresses of a host; the system's resolver when absent. */
   resolve?: (host: string) => Promise<LookupAddress[]>
 }
 
 const TIMEOUT_MS = 15_000
-/** Bytes of an answer's body that are read: the status alone counts. */
+/** The most bytes of an answer's body that are read. Only the status of an answer counts. */
 const ANSWER_BYTES = 1_024
 
 class Failed extends Error {
@@ -53,11 +53,11 @@ class Failed extends Error {
 
 /**
  * Sends one request and reads the status of its answer, without following redirects. The host is resolved once for each
- * attempt (attempts at the same moment share a look-up), and the connection is made to the very addresses that were checked: a name that changes its address meanwhile
- * cannot lead elsewhere. Never rejects.
+ * attempt. Parallel attempts at one host share a resolution. The connection is made to an address that was checked, so a
+ * name that changes its address meanwhile cannot lead to another one. Never rejects.
  */
 export function poster({ networks, timeoutMs = TIMEOUT_MS, resolve = allOf }: PosterOptions): Poster {
-  /** The system looks up four names at once, for the whole process: a name that takes long is looked up once at a time. */
+  /** Resolutions under way, by host. The system resolves four names at a time, so a slow name must take one of them only. */
   const lookups = new Map<string, Promise<LookupAddress[]>>()
 
   function lookUp(host: string): Promise<LookupAddress[]> {
@@ -101,7 +101,7 @@ async function allOf(host: string): Promise<LookupAddress[]> {
   }
 }
 
-/** A look-up cannot be cancelled: its result comes too late then. */
+/** Rejects when `signal` aborts, because the resolution of a name cannot be cancelled. */
 function within<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const onAbort = () => reject(signal.reason)
@@ -111,18 +111,18 @@ function within<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
 }
 
 /**
- * Resolves with the head of the answer when the connection is over; the body is thrown away. Until then the attempt goes
- * on, so a receiver that ends its answers late has no more connections than attempts. Once there is a head, it counts
- * however the connection ends.
+ * Resolves with the head of the answer when the connection has ended. The body is dropped. The attempt lasts as long as
+ * the connection, so a receiver that ends its answers late has no more connections than attempts. After a head, an error
+ * of the connection does not count.
  */
 function send(url: URL, { headers, body }: Post, found: LookupAddress[], signal: AbortSignal) {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
   const request = (url.protocol === 'https:' ? overHttps : overHttp)(url, {
     method: 'POST',
     signal,
-    // Each attempt has a new connection, because a kept one may lead to an address that was not checked.
+    // Each attempt has a new connection, because a kept connection may lead to an address that was not checked.
     agent: false,
-    // The certificate is still compared with the name.
+    // TLS still compares the certificate with the host name.
     lookup: pinned(found),
     headers: { ...headers, 'content-length': Buffer.byteLength(body) },
   })

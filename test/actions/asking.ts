@@ -11,7 +11,7 @@ export interface Asked {
   actions: Array<{ actionId: string; toolCallId: string; toolName: string; args: Record<string, unknown> }>
 }
 
-/** Sends a message and waits until its turn waits for somebody. */
+/** Sends a message and polls until its turn waits for answers to its actions. */
 export async function ask(
   service: Service,
   message: string,
@@ -20,11 +20,12 @@ export async function ask(
   const started = await service.call('POST', '/api/agent/chat', { user, body: { message, ...body } })
   const { runId, conversationId } = started.body
   const { body: run } = await service.ended(runId, user)
-  if (run.finishReason !== 'action_required') throw new Error(`the run does not wait: ${JSON.stringify(run)}`)
+  if (run.finishReason !== 'action_required')
+    throw new Error(`the turn does not wait: ${JSON.stringify(run)}`)
   return { runId, conversationId, actions: run.pendingActions }
 }
 
-/** Answers an action of a run. */
+/** Sends an answer to an action of a run. */
 export const answer = (
   service: Service,
   runId: string,
@@ -36,7 +37,7 @@ export const answer = (
 export const APPROVE = { decision: 'approve' }
 export const DENY = { decision: 'deny', reason: 'not today' }
 
-/** A file in which the tool `stamp` leaves a line for every time it was executed. */
+/** A file to which the tool `stamp` adds a line each time it is executed. */
 export function stampFile(t: Test) {
   const file = join(tmpdir(), `agent-chat-stamps-${randomUUID()}`)
   t.teardown(() => rm(file, { force: true }))

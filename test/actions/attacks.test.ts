@@ -4,14 +4,14 @@ import { query, until } from '../services/rows.ts'
 import { startEngine, startService } from '../support/service.ts'
 import { APPROVE, answer, ask, stampFile } from './asking.ts'
 
-t.test('hostile callers, large steps and stopped turns', async (t) => {
+t.test('actions withstand hostile callers, large steps and cancelled turns', async (t) => {
   const engine = await startEngine(t)
   const service = await startService(t, { engine })
   const poll = async (runId: string) => (await service.call('GET', `/api/agent/chat/${runId}`)).body
   const streamed = (body: object) =>
     service.call('POST', '/api/agent/chat/stream?ui=7', { body: { id: randomUUID(), ...body } })
 
-  t.test('a step with a thousand calls asks about no more than sixteen', async (t) => {
+  t.test('a step with a thousand calls makes no more than sixteen actions', async (t) => {
     const { file, lines } = stampFile(t)
     const { runId, actions } = await ask(service, `[[stamp:1000]] file ${file}`)
     t.equal(actions.length, 16)
@@ -22,7 +22,7 @@ t.test('hostile callers, large steps and stopped turns', async (t) => {
   })
 
   t.test(
-    'an approved call that a limit cuts off says so, and the results of the others are kept',
+    'an approved call that a limit cut off has an error as its result, and other calls keep their results',
     async (t) => {
       const { file, lines } = stampFile(t)
       const { runId, conversationId, actions } = await ask(service, `[[stamp:2]] file ${file} hangs`, {
@@ -48,7 +48,7 @@ t.test('hostile callers, large steps and stopped turns', async (t) => {
     },
   )
 
-  t.test('a cancelled continuation keeps the results that it has', async (t) => {
+  t.test('a cancelled continuation keeps the results of finished calls', async (t) => {
     const { file, lines } = stampFile(t)
     const { runId, actions } = await ask(service, `[[stamp:2]] file ${file} hangs`)
     for (const { actionId } of actions) await answer(service, runId, actionId, APPROVE)
@@ -64,7 +64,7 @@ t.test('hostile callers, large steps and stopped turns', async (t) => {
     })
   })
 
-  t.test('ids and outputs that the database cannot hold are refused', async (t) => {
+  t.test('an answer whose id or output the database cannot hold is refused', async (t) => {
     const { runId, conversationId, actions } = await ask(service, '[[ask]]')
     const { actionId = '' } = actions[0] ?? {}
     t.equal((await answer(service, 'run_%00', actionId, { output: 1 })).status, 400)
@@ -81,7 +81,7 @@ t.test('hostile callers, large steps and stopped turns', async (t) => {
     t.match((await service.ended(odd.body.continuedBy)).body, { status: 'completed' })
   })
 
-  t.test('arguments and results of many bytes still reach the continuation', async (t) => {
+  t.test('a large context and a large result fit into the payload of the continuation', async (t) => {
     const { runId, actions } = await ask(service, '[[ask]]', {
       context: { filler: '€'.repeat(5_000) },
     })
@@ -93,49 +93,46 @@ t.test('hostile callers, large steps and stopped turns', async (t) => {
     t.match((await service.ended(answered.body.continuedBy)).body, { status: 'completed' })
   })
 
-  t.test(
-    'a page that repeats the result of its tool while the engine is away is told to try again',
-    async (t) => {
-      const { runId, conversationId, actions } = await ask(service, '[[ask]]')
-      const { messageId } = await poll(runId)
-      const body = {
-        conversationId,
-        messages: [
-          {
-            id: messageId,
-            role: 'assistant',
-            parts: [
-              {
-                type: 'tool-choose_option',
-                toolCallId: actions[0]?.toolCallId,
-                state: 'output-available',
-                input: {},
-                output: { choice: 'red' },
-              },
-            ],
-          },
-        ],
-      }
-      const { start } = service.app.engine
-      service.app.engine.start = () => Promise.reject(new Error('the engine is away'))
-      const first = await streamed(body)
-      const second = await streamed(body)
-      service.app.engine.start = start
-      t.equal(first.status, 503)
-      t.equal(second.status, 503, JSON.stringify(second.body))
-      await until(async () => (await poll(runId)).continuedBy)
-      t.equal((await streamed(body)).status, 200)
-    },
-  )
+  t.test('a page that repeats the result of its tool while the engine is away gets 503', async (t) => {
+    const { runId, conversationId, actions } = await ask(service, '[[ask]]')
+    const { messageId } = await poll(runId)
+    const body = {
+      conversationId,
+      messages: [
+        {
+          id: messageId,
+          role: 'assistant',
+          parts: [
+            {
+              type: 'tool-choose_option',
+              toolCallId: actions[0]?.toolCallId,
+              state: 'output-available',
+              input: {},
+              output: { choice: 'red' },
+            },
+          ],
+        },
+      ],
+    }
+    const { start } = service.app.engine
+    service.app.engine.start = () => Promise.reject(new Error('the engine is away'))
+    const first = await streamed(body)
+    const second = await streamed(body)
+    service.app.engine.start = start
+    t.equal(first.status, 503)
+    t.equal(second.status, 503, JSON.stringify(second.body))
+    await until(async () => (await poll(runId)).continuedBy)
+    t.equal((await streamed(body)).status, 200)
+  })
 
-  t.test('erasure leaves no arguments', async (t) => {
+  t.test('deleting a conversation deletes the arguments of its actions', async (t) => {
     const { conversationId } = await ask(service, '[[approve-and-ask]]')
     await service.call('DELETE', `/api/agent/conversations/${conversationId}`)
     t.same(await query(service, `select 1 from actions where conversation_id = '${conversationId}'`), [])
   })
 })
 
-t.test('what a continuation uses counts in the budget of its user', async (t) => {
+t.test('the tokens of a continuation count in the budget of its user', async (t) => {
   const service = await startService(t, { environment: { BUDGET_TOKENS_PER_USER_DAY: '1000000' } })
   const used = async () =>
     Number((await query<{ used: string }>(service, `select sum(used) as used from budget_days`))[0]?.used)
@@ -147,7 +144,7 @@ t.test('what a continuation uses counts in the budget of its user', async (t) =>
   t.equal(await used(), before + run.usage.totalTokens)
 })
 
-t.test('a cancel withdraws what was approved while the engine is away', async (t) => {
+t.test('a cancel denies a call that was approved while the engine was away', async (t) => {
   const service = await startService(t)
   const { file, lines } = stampFile(t)
   const { runId, conversationId, actions } = await ask(service, `[[stamp]] file ${file}`)

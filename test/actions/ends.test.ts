@@ -14,12 +14,12 @@ const say = async (service: Service, body: object) => {
 const messagesOf = async (service: Service, conversationId: string) =>
   (await service.call('GET', `/api/agent/conversations/${conversationId}/messages`)).body.data
 
-t.test('what ends a wait without an answer', async (t) => {
+t.test('a turn stops waiting without answers to its actions', async (t) => {
   const engine = await startEngine(t)
   const service = await startService(t, { engine })
   t.jobs = 3
 
-  t.test('a new message denies what is pending, and the model is told', async (t) => {
+  t.test('a new message denies the pending calls, and the model reads the denial', async (t) => {
     const { runId, conversationId, actions } = await ask(service, '[[approve-and-ask]]')
     const next = await say(service, { message: 'Hello', conversationId })
     t.match(next.body, { status: 'completed', text: /Hello/ })
@@ -65,7 +65,7 @@ t.test('what ends a wait without an answer', async (t) => {
     ['a retry', (runId: string) => service.call('POST', `/api/agent/chat/${runId}/retry`, { body: {} })],
     ['a deletion', (_runId: string, id: string) => service.call('DELETE', `/api/agent/conversations/${id}`)],
   ] as const)
-    t.test(`${name} denies all calls, also one that was approved`, async (t) => {
+    t.test(`${name} denies all calls of the turn, also an approved one`, async (t) => {
       const { file, lines } = stampFile(t)
       const { runId, conversationId, actions } = await ask(service, `[[stamp:2]] file ${file}`)
       const [first, second] = actions
@@ -89,7 +89,7 @@ t.test('what ends a wait without an answer', async (t) => {
       t.notOk(inbox.body.data.some((one: { runId: string }) => one.runId === runId))
     })
 
-  t.test('a message that waits behind the run denies what the run asks', async (t) => {
+  t.test('a message that is queued behind the run denies the calls of the run', async (t) => {
     const first = await service.call('POST', '/api/agent/chat', { body: { message: '[[approve]]' } })
     const { conversationId } = first.body
     const second = await service.call('POST', '/api/agent/chat', {
@@ -103,7 +103,7 @@ t.test('what ends a wait without an answer', async (t) => {
     }
   })
 
-  t.test('a call expires by the clock, and is then a denial', async (t) => {
+  t.test('a pending call expires at its time, and counts as denied', async (t) => {
     const { runId, conversationId, actions } = await ask(service, '[[approve]]')
     await query(service, `update actions set expires_at = now() where run_id = '${runId}'`)
     t.equal((await service.call('GET', `/api/agent/chat/${runId}`)).body.pendingActions, undefined)
@@ -115,7 +115,7 @@ t.test('what ends a wait without an answer', async (t) => {
     t.equal((await service.call('GET', `/api/agent/chat/${runId}`)).body.continuedBy, undefined)
   })
 
-  t.test('what was approved is executed when the rest expires', async (t) => {
+  t.test('an approved call is executed when the other calls of its turn expire', async (t) => {
     const { file, lines } = stampFile(t)
     const { runId, actions } = await ask(service, `[[stamp:2]] file ${file}`)
     await answer(service, runId, actions[1]?.actionId ?? '', APPROVE)
@@ -130,7 +130,7 @@ t.test('what ends a wait without an answer', async (t) => {
     t.same(await lines(), [`stamp-2 ${runId}:${actions[1]?.toolCallId}`])
   })
 
-  t.test('a fork has nothing that waits', async (t) => {
+  t.test('a fork has no pending calls', async (t) => {
     const { conversationId } = await ask(service, '[[approve-and-ask]]')
     const fork = await service.call('POST', `/api/agent/conversations/${conversationId}/fork`, { body: {} })
     const [, copy] = await messagesOf(service, fork.body.id)
@@ -139,7 +139,7 @@ t.test('what ends a wait without an answer', async (t) => {
     t.match(next.body, { status: 'completed', text: /Hello/ })
   })
 
-  t.test('a denied call is told to the model, and a turn may ask again', async (t) => {
+  t.test('the model reads the denial of a call with its reason', async (t) => {
     const { runId, actions } = await ask(service, '[[approve]]')
     const denied = await answer(service, runId, actions[0]?.actionId ?? '', DENY)
     const run = await service.ended(denied.body.continuedBy)

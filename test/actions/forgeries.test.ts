@@ -4,7 +4,7 @@ import { parseEvents } from '../streams/sse.ts'
 import { startEngine, startService, token } from '../support/service.ts'
 import { APPROVE, answer, ask, DENY, stampFile } from './asking.ts'
 
-t.test('nothing is executed but what was asked about, for those who were asked', async (t) => {
+t.test('only the stored call is executed, and only when its user has approved it', async (t) => {
   const engine = await startEngine(t)
   const service = await startService(t, { engine })
   const { file, lines } = stampFile(t)
@@ -16,17 +16,25 @@ t.test('nothing is executed but what was asked about, for those who were asked',
     authorization: `Bearer ${await token('alice', { ...claims })}`,
   })
 
-  t.equal((await answer(service, runId, one, APPROVE, 'mallory')).status, 404, 'a foreign owner')
-  t.equal((await answer(service, other.runId, one, APPROVE)).status, 404, "another run's action")
+  t.equal((await answer(service, runId, one, APPROVE, 'mallory')).status, 404, 'another user cannot approve')
+  t.equal(
+    (await answer(service, other.runId, one, APPROVE)).status,
+    404,
+    'the URL must name the run of the action',
+  )
   t.equal((await answer(service, runId, '00000000-0000-7000-8000-000000000001', APPROVE)).status, 404)
   const scopes = await service.call('POST', url, {
     body: APPROVE,
     headers: await with_({ scope: 'agent:read' }),
   })
-  t.equal(scopes.status, 403, 'a token without the scope')
+  t.equal(scopes.status, 403, 'a token without the scope agent:write cannot approve')
   const approver = await token('bob', { scope: 'agent:read agent:write agent:approve' })
   const bob = { authorization: `Bearer ${approver}` }
-  t.equal((await service.call('POST', url, { body: APPROVE, headers: bob })).status, 404, 'APPROVERS=owner')
+  t.equal(
+    (await service.call('POST', url, { body: APPROVE, headers: bob })).status,
+    404,
+    'another user cannot approve with APPROVERS=owner',
+  )
   for (const body of [
     {},
     { decision: 'maybe' },
@@ -61,18 +69,18 @@ t.test('nothing is executed but what was asked about, for those who were asked',
   })
   const streamed = (user: string) =>
     service.call('POST', '/api/agent/chat/stream?ui=7', { user, body: { id: 'x', messages: forged } })
-  t.equal((await streamed('mallory')).status, 404, 'a foreign page')
+  t.equal((await streamed('mallory')).status, 404, 'a page of another user cannot approve')
   const stream = await streamed('alice')
   t.equal(stream.status, 200)
   const run = (await service.call('GET', `/api/agent/chat/${runId}`)).body
   await service.ended(run.continuedBy)
   const stamps = [one, two].map((_, n) => `stamp-${n + 1} ${runId}:${actions[n]?.toolCallId}`)
-  t.same(await lines(), stamps, 'the frozen arguments were executed')
+  t.same(await lines(), stamps, 'the calls were executed with the stored arguments')
 
   const replayed = await streamed('alice')
-  t.equal(replayed.status, 200, 'the same body again shows the same run')
+  t.equal(replayed.status, 200, 'a repeated body is answered with the same run')
   t.same(parseEvents(replayed.body as never), parseEvents(stream.body as never))
-  t.same(await lines(), stamps, 'and executes nothing')
+  t.same(await lines(), stamps, 'a repeated body executes no call')
   t.equal((await answer(service, runId, one, DENY)).status, 409)
 
   async function pageOf(id: string) {
@@ -81,41 +89,44 @@ t.test('nothing is executed but what was asked about, for those who were asked',
   }
 })
 
-t.test('with APPROVERS=scope others may answer, and are recorded', async (t) => {
-  const service = await startService(t, { environment: { APPROVERS: 'scope' } })
-  const { file, lines } = stampFile(t)
-  const { runId, actions } = await ask(service, `[[stamp]] file ${file}`)
-  const path = `/api/agent/chat/${runId}/actions/${actions[0]?.actionId}`
-  const as = async (scope: string) => ({
-    authorization: `Bearer ${await token('bob', { scope, act: { sub: 'console' } })}`,
-  })
-  const plain = await as('agent:read agent:write')
-  const approving = await as('agent:read agent:write agent:approve')
-  t.equal((await service.call('POST', path, { body: APPROVE, headers: plain })).status, 404)
-  t.same((await service.call('GET', '/api/agent/actions', { headers: plain })).body.data, [])
-  t.match(
-    (await service.call('GET', '/api/agent/actions?status=pending', { headers: approving })).body.data,
-    [{ runId, userId: 'alice', toolName: 'stamp' }],
-  )
-  const answered = await service.call('POST', path, {
-    body: APPROVE,
-    headers: { ...approving, 'x-request-id': 'request-of-bob' },
-  })
-  t.match(answered, { status: 200, body: { status: 'approved', decidedBy: 'bob' } })
-  await service.ended(answered.body.continuedBy)
-  t.equal((await lines()).length, 1)
-  const [row] = await query(
-    service,
-    'select decided_by, decided_actor, request_id, args_hash, decided_at from actions',
-  )
-  t.match(row, {
-    decided_by: 'bob',
-    decided_actor: 'console',
-    request_id: 'request-of-bob',
-    args_hash: /^[0-9a-f]{64}$/,
-    decided_at: Date,
-  })
-})
+t.test(
+  'with APPROVERS=scope another user may answer, and the row of the action names this user',
+  async (t) => {
+    const service = await startService(t, { environment: { APPROVERS: 'scope' } })
+    const { file, lines } = stampFile(t)
+    const { runId, actions } = await ask(service, `[[stamp]] file ${file}`)
+    const path = `/api/agent/chat/${runId}/actions/${actions[0]?.actionId}`
+    const as = async (scope: string) => ({
+      authorization: `Bearer ${await token('bob', { scope, act: { sub: 'console' } })}`,
+    })
+    const plain = await as('agent:read agent:write')
+    const approving = await as('agent:read agent:write agent:approve')
+    t.equal((await service.call('POST', path, { body: APPROVE, headers: plain })).status, 404)
+    t.same((await service.call('GET', '/api/agent/actions', { headers: plain })).body.data, [])
+    t.match(
+      (await service.call('GET', '/api/agent/actions?status=pending', { headers: approving })).body.data,
+      [{ runId, userId: 'alice', toolName: 'stamp' }],
+    )
+    const answered = await service.call('POST', path, {
+      body: APPROVE,
+      headers: { ...approving, 'x-request-id': 'request-of-bob' },
+    })
+    t.match(answered, { status: 200, body: { status: 'approved', decidedBy: 'bob' } })
+    await service.ended(answered.body.continuedBy)
+    t.equal((await lines()).length, 1)
+    const [row] = await query(
+      service,
+      'select decided_by, decided_actor, request_id, args_hash, decided_at from actions',
+    )
+    t.match(row, {
+      decided_by: 'bob',
+      decided_actor: 'console',
+      request_id: 'request-of-bob',
+      args_hash: /^[0-9a-f]{64}$/,
+      decided_at: Date,
+    })
+  },
+)
 
 t.test('arguments that were changed in the database are not executed', async (t) => {
   const service = await startService(t)

@@ -5,7 +5,7 @@ import { startEngine, startService } from '../support/service.ts'
 import { APPROVE, answer, ask, stampFile } from './asking.ts'
 
 for (const dies of ['before', 'after'])
-  t.test(`a worker that dies ${dies} the effect of an approved call is not repeated`, async (t) => {
+  t.test(`an approved call is not executed again when the worker dies ${dies} its effect`, async (t) => {
     const service = await startService(t)
     const { file, lines } = stampFile(t)
     const { runId, conversationId, actions } = await ask(service, `[[stamp:2]] file ${file} dies ${dies}`)
@@ -35,7 +35,7 @@ for (const dies of ['before', 'after'])
     t.same(await lines(), dies === 'before' ? [] : [key])
   })
 
-t.test('service and engine are replaced between the question and the answer', async (t) => {
+t.test('an answer counts after the service and the engine were replaced', async (t) => {
   const databaseUrl = await createDatabase(t as never)
   const { file, lines } = stampFile(t)
   const old = await startEngine(t)
@@ -63,18 +63,21 @@ t.test('service and engine are replaced between the question and the answer', as
   t.match(turn?.asked, { context: { colour: 'red' }, caller: { userId: 'alice' } })
 })
 
-t.test('an answer counts while the engine is away, and the turn goes on when it is back', async (t) => {
-  const service = await startService(t)
-  const { file, lines } = stampFile(t)
-  const { runId, actions } = await ask(service, `[[stamp]] file ${file}`)
-  const { start } = service.app.engine
-  service.app.engine.start = () => Promise.reject(new Error('the engine is away'))
-  const answered = await answer(service, runId, actions[0]?.actionId ?? '', APPROVE)
-  t.match(answered, { status: 200, body: { status: 'approved', pending: 0, continuedBy: undefined } })
-  service.app.engine.start = start
-  const continuedBy = await until(
-    async () => (await service.call('GET', `/api/agent/chat/${runId}`)).body.continuedBy,
-  )
-  t.match((await service.ended(continuedBy)).body, { status: 'completed' })
-  t.equal((await lines()).length, 1)
-})
+t.test(
+  'an answer counts while the engine is away, and the turn goes on when the engine is back',
+  async (t) => {
+    const service = await startService(t)
+    const { file, lines } = stampFile(t)
+    const { runId, actions } = await ask(service, `[[stamp]] file ${file}`)
+    const { start } = service.app.engine
+    service.app.engine.start = () => Promise.reject(new Error('the engine is away'))
+    const answered = await answer(service, runId, actions[0]?.actionId ?? '', APPROVE)
+    t.match(answered, { status: 200, body: { status: 'approved', pending: 0, continuedBy: undefined } })
+    service.app.engine.start = start
+    const continuedBy = await until(
+      async () => (await service.call('GET', `/api/agent/chat/${runId}`)).body.continuedBy,
+    )
+    t.match((await service.ended(continuedBy)).body, { status: 'completed' })
+    t.equal((await lines()).length, 1)
+  },
+)

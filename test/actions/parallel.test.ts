@@ -27,7 +27,7 @@ t.test('of three parallel calls each approved one is executed once, and each den
     for (const [turn, call] of order.entries()) {
       const body = call === denied ? DENY : APPROVE
       const { actionId = '' } = actions[call] ?? {}
-      // Both instances get the answer at once.
+      // The caller sends the answer to both instances at the same time.
       const [one, two] = await Promise.all([
         answer(service, runId, actionId, body),
         answer(other, runId, actionId, body),
@@ -49,7 +49,7 @@ t.test('of three parallel calls each approved one is executed once, and each den
       .filter((call) => call !== denied)
       .map((call) => `stamp-${call + 1} ${runId}:${actions[call]?.toolCallId}`)
     t.same(await lines(), expected)
-    // The last answer again, later: it is known, and names the run.
+    // A repetition of the last answer returns the run of the continuation.
     const last = order[2] as number
     const again = await answer(
       service,
@@ -61,10 +61,10 @@ t.test('of three parallel calls each approved one is executed once, and each den
     t.equal((await lines()).length, 2)
   }
   const runs = await service.call('GET', '/api/agent/chat?limit=100')
-  t.equal(runs.body.data.length, 2 * ORDERS.length, 'one continuation for each turn')
+  t.equal(runs.body.data.length, 2 * ORDERS.length, 'each turn has one continuation')
 })
 
-t.test('answers to all calls at once, on two instances, start one continuation', async (t) => {
+t.test('parallel answers to all calls on two instances start one continuation', async (t) => {
   const service = await startService(t)
   const other = await startService(t, { engine: service.engine, databaseUrl: service.databaseUrl })
   const { file, lines } = stampFile(t)

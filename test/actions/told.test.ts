@@ -10,7 +10,7 @@ const isOf =
   ({ body }: { body: { data: { runId?: string } } }): boolean =>
     body.data.runId === runId
 
-t.test('a turn that waits is told in lists, streams, webhooks and the feed', async (t) => {
+t.test('lists, streams, webhooks and the feed tell that a turn waits', async (t) => {
   const receiver = await startReceiver(t)
   const service = await startService(t, {
     environment: webhookSettings([
@@ -32,7 +32,11 @@ t.test('a turn that waits is told in lists, streams, webhooks and the feed', asy
     { actionId: request.approvalId, kind: 'approval', toolName: 'send_note', args: { to: 'Ada' } },
     { kind: 'tool_result', toolName: 'choose_option' },
   ])
-  t.same(finish.messageMetadata.pendingActions, run.pendingActions, 'the stream says the same as the poll')
+  t.same(
+    finish.messageMetadata.pendingActions,
+    run.pendingActions,
+    'the stream and the poll have the same pending actions',
+  )
   t.match(run.toolCalls, [{ toolName: 'send_note' }, { toolName: 'choose_option' }])
   t.notOk(run.toolCalls.some((call: object) => 'result' in call))
 
@@ -86,7 +90,7 @@ t.test('a turn that waits is told in lists, streams, webhooks and the feed', asy
   const first = await tag()
   t.equal(await unchanged(first), 304)
   await answer(service, runId, run.pendingActions[0].actionId, APPROVE)
-  t.equal(await unchanged(first), 200, 'a poll says that a call was answered')
+  t.equal(await unchanged(first), 200, 'the tag of a poll changes when a call is answered')
   const second = await tag()
   const { body: answered } = await answer(service, runId, run.pendingActions[1].actionId, {
     output: { choice: 'red' },
@@ -115,7 +119,7 @@ t.test('a turn that waits is told in lists, streams, webhooks and the feed', asy
   feed.leave()
 })
 
-t.test('a tool of the caller may fail', async (t) => {
+t.test('the model reads the error that a caller sends as the result of its tool', async (t) => {
   const service = await startService(t)
   const { runId, actions } = await ask(service, 'Let me choose: tea, coffee or milk')
   t.match(actions, [{ toolName: 'choose_option', args: { options: ['tea', 'coffee', 'milk'] } }])

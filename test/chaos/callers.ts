@@ -2,11 +2,11 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Answer, type Cluster, type Instance, request } from './cluster.ts'
 
-/** What a caller remembers of a start that was accepted. */
+/** The caller's record of an accepted start. */
 export interface Accepted {
   user: string
   key: string
-  /** The caller's own name of the conversation, and the turn's number in it; messages sent at once share it. */
+  /** The caller's own number of the conversation, and the turn's number in it. Messages that are sent at the same time share it. */
   thread: number
   turn: number
   message: string
@@ -18,39 +18,39 @@ export interface Accepted {
 
 export interface CallerLog {
   accepted: Accepted[]
-  /** Answers to repetitions of one start that differ, and starts that were never accepted. */
+  /** Starts whose repetitions got different answers, and starts that were never accepted. */
   contradictions: string[]
-  /** Conversations of which every turn was accepted, and which were stored. */
+  /** Stored conversations of which every turn was accepted. */
   held: number
   requests: number
   retried: number
-  /** Turns that were sent beside others of their conversation. */
+  /** Turns that were sent at the same time as other turns of their conversation. */
   parallel: number
 }
 
 export interface CallerOptions {
-  /** Conversations that must be held at least; more are while `busy` says so. */
+  /** The callers hold at least so many conversations, and go on for as long as `busy` returns true. */
   threads: number
   turns: number
-  /** Threads at a time. */
+  /** Conversations that are held at the same time. */
   parallel: number
   /** Milliseconds between two conversations of a caller. */
   pauseMs: number
   busy: () => boolean
-  /** Called when these are held; one more is after that, so that the engine has runs to look at. */
+  /** Called after these conversations. The callers then hold one more, so that a restarted engine has runs to check. */
   calm: () => Promise<unknown>
   /** No start is begun after this moment. */
   until: number
   random: () => number
 }
 
-/** A start must be accepted this long after the last misfortune at the latest. */
+/** Every start must be accepted within this time after the last misfortune. */
 const PATIENCE_MS = 45_000
 
 /**
- * Callers that hold conversations and want every message answered once: they repeat a start with its key until
- * it is accepted, some send it twice at once or once more afterwards, some lose patience and ask again, and some
- * say two or three things at once.
+ * Callers that hold conversations and want one answer to every message. They repeat a start with its key until the
+ * service accepts it. Some send a start twice at the same time, some send it again after it was accepted, some close
+ * the connection early and repeat the start, and some send two or three messages at the same time.
  */
 export async function converse(cluster: Cluster, options: CallerOptions): Promise<CallerLog> {
   const log: CallerLog = {
@@ -98,14 +98,14 @@ export async function converse(cluster: Cluster, options: CallerOptions): Promis
       const fatal = answers.find((answer) => answer !== undefined && !answer.body.retryable)
       if (fatal !== undefined || Date.now() > options.until + PATIENCE_MS) {
         const last = answers.map((answer) => answer && `${answer.status} ${answer.body.code}`).join(', ')
-        log.contradictions.push(`${key} is never accepted: ${last}`)
+        log.contradictions.push(`the start with key ${key} was never accepted: ${last}`)
         return undefined
       }
       await sleep(200 + random() * 400)
     }
   }
 
-  /** @returns the conversation; undefined when there is none to go on with */
+  /** @returns the id of the conversation; undefined when the start was not accepted or the conversation was not stored */
   async function say(
     { user, thread, turn, n = 0 }: { user: string; thread: number; turn: number; n?: number },
     conversationId?: string,
@@ -141,7 +141,7 @@ export async function converse(cluster: Cluster, options: CallerOptions): Promis
         Array.from({ length: atOnce }, (_, n) => say({ user, thread, turn, n }, conversationId)),
       )
       if (atOnce > 1) log.parallel += atOnce
-      // Not accepted, or not stored: there is no conversation to go on with.
+      // A start was not accepted, or its conversation was not stored, so the next turn has no conversation.
       if (said.includes(undefined)) return
       conversationId = said[0]
     }

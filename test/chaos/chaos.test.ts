@@ -4,7 +4,7 @@ import { runLoad } from './load.ts'
 import { runPollers } from './polls.ts'
 
 t.test(
-  'conversations through misfortunes lose nothing, double nothing and end',
+  'conversations lose no message, store none twice and end while instances, engine and database fail',
   { timeout: 240_000 },
   async (t) => {
     const cluster = await startCluster(2, {}, { AGENT_OFFLINE_WORD_MS: '2', LOCAL_ENGINE_CONCURRENCY: '3' })
@@ -24,7 +24,7 @@ t.test(
         seconds: 120,
         seed: Number(process.env.CHAOS_SEED ?? 7),
         everyMs: 1_000,
-        // The database last: what is started without it then has an instance that remembers it.
+        // The database is cut off last, so that the instance which starts runs without it is not killed afterwards.
         misfortunes: ['kill an instance', 'swallow the answers of the engine', 'cut the database off'],
         hurry: true,
       },

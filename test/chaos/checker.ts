@@ -3,22 +3,22 @@ import type { Accepted, CallerLog } from './callers.ts'
 import { type EngineRun, isLive, startsOf } from './engine-runs.ts'
 import { isExcused, isForgotten, type Kill } from './kills.ts'
 
-/** Something that must never be, and where. */
+/** A broken rule, and where it was broken. */
 export interface Violation {
   rule: string
   what: string
   conversationId?: string | undefined
 }
 
-/** What the database is held to. */
+/** What the database is compared with. */
 export interface Evidence {
   log: CallerLog
   kills: Kill[]
-  /** All that the engine has run since it was started last. */
+  /** All runs that the engine has made since it was started last. */
   engine: EngineRun[]
 }
 
-/** A turn with its run, as far as it has one. */
+/** A turn, with its run if it has one. */
 interface Row {
   id: string
   run_id: string | null
@@ -28,7 +28,7 @@ interface Row {
   idempotency_key: string | null
 }
 
-/** The end of a row as it is held against the engine's. */
+/** The stored end of a run, which is compared with the end at the engine. */
 export type Ended = Pick<Row, 'run_id' | 'status' | 'error_code'>
 
 interface Message {
@@ -43,8 +43,8 @@ type Report = (rule: string, what: string, conversationId?: string) => void
 const TERMINAL = new Set(['completed', 'failed', 'cancelled'])
 
 /**
- * Holds the database to what the callers were told and to what the engine has done. Every accepted start has
- * exactly one run with one end and one message in its place; nothing else is there.
+ * Compares the database with the answers that the callers got and with the runs of the engine. Every accepted start
+ * must have exactly one run with one end and one message at its place. The database must hold no other run or message.
  */
 export async function check(client: pg.Client, { log, kills, engine }: Evidence): Promise<Violation[]> {
   const violations: Violation[] = []
@@ -91,16 +91,16 @@ export async function check(client: pg.Client, { log, kills, engine }: Evidence)
   for (const run of runs) {
     if (!TERMINAL.has(run.status)) report('ended', `turn ${run.id} is ${run.status}`)
     if (run.run_id !== null && !accepted.has(run.run_id))
-      report('nothing else', `nobody was told of ${run.run_id}`)
+      report('nothing else', `no caller was told of run ${run.run_id}`)
   }
   for (const message of messages)
     if (message.turn_id === null || !known.has(message.turn_id))
-      report('nothing else', `a message of no turn: ${message.text}`)
+      report('nothing else', `a message belongs to no turn: ${message.text}`)
   for (const { id } of conversations)
     if (!byConversation.has(id)) report('nothing else', `conversation ${id} is empty`)
 
   checkEngine(engine, runs, report)
-  // Of a former engine only what had ended counts: it may have been about to be cancelled.
+  // Of a killed engine only ended runs are compared, because an instance may have been about to cancel the others.
   for (const kill of kills)
     if (kill.of === 'engine')
       checkExecutions(
@@ -113,17 +113,18 @@ export async function check(client: pg.Client, { log, kills, engine }: Evidence)
   return violations
 }
 
-/** The engine has run every start once, for the row that has it, and the row has the end that the run had. */
+/** The engine must have run every start once. The row of that run must have the end that the engine has. */
 export function checkEngine(engine: EngineRun[], rows: Ended[], report: Report): void {
   const byRunId = new Map(rows.map((row) => [row.run_id, row]))
   const wanted = engine.filter(({ status }) => status !== 'CANCELED')
   for (const run of engine.filter(isLive)) report('ended', `${run.id} is ${run.status} in the engine`)
   checkExecutions(engine, report)
   for (const run of wanted)
-    if (!byRunId.has(run.id)) report('one execution', `${run.id} is ${run.status} in the engine for no row`)
+    if (!byRunId.has(run.id))
+      report('one execution', `run ${run.id} is ${run.status} in the engine and has no row`)
   for (const { id, status } of engine.filter((run) => !isLive(run))) {
     const row = byRunId.get(id)
-    // At its deadline a run has failed, also in an engine that cannot be reached.
+    // The service ends a run at its deadline as failed, also while it cannot reach the engine.
     if (row === undefined || row.error_code === 'timed_out') continue
     if (row.status !== endOf(status))
       report('same end', `${id} is ${status} in the engine and ${row.status} in the database`)
@@ -142,8 +143,8 @@ const endOf = (status: string): string =>
   status === 'COMPLETED' ? 'completed' : status === 'CANCELED' ? 'cancelled' : 'failed'
 
 /**
- * Messages stand in the order of their turns, those that were sent at once in any order among themselves; and each
- * answer knows what was said before it.
+ * Messages must stand in the order of their turns. Messages that were sent at the same time may stand in any order. Each
+ * answer must know the messages before it.
  */
 function checkOrder(
   starts: Accepted[],
@@ -178,5 +179,5 @@ function checkOrder(
   }
 }
 
-/** The first sentence of a message is like no other. */
+/** The first sentence of a message, which no other message has. */
 const nameOf = (message: string): string => message.slice(0, message.indexOf('.') + 1)

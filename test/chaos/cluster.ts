@@ -10,11 +10,11 @@ import { startToxicProxy, type ToxicProxy } from './toxic-proxy.ts'
 
 const SECRET = 'the secret of the chaos tests is long enough'
 const ENGINE_KEY = 'tr_dev_chaos'
-/** By how much the engine's lists lag behind, as those of a Trigger.dev server do. */
+/** How long a new run is missing in the engine's lists, as at a Trigger.dev server. */
 export const LIST_LAG_MS = 1_000
-/** The share of events that the engine's subscriptions lose, as those of a Trigger.dev server do under load. */
+/** The share of events that the engine's subscriptions lose, as at a Trigger.dev server under load. */
 const LOST_EVENTS = 0.02
-/** The engine may have children that execute no runs. */
+/** The file on the command line of every worker. The engine may have other child processes, which execute no runs. */
 const WORKER = 'local/engine/child.ts'
 
 /** One instance of the service with a network of its own to the engine and to the database. */
@@ -28,12 +28,12 @@ export interface Instance {
 export interface Cluster {
   instances: Instance[]
   engine: { url: string; secretKey: string; process: Restartable; workers(): number[] }
-  /** A connection of the tests' own, past all proxies. */
+  /** Opens a connection of the test to the database. It goes through no proxy. */
   connect(): Promise<pg.Client>
-  /** Stops Postgres and starts it again; what is committed survives. */
+  /** Stops Postgres and starts it again. Committed rows survive. */
   restartPostgres(): Promise<void>
   mend(): Promise<void>
-  /** Ends all processes and deletes the data. Repeatable. */
+  /** Ends all processes and deletes the data. It may be called again. */
   stop(): Promise<void>
 }
 
@@ -46,7 +46,7 @@ export const stopClusters = async (): Promise<void> =>
 
 export interface Answer {
   status: number
-  // biome-ignore lint/suspicious/noExplicitAny: bodies are what the tests look into
+  // biome-ignore lint/suspicious/noExplicitAny: the tests read fields of bodies without a type
   body: any
   headers: Headers
 }
@@ -62,7 +62,7 @@ export async function startCluster(
   workerEnvironment: Record<string, string> = {},
 ): Promise<Cluster> {
   const dataDir = await mkdtemp(join(tmpdir(), 'agent-chat-chaos-'))
-  // The database server runs as another user for root and has to pass through.
+  // When root runs the tests, the database server runs as another user, who must be able to enter this folder.
   await chmod(dataDir, 0o711)
   const log = { info() {}, warn() {}, error() {} }
   let postgres: LocalPostgres = await startPostgres({ dataDir, log })
@@ -159,7 +159,7 @@ export async function startCluster(
 
 const tokens = new Map<string, Promise<string>>()
 
-/** One request; rejects when the connection breaks or nothing comes within `timeoutMs`. */
+/** Sends one request. Rejects when the connection breaks or no answer comes within `timeoutMs`. */
 export async function request(
   instance: Pick<Instance, 'url'>,
   method: string,

@@ -12,10 +12,10 @@ import type { Report } from './report.ts'
 
 type Row = Omit<Death, 'ways'> & { way: Way | undefined }
 
-/** The table of deaths: who dies or hangs at which step, and how long until all is as if nothing had happened. */
+/** The table of deaths: which part dies or hangs, at which step, and within which time the service repairs it. */
 const TABLE: Row[] = [STARTS, DISPATCHES, RECORDS, ENDS, CANCELS, ENGINES].flat().flatMap(rowsOf)
 
-/** Most of the time passes with waiting, so several clusters are struck at once. */
+/** Deaths are mostly waited for, so several clusters play them at the same time. */
 const LANES = 5
 
 function rowsOf({ ways, ...death }: Death): Row[] {
@@ -27,9 +27,9 @@ function rowsOf({ ways, ...death }: Death): Row[] {
   }))
 }
 
-/** Plays the deaths whose names match and measures how long their repair takes. */
+/** Plays the deaths whose names match, and measures how long the service takes to repair them. */
 export async function runDeaths(report: Report, chosen = /./): Promise<void> {
-  // The longest first, so that all lanes end at about the same time.
+  // The longest deaths come first, so that all lanes end at about the same time.
   const rows = TABLE.filter(({ name }) => chosen.test(name)).sort((a, b) => b.within - a.within)
   const lane = async () => {
     const cluster = await startCluster(2)
@@ -65,7 +65,7 @@ async function play(cluster: Cluster, { name, way, within, happen }: Row, report
     if (!repaired) await describeLeft(stage, report)
     victim.process.thaw()
     await restore(stage)
-    // The process that hung goes on with what it was about to do.
+    // A process that hung continues its step now. This step must not undo the repair.
     const stays = !repaired || way !== 'hang' || (await until(() => isRepaired().catch(() => false), 5_000))
     report.result(
       `${name}: ${told()}${repaired ? `repaired after ${seconds.toFixed(1)} s` : 'not repaired'} (at most ${within} s)${stays ? '' : ', but not for long'}`,
@@ -80,10 +80,10 @@ async function play(cluster: Cluster, { name, way, within, happen }: Row, report
   }
 }
 
-/** More requests at once than an instance has connections to the database: each of them has to work again. */
+/** More parallel requests than an instance has connections to the database, so that every connection is tested. */
 const REQUESTS = 16
 
-/** Until both instances hear again of what their runs do, on every connection that they have. */
+/** Waits until both instances can read on every connection and are told the ends of their runs again. */
 async function restore({ cluster, victim }: Stage): Promise<void> {
   await cluster.mend()
   if (victim.process.pid === undefined) await victim.process.start()
@@ -116,7 +116,7 @@ async function describeLeft({ client }: Stage, report: Report): Promise<void> {
   report.note(`the last search for runs without a row was ${search[0]?.ago?.toFixed(0)} s ago`)
 }
 
-/** After all deaths: nothing goes on, and no turn has run twice. */
+/** Checks after all deaths that no run is unfinished and that no turn has run twice. */
 async function checkRest(cluster: Cluster, report: Report): Promise<void> {
   const client = await cluster.connect()
   try {
@@ -137,7 +137,7 @@ async function checkRest(cluster: Cluster, report: Report): Promise<void> {
       checkEngine(await engineRuns(cluster), rows, (rule, what) => violations.push(`${rule}: ${what}`))
       return violations.length === 0
     }
-    // What was said to an instance that was not quite back may have to get its row.
+    // A start that `restore` sent to an instance before its database was back has a run that still needs its row.
     await until(isWell, 65_000)
     for (const violation of violations) report.note(`violated: ${violation}${await said(cluster, violation)}`)
     report.result('the engine has run every start once', violations.length === 0)

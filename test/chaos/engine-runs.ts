@@ -18,18 +18,18 @@ const FINAL = new Set([
   'CANCELED',
 ])
 const PAGE = 100
-/** Ids of one start of the engine begin alike, see `src/local/engine/ids.ts`. */
+/** All ids that one process of the engine makes begin with the same letters, see `src/local/engine/ids.ts`. */
 const BOOT_LENGTH = 'run_c0000000'.length
 
 export const isLive = ({ status }: EngineRun): boolean => !FINAL.has(status)
 
-/** Which turn a run was started for and by which key: its start, by tags that no other start's runs have. */
+/** The tags that name the turn and the key of a run. Only runs of the same start share them. */
 export const startsOf = ({ tags }: EngineRun): string[] => tags.filter((tag) => /^(turn|key)_/.test(tag))
 
-/** Which start of the engine made the run. */
+/** The beginning of a run id, which names the process of the engine that made the run. */
 export const bootOf = (runId: string): string => runId.slice(0, BOOT_LENGTH)
 
-/** What the engine itself has, newest first: all runs since it was started last, or those of one tag. */
+/** The runs in the engine's memory, newest first: all of them, or those with the tag. */
 export async function engineRuns({ engine }: Cluster, { tag }: { tag?: string } = {}): Promise<EngineRun[]> {
   const runs: EngineRun[] = []
   await sleep(LIST_LAG_MS)
@@ -38,10 +38,18 @@ export async function engineRuns({ engine }: Cluster, { tag }: { tag?: string } 
     if (tag !== undefined) query.set('filter[tag]', tag)
     if (after !== undefined) query.set('page[after]', after)
     const { data, pagination } = await callEngine(engine, 'GET', `/api/v1/runs?${query}`)
-    runs.push(...data)
+    runs.push(...(await Promise.all(data.map((run: EngineRun) => withReturnedFailure(engine, run)))))
     after = pagination.next
     if (after === undefined) return runs
   }
+}
+
+/** A failed turn of a start with a key and without the database completes its run, and returns its failure. */
+async function withReturnedFailure(engine: Cluster['engine'], run: EngineRun): Promise<EngineRun> {
+  const mayReturn = ['key_', 'unstored_'].every((start) => run.tags.some((tag) => tag.startsWith(start)))
+  if (run.status !== 'COMPLETED' || !mayReturn) return run
+  const { output } = await callEngine(engine, 'GET', `/api/v3/runs/${run.id}`)
+  return output?.failure === undefined ? run : { ...run, status: 'FAILED' }
 }
 
 export async function callEngine(
@@ -49,7 +57,7 @@ export async function callEngine(
   method: string,
   path: string,
   body?: object,
-  // biome-ignore lint/suspicious/noExplicitAny: bodies are what the tests look into
+  // biome-ignore lint/suspicious/noExplicitAny: the tests read fields of bodies without a type
 ): Promise<any> {
   const response = await fetch(url + path, {
     method,

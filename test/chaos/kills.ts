@@ -4,20 +4,20 @@ import { bootOf, type EngineRun, engineRuns } from './engine-runs.ts'
 
 export interface WorkerKill {
   of: 'worker'
-  /** What it executed; undefined for a spare one. */
+  /** The run that the worker executed; undefined when the worker executed no run. */
   runId: string | undefined
 }
 
-/** A process that executed runs was killed: those runs, and no others, may have failed. */
+/** A killed worker or engine. Only the runs of killed processes may fail. */
 export type Kill =
   | WorkerKill
   | {
       of: 'engine'
       at: number
       backAt: number
-      /** What it had run until then. */
+      /** All runs that the engine had made before it was killed. */
       had: EngineRun[]
-      /** Runs whose end was stored before. */
+      /** Runs whose end was stored before the kill. */
       ended: Set<string>
     }
 
@@ -26,12 +26,12 @@ interface FailedRun {
   error_code: string | null
 }
 
-/** A child's exit is known to the engine by then, its last output included. */
+/** The time after which the engine knows that a worker has ended and has read the worker's last output. */
 const EXIT_MS = 2_500
 
-/** Kills a worker, and finds out which run it had. */
+/** Kills a worker and finds the run that the worker executed. */
 export async function killWorker(cluster: Cluster, pid: number): Promise<WorkerKill> {
-  // It can neither end its run nor take another one while it is looked at.
+  // The stopped worker can neither end its run nor take another one while the test asks the engine for the run.
   process.kill(pid, 'SIGSTOP')
   const executing = new Set(
     (await engineRuns(cluster)).filter(({ status }) => /EXECUTING|DEQUEUED/.test(status)).map(({ id }) => id),
@@ -43,10 +43,10 @@ export async function killWorker(cluster: Cluster, pid: number): Promise<WorkerK
     )
     if (crashed !== undefined) return { of: 'worker', runId: crashed.id }
   }
-  return { of: 'worker', runId: undefined } // It was a spare.
+  return { of: 'worker', runId: undefined } // The killed worker executed no run, so no run failed.
 }
 
-/** Kills the engine and starts it again: what it had not told is lost. */
+/** Kills the engine and starts it again. Ends that the engine had not yet told to an instance are lost. */
 export async function killEngine(cluster: Cluster): Promise<Kill> {
   const client = await cluster.connect()
   const had = await engineRuns(cluster)
@@ -60,7 +60,7 @@ export async function killEngine(cluster: Cluster): Promise<Kill> {
   return { of: 'engine', at, backAt: Date.now(), had, ended: new Set(rows.map(({ run_id }) => run_id)) }
 }
 
-/** Runs that were made after the last look at the engine are told by their ids. */
+/** Whether the killed engine made the run. The ids tell it, also for runs made after the test had listed the runs. */
 const isOf = (runId: string, [newest]: EngineRun[]): boolean =>
   newest !== undefined && bootOf(runId) === bootOf(newest.id)
 
@@ -74,8 +74,8 @@ export const isExcused = ({ run_id, error_code }: FailedRun, kills: Kill[]): boo
   )
 
 /**
- * Whether a worker could not be told about the run ahead of its own: the engine that had it was gone, before its end
- * was stored or while the turn behind it was being started.
+ * Whether the worker of the turn behind could not learn of the run ahead: the engine that had the run ahead was killed
+ * before the end of that run was stored, or while the turn behind was being started.
  */
 export const isForgotten = (
   ahead: { run_id: string | null },

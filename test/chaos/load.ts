@@ -9,28 +9,28 @@ import { MUTATION_COUNT, unseenMutations } from './mutations.ts'
 import type { Report } from './report.ts'
 
 export interface LoadOptions {
-  /** Conversations that must be held; more are while misfortunes of the first round are still to come. */
+  /** The callers hold at least so many conversations, and go on until every misfortune has happened once. */
   threads: number
   turns: number
-  /** Callers at a time, and the milliseconds that one rests between two conversations. */
+  /** Number of callers, and the milliseconds that a caller waits between two conversations. */
   parallel: number
   pauseMs: number
-  /** Nothing is begun after this time. */
+  /** No start and no misfortune begins after this time. */
   seconds: number
   seed: number
   /** Milliseconds between two misfortunes. */
   everyMs: number
-  /** Once each, in this order; all of them in any order until the callers are through when absent. */
+  /** These misfortunes happen once each, in this order. Absent: all of them, in any order, until the callers are done. */
   misfortunes?: Misfortune[]
-  /** The minute that the sweeper may leave a run alone is not waited for. */
+  /** Makes unfinished runs due at once, because a queued run may not be due for a minute. */
   hurry?: boolean
 }
 
-/** How long runs may stay unfinished, and without a row: the search for those comes once a minute. */
-const SETTLE_MS = 120_000
+/** How long runs may stay unfinished, and how long without a row: the search for runs without a row comes once a minute. */
+const END_MS = 120_000
 const ADOPTION_MS = 80_000
 
-/** Conversations through misfortunes: afterwards all that was accepted is there once, in order, and ended. */
+/** Holds conversations during misfortunes. Afterwards every accepted turn must be stored once, in order, and ended. */
 export async function runLoad(cluster: Cluster, options: LoadOptions, report: Report): Promise<void> {
   const random = seeded(options.seed)
   const until = Date.now() + options.seconds * 1_000
@@ -43,7 +43,7 @@ export async function runLoad(cluster: Cluster, options: LoadOptions, report: Re
   let silent = false
   const startedAt = performance.now()
   const troubled = trouble.run(() => silent || options.misfortunes !== undefined)
-  troubled.catch(() => {}) // `calm` awaits it; until then it must not count as unhandled.
+  troubled.catch(() => {}) // `calm` awaits this promise later. Until then its rejection must not end the process.
   let seconds = 0
   const calm = async () => {
     seconds = (performance.now() - startedAt) / 1_000
@@ -54,7 +54,7 @@ export async function runLoad(cluster: Cluster, options: LoadOptions, report: Re
   }
   const log = await converse(cluster, { ...options, until, random, busy: () => !trouble.complete(), calm })
 
-  const settledIn = await settled(cluster, log, options.hurry ?? false)
+  const endedIn = await allEnded(cluster, log, options.hurry ?? false)
   const client = await cluster.connect()
   try {
     const evidence = { log, kills: trouble.kills, engine: await engineRuns(cluster) }
@@ -69,7 +69,7 @@ export async function runLoad(cluster: Cluster, options: LoadOptions, report: Re
     )
     report.note(`misfortunes: ${[...trouble.counts].map(([name, n]) => `${n} × ${name}`).join(', ')}`)
     report.note(
-      `runs: ${rows.map(({ status, n }) => `${n} ${status}`).join(', ')}; ${evidence.engine.length} in the engine; the last one ended ${settledIn} s after the last misfortune`,
+      `runs: ${rows.map(({ status, n }) => `${n} ${status}`).join(', ')}; ${evidence.engine.length} in the engine; the last one ended ${endedIn} s after the last misfortune`,
     )
     report.result('every misfortune has happened', trouble.complete())
     report.result(`${options.threads} conversations were held (${log.held})`, log.held >= options.threads)
@@ -96,12 +96,12 @@ export async function runLoad(cluster: Cluster, options: LoadOptions, report: Re
  * Waits until nothing is unfinished any more and every run that was accepted has its row: one that was started
  * without the database has none until its instance, or the search of another one, writes it. @returns seconds
  */
-async function settled(cluster: Cluster, log: CallerLog, hurry: boolean): Promise<number> {
+async function allEnded(cluster: Cluster, log: CallerLog, hurry: boolean): Promise<number> {
   const client = await cluster.connect()
   const runIds = log.accepted.map(({ runId }) => runId)
   const startedAt = Date.now()
   try {
-    for (let waited = 0; waited < SETTLE_MS; waited = Date.now() - startedAt) {
+    for (let waited = 0; waited < END_MS; waited = Date.now() - startedAt) {
       const { rows } = await client.query(
         `select ((select count(*) from runs where status in ('queued', 'running') or check_at is not null)
            + (select count(*) from turns where state <> 'started'))::int as unfinished,
@@ -123,7 +123,7 @@ async function settled(cluster: Cluster, log: CallerLog, hurry: boolean): Promis
   return Math.round((Date.now() - startedAt) / 1_000)
 }
 
-/** What became of each turn of a conversation, in the order of their places. */
+/** One line for each turn of a conversation, in the order of their places: its run, its times and its payload. */
 async function describe(
   cluster: Cluster,
   client: pg.Client,

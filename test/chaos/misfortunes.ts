@@ -23,7 +23,7 @@ const STRIKES = {
       const workers = cluster.engine.workers()
       const pid = workers[Math.floor(random() * workers.length)]
       const kill = pid === undefined ? undefined : await killWorker(cluster, pid)
-      // A spare one had nothing to lose.
+      // The death of a worker that executes no run changes nothing, so another worker is killed.
       if (kill?.runId !== undefined || attempt === WORKER_KILLS) return kill
     }
   },
@@ -76,13 +76,13 @@ export type Misfortune = keyof typeof STRIKES
 
 export const MISFORTUNES = Object.keys(STRIKES) as Misfortune[]
 
-/** An engine's death costs all its runs, so it is rarer than the others. */
+/** The death of the engine ends all its runs, so it happens less often than the other misfortunes. */
 const MAX_ENGINE_KILLS = 2
 
 export interface MisfortuneOptions {
-  /** The order is theirs; all of them in any order when absent. */
+  /** These misfortunes, in this order. Absent: all of them, in any order. */
   chosen?: Misfortune[]
-  /** Milliseconds between two of them, more or less. */
+  /** Milliseconds between two misfortunes, on average. */
   everyMs: number
   random: () => number
   /** No misfortune begins after this moment. */
@@ -96,9 +96,9 @@ export function misfortunes(
 ): {
   counts: Map<Misfortune, number>
   kills: Kill[]
-  /** Whether each has happened. */
+  /** Whether each misfortune has happened. */
   complete(): boolean
-  /** Brings them on, round by round, until `enough` says so after a round that was complete. */
+  /** Plays rounds of misfortunes until a round is complete and `enough` returns true. */
   run(enough: () => boolean): Promise<void>
 } {
   const all = chosen ?? MISFORTUNES

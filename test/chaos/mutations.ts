@@ -6,7 +6,7 @@ import { callEngine, type EngineRun, engineRuns } from './engine-runs.ts'
 /** Ways to break a rule in the database, each with the rule that the checker must then name. */
 const STORED: Array<{ name: string; rule: string; sql: string }> = [
   {
-    name: 'a key that was dropped: the retry ran twice',
+    name: 'a turn that has lost its key, so that a retry would run twice',
     rule: 'one run',
     sql: `update turns set idempotency_key = null where id = (select turn_id from runs limit 1)`,
   },
@@ -51,7 +51,7 @@ const STORED: Array<{ name: string; rule: string; sql: string }> = [
           where role = 'assistant' and position > 1`,
   },
   {
-    name: 'an end that was never written',
+    name: 'an end that was never stored',
     rule: 'ended',
     sql: `update runs set status = 'running', finished_at = null where id = (select id from runs where status = 'completed' limit 1)`,
   },
@@ -66,29 +66,29 @@ const STORED: Array<{ name: string; rule: string; sql: string }> = [
     sql: failLast('internal'),
   },
   {
-    name: 'a run that crashed with no worker killed',
+    name: 'a run that crashed although no worker was killed',
     rule: 'completed',
     sql: failLast('crashed'),
   },
   {
-    name: 'a run that was lost with no engine killed',
+    name: 'a run that was lost although no engine was killed',
     rule: 'completed',
     sql: failLast('worker_lost'),
   },
   {
-    name: 'another end than the run had',
+    name: 'a stored end that is not the end at the engine',
     rule: 'same end',
     sql: failLast('provider_error'),
   },
 ]
 
-/** The last turn: all kills came before it. */
+/** Lets the last turn fail. No worker or engine was killed after that turn had begun. */
 function failLast(errorCode: string): string {
   return `update runs set status = 'failed', error_code = '${errorCode}' where id =
     (select id from runs where status = 'completed' order by created_at desc limit 1)`
 }
 
-/** Ways to break a rule in the engine; what is done there stays, so each cleans up as well as it can. */
+/** Ways to break a rule in the engine. The engine has no transactions, so each way returns a function that undoes it. */
 const EXECUTED: Array<{
   name: string
   rule: string
@@ -106,7 +106,7 @@ const EXECUTED: Array<{
 ]
 
 /**
- * Breaks every rule once: in the database, in a transaction that is taken back, and in the engine.
+ * Breaks every rule once: in the database in a transaction that is rolled back, and in the engine.
  * @returns the mutations that the checker did not see
  */
 export async function unseenMutations(
@@ -128,11 +128,11 @@ export async function unseenMutations(
   }
   const done = evidence.engine.find(({ status }) => status === 'COMPLETED')
   for (const { name, rule, act } of EXECUTED) {
-    const takeBack = done && (await act(cluster, done))
+    const undo = done && (await act(cluster, done))
     if (!(await isSeen(rule, await engineRuns(cluster)))) unseen.push(name)
-    await takeBack?.()
+    await undo?.()
   }
-  // An instance stops a second run of a turn as it begins, so that the engine can only be said to have had one.
+  // An instance stops a second run of a turn at once, so the test adds one to the list of the engine's runs instead.
   const twice = done === undefined ? [] : [{ ...done, id: `${done.id}again` }]
   if (!(await isSeen('one execution', [...evidence.engine, ...twice]))) unseen.push(RUN_TWICE)
   return unseen

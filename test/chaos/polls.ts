@@ -12,7 +12,7 @@ function engineCalls(cluster: Cluster): number {
   return calls
 }
 
-/** What pollers cost the engine: nothing. */
+/** Shows that polls make no call of the engine. */
 export async function runPollers(
   cluster: Cluster,
   report: Report,
@@ -44,12 +44,12 @@ export async function runPollers(
   report.note(
     `${pollers} pollers, ${with_.polls} polls in ${seconds} s: ${with_.calls} engine calls; without pollers ${without.calls}`,
   )
-  // The sweeper's own looks fall into one window or the other.
+  // The sweeper's own calls may happen in either of the two measurements.
   report.result(`${pollers} pollers cost the engine no call`, with_.calls <= without.calls + 2)
   await request(instance, 'POST', `${START}/${body.runId}/cancel`)
 }
 
-/** What a run costs the engine over its life, with a poll a second on each. */
+/** Measures how many engine calls one run costs from its start to its end while a caller polls it every second. */
 export async function runManyRuns(
   cluster: Cluster,
   report: Report,

@@ -8,19 +8,19 @@ import { setTimeout as sleep } from 'node:timers/promises'
 /** A child process that can be killed and started again at the same address. */
 export interface Restartable {
   readonly pid: number | undefined
-  /** How often it has ended without being killed. */
+  /** How often the process has ended without being killed. */
   readonly deaths: number
   start(): Promise<void>
-  /** SIGKILL; resolves when the process is gone. */
+  /** Sends SIGKILL. Resolves when the process has ended. */
   kill(): Promise<void>
-  /** SIGTERM; resolves when the process has ended by itself. */
+  /** Sends SIGTERM. Resolves when the process has ended by itself. */
   end(): Promise<void>
-  /** SIGSTOP: it does nothing any more, but its connections stay open. */
+  /** Sends SIGSTOP: the process stands still, and its connections stay open. */
   freeze(): void
   thaw(): void
 }
 
-/** @param ready resolves true once the process serves */
+/** @param ready resolves to true once the process answers requests */
 export function restartable(
   file: string,
   env: Record<string, string>,
@@ -82,7 +82,7 @@ export async function freePort(): Promise<number> {
   return port
 }
 
-/** Processes that the process has started with the file on their command line. */
+/** The child processes of `pid` that have the file on their command line. */
 export function childrenOf(pid: number, file: string): number[] {
   try {
     const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
@@ -93,6 +93,6 @@ export function childrenOf(pid: number, file: string): number[] {
       .filter((child) => readFileSync(`/proc/${child}/cmdline`, 'utf8').includes(file))
       .map(Number)
   } catch {
-    return [] // One of them is gone.
+    return [] // A child process has ended meanwhile.
   }
 }

@@ -13,7 +13,7 @@ interface Message {
   run_id: string
 }
 
-/** As many messages at once as a conversation takes, over all instances, and one more. */
+/** Sends as many parallel messages into one conversation as it may hold unfinished, over all instances, and one more. */
 export async function runQueue(cluster: Cluster, report: Report): Promise<void> {
   const [first] = cluster.instances as [Instance]
   const some = (n: number) => cluster.instances[n % cluster.instances.length] as Instance
@@ -27,7 +27,7 @@ export async function runQueue(cluster: Cluster, report: Report): Promise<void> 
         key: randomUUID(),
       })
 
-    // No turn begins while the messages come in.
+    // The workers are stopped, so that no run begins while the messages come in.
     for (const pid of cluster.engine.workers()) process.kill(pid, 'SIGSTOP')
     const answers = await Promise.all(Array.from({ length: LIMIT }, (_, n) => say(n)))
     const refused = await say(LIMIT)
@@ -37,14 +37,14 @@ export async function runQueue(cluster: Cluster, report: Report): Promise<void> 
       answers.every(({ status }) => status === 202),
     )
     report.result(
-      `the next one gets ${refused.status} ${refused.body.code}`,
+      `the message beyond the limit is refused with ${refused.status} ${refused.body.code}`,
       refused.status === 409 && refused.body.code === 'conversation_queue_full',
     )
 
     const runIds: string[] = answers.map((answer) => answer.body.runId)
     const ends = await Promise.all(runIds.map((runId, n) => ended(some(n), runId)))
     report.result(
-      'all of them are answered',
+      'all accepted messages are answered',
       ends.every((status) => status === 'completed'),
     )
     const { rows } = await client.query<Message>(
@@ -54,7 +54,7 @@ export async function runQueue(cluster: Cluster, report: Report): Promise<void> 
     )
     const roles = rows.map(({ role }) => role)
     report.result(
-      'message and answer take turns',
+      'every message is followed by its answer',
       roles.length === 2 * LIMIT && roles.every((role, n) => role === (n % 2 === 0 ? 'user' : 'assistant')),
     )
     const said = rows.filter(({ role }) => role === 'user')
@@ -73,7 +73,7 @@ export async function runQueue(cluster: Cluster, report: Report): Promise<void> 
     const times = await Promise.all(runIds.map((runId) => executed(cluster, runId)))
     const inOrder = said.map(({ run_id }) => times[runIds.indexOf(run_id)] ?? { from: 0, to: 0 })
     report.result(
-      'they are executed one after the other',
+      'the runs are executed one after the other',
       inOrder.every(({ from }, n) => from >= (inOrder[n - 1]?.to ?? 0)),
     )
   } finally {
@@ -88,7 +88,7 @@ async function ended(instance: Instance, runId: string): Promise<string> {
   }
 }
 
-/** The messages of the user that a run got with it, or was to ask the engine for. */
+/** The user's messages in the payload of a run, and those of the runs ahead for which its worker asks the engine. */
 async function toldTo(cluster: Cluster, runId: string): Promise<string[]> {
   const { payload } = await callEngine(cluster.engine, 'GET', `/api/v3/runs/${runId}`)
   const { history, ahead } = payload.json ?? payload

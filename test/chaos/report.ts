@@ -1,4 +1,4 @@
-/** Where scenarios say what they found. */
+/** Takes the results of a scenario. */
 export interface Report {
   /** A figure or an explanation. */
   note(line: string): void

@@ -5,12 +5,12 @@ import { stopClusters } from './cluster.ts'
 import type { Report } from './report.ts'
 import { PLAN, type Scenario } from './scenarios.ts'
 
-/** Minutes: on a machine that has other work to do, more are needed than the six that it takes. */
+/** The limit for all scenarios. They take about six minutes on a quiet machine, and longer on a busy one. */
 const LIMIT_MS = Number(process.env.CHAOS_MINUTES ?? 10) * 60_000
-/** For the end of what the limit has interrupted. */
+/** Time to stop the clusters. The limit may have interrupted their scenarios. */
 const STOP_MS = 20_000
 
-// Every process that is started has a listener, so that none outlives this one.
+// Each started process adds an exit listener to this process, so that no process outlives it.
 process.setMaxListeners(0)
 
 const chosen = process.argv.slice(2)

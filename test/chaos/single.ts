@@ -5,7 +5,7 @@ import type { Report } from './report.ts'
 
 const PARALLEL = 50
 
-/** Fifty parallel starts with one key over all instances, in good and bad times. */
+/** Sends fifty parallel starts with one key over all instances: undisturbed, and during failures. */
 export async function runSingleStarts(cluster: Cluster, report: Report): Promise<void> {
   const [victim] = cluster.instances as [Instance]
   const client = await cluster.connect()
@@ -15,7 +15,7 @@ export async function runSingleStarts(cluster: Cluster, report: Report): Promise
       Array.from({ length: PARALLEL }, async (_, n) => {
         for (;;) {
           const instance = cluster.instances[n % cluster.instances.length] as Instance
-          // A user of its own has a budget of its own, the default one.
+          // Each key has its own user, so that each user starts with an unused rate limit.
           const options = { user: key, body: { message }, key }
           const answer = await request(instance, 'POST', '/api/agent/chat', options).catch(() => undefined)
           if (answer !== undefined && !answer.body.retryable) return answer
@@ -56,12 +56,12 @@ export async function runSingleStarts(cluster: Cluster, report: Report): Promise
     const mended = sleep(11_000).then(() => cluster.mend())
     const lost = await fifty('lost', 'What is 6 * 8?')
     await mended
-    await judge('the same when the engine takes the run and its answer is lost', 'lost', lost, 'completed')
+    await judge("one run also when the engine's answers are lost", 'lost', lost, 'completed')
 
     const restarted = crashAfter(150)
     const killed = await fifty('killed', 'What is 6 * 9?')
     await restarted
-    await judge('the same when an instance is killed meanwhile', 'killed', killed, 'completed')
+    await judge('one run also when an instance is killed meanwhile', 'killed', killed, 'completed')
 
     for (const ms of [50, 150, 400]) {
       const key = `failed-${ms}`
@@ -69,7 +69,7 @@ export async function runSingleStarts(cluster: Cluster, report: Report): Promise
       const failed = await fifty(key, '[[fail:400]] What is 6 * 6?')
       await crashed
       await judge(
-        `the same when the run fails, and an instance is killed after ${ms} ms`,
+        `one run also when the run fails and an instance is killed after ${ms} ms`,
         key,
         failed,
         'failed',

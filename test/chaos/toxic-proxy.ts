@@ -1,27 +1,27 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 
-/** What is done to the bytes of every connection, open ones included. */
+/** What the proxy does to the bytes of every connection, open connections included. */
 export interface Toxics {
-  /** Milliseconds that each piece waits, each way. */
+  /** Milliseconds by which the proxy delays each piece, in both directions. */
   delayMs: number
-  /** Requests get through, answers do not: the other side has acted, and the caller does not know it. */
+  /** The proxy passes requests on and drops the answers. The server has acted, and the client does not know it. */
   swallowAnswers: boolean
-  /** Nothing gets through either way, and nothing is closed: a half-open network. */
+  /** The proxy passes nothing on in either direction and closes no connection, like a half-open network. */
   hang: boolean
 }
 
 export interface ToxicProxy {
-  /** The target's address, with this proxy in between. */
+  /** The target's address with the host and port of this proxy. */
   url: string
   toxics: Toxics
-  /** HTTP requests that went through, as `METHOD path-without-ids`, with their number. */
+  /** How many HTTP requests the proxy has passed on, by `METHOD path-without-ids`. */
   requests: Map<string, number>
   /** Closes all connections and refuses new ones. */
   cut(): Promise<void>
   /** Listens again on the same port, with no toxics. */
   mend(): Promise<void>
-  /** From now on connections go there. */
+  /** Connects later connections to this address. */
   retarget(url: string): void
   stop(): Promise<void>
 }
@@ -99,7 +99,7 @@ export async function startToxicProxy(target: string): Promise<ToxicProxy> {
     requests,
     cut,
     async mend() {
-      // A connection that has lost bytes is never whole again.
+      // A connection on which bytes were dropped cannot be used any more.
       if (toxics.hang || toxics.swallowAnswers) for (const socket of sockets) socket.destroy()
       Object.assign(toxics, HEALTHY)
       if (!server.listening) await listen(own)

@@ -18,7 +18,7 @@ const engine = await startEngine(t)
 /** An instance that does not look by itself. */
 function tickless(t: Test, databaseUrl: string, environment: Record<string, string> = {}): Promise<Service> {
   const { webhooks } = loadConfig({ AUTH_JWT_SECRET: 'x'.repeat(32), ...environment })
-  const config = { feedLookMs: NEVER_MS, webhooks: { ...webhooks, tickMs: NEVER_MS } }
+  const config = { feedReadMs: NEVER_MS, webhooks: { ...webhooks, tickMs: NEVER_MS } }
   return startService(t, { engine, databaseUrl, config })
 }
 

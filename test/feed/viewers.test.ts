@@ -5,7 +5,7 @@ import { type Feed, feed } from '../../src/feed/feed.ts'
 import type { FeedEvent, FeedRead } from '../../src/stores/feed.ts'
 
 const log = { warn() {} }
-const FAST = { lookMs: 5, tickMs: 5, heartbeatMs: 20 }
+const FAST = { readMs: 5, tickMs: 5, heartbeatMs: 20 }
 
 const event = (xid: bigint, data: Record<string, string> = {}): FeedEvent => ({
   position: { xid, id: xid, at: Date.now() },
@@ -83,10 +83,10 @@ test('without viewers nothing is read, and a failure to read is waited out', asy
   while (!body.includes('run.queued')) await once(viewer, 'data')
   viewer.destroy()
   await once(viewer, 'close')
-  // One more look may be under way.
-  await new Promise((resolve) => setTimeout(resolve, 4 * FAST.lookMs))
+  // One more read may be under way.
+  await new Promise((resolve) => setTimeout(resolve, 4 * FAST.readMs))
   const after = state.reads
-  await new Promise((resolve) => setTimeout(resolve, 4 * FAST.lookMs))
+  await new Promise((resolve) => setTimeout(resolve, 4 * FAST.readMs))
   t.equal(state.reads, after)
 })
 

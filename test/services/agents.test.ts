@@ -30,7 +30,7 @@ t.test('two agents in one process', async (t) => {
   const SUPPORT = 'You help with orders. [look_up_order refund refund_much]'
   const DEFAULT = 'You are a helpful assistant. [calculate current_time]'
 
-  t.test('are listed with their tools, and which of them need approval', async (t) => {
+  t.test('the list of agents names their tools, and says which tools need approval', async (t) => {
     const { status, body } = await call('GET', '/api/agent/agents')
     t.equal(status, 200)
     t.match(body.data, [
@@ -47,25 +47,28 @@ t.test('two agents in one process', async (t) => {
     ])
   })
 
-  t.test('answer with their own instructions and tools, in every turn of their conversations', async (t) => {
-    const first = await sync({ message: 'Hello', agent: 'support' })
-    t.match(first, { status: 'completed', agent: 'support', text: SUPPORT })
-    const { conversationId } = first
-    t.match(await sync({ message: 'Go on', conversationId }), { agent: 'support', text: SUPPORT })
-    t.match(await sync({ message: 'And on', conversationId, agent: 'support' }), { text: SUPPORT })
-    t.match(await sync({ message: 'Hello' }), { agent: 'default', text: DEFAULT })
-    t.match(await sync({ message: 'Hello', agent: 'default' }), { agent: 'default', text: DEFAULT })
+  t.test(
+    'each agent answers with its own instructions and tools, in every turn of its conversations',
+    async (t) => {
+      const first = await sync({ message: 'Hello', agent: 'support' })
+      t.match(first, { status: 'completed', agent: 'support', text: SUPPORT })
+      const { conversationId } = first
+      t.match(await sync({ message: 'Go on', conversationId }), { agent: 'support', text: SUPPORT })
+      t.match(await sync({ message: 'And on', conversationId, agent: 'support' }), { text: SUPPORT })
+      t.match(await sync({ message: 'Hello' }), { agent: 'default', text: DEFAULT })
+      t.match(await sync({ message: 'Hello', agent: 'default' }), { agent: 'default', text: DEFAULT })
 
-    const streamed = await call('POST', `${CHAT}/stream`, { body: page('Hello', { agent: 'support' }) })
-    t.ok(String(streamed.body).includes(SUPPORT))
+      const streamed = await call('POST', `${CHAT}/stream`, { body: page('Hello', { agent: 'support' }) })
+      t.ok(String(streamed.body).includes(SUPPORT))
 
-    const retried = await call('POST', `${CHAT}/${(await newest(conversationId)).runId}/retry`)
-    t.match((await service.ended(retried.body.runId)).body, { agent: 'support', text: SUPPORT })
+      const retried = await call('POST', `${CHAT}/${(await newest(conversationId)).runId}/retry`)
+      t.match((await service.ended(retried.body.runId)).body, { agent: 'support', text: SUPPORT })
 
-    const forked = await call('POST', `${CONVERSATIONS}/${conversationId}/fork`)
-    t.match(forked, { status: 201, body: { agent: 'support' } })
-    t.match(await sync({ message: 'Here', conversationId: forked.body.id }), { text: SUPPORT })
-  })
+      const forked = await call('POST', `${CONVERSATIONS}/${conversationId}/fork`)
+      t.match(forked, { status: 201, body: { agent: 'support' } })
+      t.match(await sync({ message: 'Here', conversationId: forked.body.id }), { text: SUPPORT })
+    },
+  )
 
   t.test('the first turn fixes the agent of a conversation', async (t) => {
     const { body: empty } = await call('POST', CONVERSATIONS, { body: {} })
@@ -87,7 +90,7 @@ t.test('two agents in one process', async (t) => {
   })
 
   t.test(
-    'a context is compared with the schema of the agent, also of one that only the database knows',
+    "a context must fit the schema of the agent, also when only the conversation's row names the agent",
     async (t) => {
       t.match(await sync({ message: 'Hello', context: { more: 1 } }), { status: 'completed' })
       const { conversationId } = await sync({ message: 'Hello', agent: 'support', context: { shop: 'a' } })
@@ -145,7 +148,7 @@ t.test('two agents in one process', async (t) => {
     ])
   })
 
-  t.test('metrics tell the agent of a run', async (t) => {
+  t.test('the metrics of runs have the name of the agent', async (t) => {
     const samples = await scrape(service)
     for (const agent of ['default', 'support'])
       t.ok(
@@ -154,7 +157,7 @@ t.test('two agents in one process', async (t) => {
       )
   })
 
-  t.test('a start that leaves nothing behind does not fix the agent', async (t) => {
+  t.test('a turn that was removed does not fix the agent of its conversation', async (t) => {
     const { body } = await call('POST', CONVERSATIONS, { body: {} })
     const { turns } = service.app.stores
     const turn = { ...storedTurn(1, body.id, null), userId: 'alice', agent: 'support', agents: ['support'] }
@@ -180,7 +183,7 @@ t.test('two agents in one process', async (t) => {
   }
 })
 
-t.test('the operator may ask for a scope, on every way in', async (t) => {
+t.test('AUTH_AGENT_SCOPES protects an agent on every route that starts a turn', async (t) => {
   const engine = await startEngine(t, { taskModules: [TWO_AGENTS] })
   const service = await startService(t, { engine, agents, environment: { AUTH_AGENT_SCOPES: 'support' } })
   await ready(service)
@@ -219,7 +222,11 @@ t.test('the operator may ask for a scope, on every way in', async (t) => {
     ['default'],
   )
   t.equal((await allowed('GET', '/api/agent/agents')).body.data.length, 2)
-  t.equal((await service.call('POST', CHAT, { body: { message: 'Hello' } })).status, 202, 'the other agent')
+  t.equal(
+    (await service.call('POST', CHAT, { body: { message: 'Hello' } })).status,
+    202,
+    'the other agent needs no scope',
+  )
   t.equal((await allowed('POST', `${CHAT}/${runId}/retry`)).status, 202)
 
   const asks = await allowed('POST', `${CHAT}/sync`, {
@@ -228,7 +235,11 @@ t.test('the operator may ask for a scope, on every way in', async (t) => {
   const { actionId } = asks.body.pendingActions[0]
   const path = `${CHAT}/${asks.body.runId}/actions/${actionId}`
   const refused = await service.call('POST', path, { body: { decision: 'approve' } })
-  t.match(refused, { status: 403, body: { code: 'insufficient_scope' } }, 'nor may its calls be answered')
+  t.match(
+    refused,
+    { status: 403, body: { code: 'insufficient_scope' } },
+    'an action of the protected agent needs the scope too',
+  )
   t.match((await allowed('POST', path, { body: { decision: 'approve' } })).body, { status: 'approved' })
 })
 

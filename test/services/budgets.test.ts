@@ -35,7 +35,7 @@ t.test('a budget of tokens', async (t) => {
   const environment = { BUDGET_TOKENS_PER_USER_DAY: `${limit}`, BUDGET_TOKENS_PER_RUN: `${perRun}` }
 
   t.test(
-    'is never exceeded by two instances, interrupts, cancels and a kill, and nothing stays reserved',
+    'a budget is never exceeded by two instances, interrupts, cancels and a kill, and no tokens stay reserved',
     async (t) => {
       const a = await startService(t, { engine, databaseUrl, environment })
       const port = await freePort()
@@ -130,13 +130,13 @@ t.test('a budget of tokens', async (t) => {
       watch.abort()
       await watching
       const { reserved, used } = await sums(a)
-      t.equal(reserved, 0, 'nothing stays reserved')
+      t.equal(reserved, 0, 'no tokens stay reserved')
       t.ok(most <= limit && used <= limit, `never more than ${limit}: ${most}, ${used}`)
       const [row] = await query<{ sum: number }>(
         a,
         `select sum((usage->>'totalTokens')::integer)::integer as sum from runs where reservation is not null`,
       )
-      t.equal(used, row?.sum, 'what was used is what the polls say')
+      t.equal(used, row?.sum, 'the budget has counted the usage that the runs have')
       const usage = (await a.call('GET', '/api/agent/usage')).body
       t.same(usage.budget.user, { limit, used, reserved: 0, left: limit - used })
       t.match(usage.budget.resetsAt, /T00:00:00.000Z$/)
@@ -152,7 +152,7 @@ t.test('a budget of tokens', async (t) => {
     },
   )
 
-  t.test('stops a run that has used what was reserved for it', async (t) => {
+  t.test('a budget stops a run that has used the tokens that were reserved for it', async (t) => {
     const service = await startService(t, {
       engine,
       databaseUrl,
@@ -165,7 +165,7 @@ t.test('a budget of tokens', async (t) => {
     t.same(await sums(service, 'user', 'carol'), { reserved: 0, used: ended.usage.totalTokens })
   })
 
-  t.test('of an actor counts the runs of all users for whom the actor calls', async (t) => {
+  t.test('the budget of an actor counts the runs of all users for whom the actor calls', async (t) => {
     const service = await startService(t, {
       engine,
       databaseUrl,
@@ -176,16 +176,23 @@ t.test('a budget of tokens', async (t) => {
     })
     const { body } = await ask(service, { message: ENDLESS }, await as('dave'))
     t.match(await ask(service, {}, await as('erin')), { status: 429, body: { detail: /actor/ } })
-    t.equal((await ask(service, {}, { user: 'erin' })).status, 202, 'a user who calls has no actor')
+    t.equal(
+      (await ask(service, {}, { user: 'erin' })).status,
+      202,
+      'a call without an actor does not count in the budget of an actor',
+    )
     const usage = await service.call('GET', '/api/agent/usage', await as('dave'))
     t.match(usage.body.budget, { actor: { limit: perRun, reserved: perRun, left: 0 } })
     t.notOk('user' in usage.body.budget)
     await service.call('DELETE', `/api/agent/conversations/${body.conversationId}`, await as('dave'))
     await until(async () => (await sums(service, 'actor', 'shop')).reserved === 0)
-    t.ok((await sums(service, 'actor', 'shop')).used <= perRun, 'also when the conversation is deleted')
+    t.ok(
+      (await sums(service, 'actor', 'shop')).used <= perRun,
+      'the budget is also counted when the conversation is deleted',
+    )
   })
 
-  t.test('counts what runs use that were started without the database', async (t) => {
+  t.test('a budget counts the tokens of runs that were started without the database', async (t) => {
     const service = await startService(t, { engine, environment })
     const { turns } = service.app.stores
     const { start } = turns
@@ -201,18 +208,18 @@ t.test('a budget of tokens', async (t) => {
     await query(service, `update budget_days set used = ${limit + 1}`)
     turns.start = () => Promise.reject(problem('database_unavailable'))
     const over = await ask(service, {})
-    t.equal(over.status, 202, 'without the database nothing is refused')
+    t.equal(over.status, 202, 'a start without the database is not refused')
     turns.start = start
     await until(async () => (await service.call('GET', `/api/agent/chat/${over.body.runId}`)).status === 200)
     const more = (await service.ended(over.body.runId)).body.usage.totalTokens
     t.same(
       await sums(service),
       { reserved: 0, used: limit + 1 + more },
-      'also what exceeds the budget counts',
+      'tokens beyond the budget are counted too',
     )
   })
 
-  t.test('is given back by a start that the engine refuses', async (t) => {
+  t.test('a start that the engine refuses returns its reserved tokens', async (t) => {
     const service = await startService(t, { engine, databaseUrl, environment })
     const { start } = service.app.engine
     service.app.engine.start = () => Promise.reject(new Error('no'))

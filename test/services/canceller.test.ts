@@ -19,7 +19,7 @@ t.test('a cancel is answered with the end of a run that has not written anything
         startedAt: at,
         finishedAt: at,
       }),
-      /** A stream that was never written is open and silent. */
+      /** The engine keeps a stream that was never written open, and sends no record. */
       async *chunks(_runId: string, signal: AbortSignal, { onOpen }: { onOpen(): void }) {
         onOpen()
         await once(signal, 'abort')

@@ -30,7 +30,7 @@ t.test('the end of a turn', async (t) => {
   const service = await startService(t)
   const { turns, ends } = service.app.stores
 
-  t.test('is stored once, by the first of many', async (t) => {
+  t.test('of twenty parallel ends of a run only the first one is stored', async (t) => {
     const { body } = await service.call('POST', '/api/agent/conversations', { body: {} })
     const turn = storedTurn(1, body.id)
     await turns.start(turn)
@@ -63,7 +63,7 @@ t.test('the end of a turn', async (t) => {
     t.match((await service.call('GET', `${CHAT}/run_once`)).body, { status: 'completed', text: winner })
   })
 
-  t.test('has no deadlock with starts, retries and removals beside it', async (t) => {
+  t.test('parallel starts, retries, abandonments and removals of turns have no deadlock', async (t) => {
     const { body } = await service.call('POST', '/api/agent/conversations', { body: {} })
     const work = Array.from({ length: 60 }, async (_, n) => {
       const turn = storedTurn(100 + n, body.id, `hammer ${n}`)
@@ -91,11 +91,14 @@ t.test('the end of a turn', async (t) => {
     t.equal(left.length, 0)
   })
 
-  t.test('keeps the partial answer of a cancelled run, with its usage', async (t) => {
+  t.test('a cancelled run keeps its partial answer and its usage', async (t) => {
     const run = await startAndWait(service, '[[stall-after:6]] Tell a story.')
     const cancelled = await service.call('POST', `${CHAT}/${run.runId}/cancel`)
     t.match(cancelled, { status: 200, body: { status: 'cancelled', usage: { estimated: true } } })
-    t.ok(cancelled.body.usage.inputTokens > 0 && cancelled.body.usage.outputTokens > 0, 'usage is settled')
+    t.ok(
+      cancelled.body.usage.inputTokens > 0 && cancelled.body.usage.outputTokens > 0,
+      'the usage is estimated from the stream',
+    )
     const frames = await readPartialAnswer(service.app.engine, run.runId)
     const sent = frames.message?.parts.map((part) => (part.type === 'text' ? part.text : '')).join('')
     t.equal(cancelled.body.text, sent)
@@ -107,7 +110,7 @@ t.test('the end of a turn', async (t) => {
     t.equal(row?.frame_count, frames.frameCount)
   })
 
-  t.test('keeps the partial answer of a run whose process died, with an estimated usage', async (t) => {
+  t.test('a run whose worker died keeps its partial answer, with an estimated usage', async (t) => {
     const run = await startAndWait(service, '[[crash:6]] Tell a story.')
     const { body } = await service.ended(run.runId)
     t.match(body, { status: 'failed', errorCode: 'crashed', retryable: true, usage: { estimated: true } })
@@ -115,20 +118,20 @@ t.test('the end of a turn', async (t) => {
     t.ok(body.usage.totalTokens > 0)
   })
 
-  t.test('counts the step in which the process died, beside the steps counted before', async (t) => {
+  t.test('the usage of a run includes the step in which its worker died', async (t) => {
     const { body } = await service.call('POST', CHAT, { body: { message: '[[crash:3]] What is 17 * 23?' } })
     const run = (await service.ended(body.runId)).body
     t.match(run, { status: 'failed', errorCode: 'crashed', text: /^17/ })
     const { chunks } = await readPartialAnswer(service.app.engine, body.runId)
     const [counted, ...more] = chunks.filter(({ chunk }) => chunk.type === 'data-usage')
-    t.same(more, [], 'the second step was not counted')
+    t.same(more, [], 'the worker has counted the first step only')
     const { inputTokens = 0, outputTokens = 0 } = (counted?.chunk.data ?? {}) as Partial<TurnUsage>
-    t.ok(run.usage.inputTokens > inputTokens, 'the second step was asked again what the first one was')
+    t.ok(run.usage.inputTokens > inputTokens, 'the prompt of the second step is counted too')
     t.ok(run.usage.outputTokens > outputTokens)
     t.match(run.usage, { totalTokens: run.usage.inputTokens + run.usage.outputTokens, estimated: true })
   })
 
-  t.test('comes without content when the database refuses the content', async (t) => {
+  t.test('a run ends as failed without an answer when the database refuses the answer', async (t) => {
     await query(
       service,
       `create function refuse() returns trigger language plpgsql as $$ begin
@@ -194,7 +197,7 @@ t.test('the partial answer of a run is not lost while its stream cannot be read'
     },
   }
   for (const [name, keep] of Object.entries(troubles)) {
-    t.test(`one that ${name}`, async (t) => {
+    t.test(`the partial answer is whole when the stream ${name}`, async (t) => {
       const before = gate.reads
       gate.keep = (read, answer, through) => keep(read - before, answer, through)
       const runId = await crashed()
@@ -204,7 +207,7 @@ t.test('the partial answer of a run is not lost while its stream cannot be read'
   }
 
   t.test(
-    'but the wait is bounded, and afterwards the stored answer does not claim to be complete',
+    'an overdue run ends although its stream cannot be read, and its stored answer is marked as truncated',
     async (t) => {
       gate.keep = (_read, answer) => void answer.writeHead(503).end()
       const runId = await crashed()
@@ -215,12 +218,12 @@ t.test('the partial answer of a run is not lost while its stream cannot be read'
       gate.keep = pass
       const address = `${CHAT}/${runId}/stream`
       const rest = await service.call('GET', address, { headers: { 'last-event-id': '3' } })
-      t.equal(rest.status, 200, 'a place in the stream stays one')
+      t.equal(rest.status, 200, 'a viewer can still resume the stream')
       t.match(rest.body, /^: stream\n\nid: 4\n/)
     },
   )
 
-  t.test('two minutes after the end of the run it is over in any case', async (t) => {
+  t.test('the service stores the end without the stream two minutes after the run has ended', async (t) => {
     gate.keep = (_read, answer) => void answer.writeHead(503).end()
     const runId = await crashed()
     const run = await until(async () => {
@@ -242,29 +245,32 @@ t.test('the partial answer of a run is not lost while its stream cannot be read'
     t.match((await service.ended(runId)).body, { status: 'failed', text: '', truncated: true })
   })
 
-  t.test('an engine that is away is told from a run that said nothing', async (t) => {
-    const nobody = triggerRunEngine({
-      secretKey: 's',
-      apiUrl: 'http://127.0.0.1:1',
-      callsPerMinute: 0,
-      listLagMs: 0,
-      log,
-    })
-    t.match(await readPartialAnswer(nobody, 'run_1'), { frameCount: null, truncated: true, cutOff: Error })
-    t.match(
-      await readPartialAnswer(
-        triggerRunEngine({
-          secretKey: engine.secretKey,
-          apiUrl: engine.url,
-          callsPerMinute: 0,
-          listLagMs: 0,
-          log,
-        }),
-        'run_1',
-      ),
-      { frameCount: 0, truncated: false, cutOff: undefined },
-    )
-  })
+  t.test(
+    'the reader of a partial answer distinguishes an engine that is away from a run without an answer',
+    async (t) => {
+      const away = triggerRunEngine({
+        secretKey: 's',
+        apiUrl: 'http://127.0.0.1:1',
+        callsPerMinute: 0,
+        listLagMs: 0,
+        log,
+      })
+      t.match(await readPartialAnswer(away, 'run_1'), { frameCount: null, truncated: true, cutOff: Error })
+      t.match(
+        await readPartialAnswer(
+          triggerRunEngine({
+            secretKey: engine.secretKey,
+            apiUrl: engine.url,
+            callsPerMinute: 0,
+            listLagMs: 0,
+            log,
+          }),
+          'run_1',
+        ),
+        { frameCount: 0, truncated: false, cutOff: undefined },
+      )
+    },
+  )
 })
 
 t.test('an answer that is too long for the output of its run', async (t) => {
@@ -276,7 +282,7 @@ t.test('an answer that is too long for the output of its run', async (t) => {
     return body as { runId: string; conversationId: string }
   }
 
-  t.test('is whole, because it is read from the stream', async (t) => {
+  t.test('the service reads the whole answer from the stream', async (t) => {
     gate.keep = (read, answer, through) => {
       if (read > 1) through()
       else answer.writeHead(503).end()
@@ -292,10 +298,14 @@ t.test('an answer that is too long for the output of its run', async (t) => {
     t.equal(messages.body.data.at(-1).parts.at(-1).text, body.text)
     const message = 'What was my first question?'
     const next = await service.call('POST', CHAT, { body: { message, conversationId } })
-    t.match((await service.ended(next.body.runId)).body, { text: /overflow/ }, 'the next turn knows of it')
+    t.match(
+      (await service.ended(next.body.runId)).body,
+      { text: /overflow/ },
+      'the next turn has the answer in its history',
+    )
   })
 
-  t.test('says that it is not when the stream is gone', async (t) => {
+  t.test('the stored answer is marked as truncated when the engine has no stream any more', async (t) => {
     gate.keep = (_read, answer) => void answer.writeHead(410).end()
     const { body } = await service.ended((await start()).runId)
     t.match(body, { status: 'completed', text: /^overflow.*was too long to be kept\.\]$/s, truncated: true })
@@ -322,6 +332,10 @@ t.test('an answer cut off after any chunk is well-formed', async (t) => {
     }>
     const unanswered = calls.filter(({ state }) => !state.startsWith('output-'))
     t.same(unanswered, [], `after ${cut} chunks every call has a result`)
-    t.equal(new Set(calls.map(({ toolCallId }) => toolCallId)).size, calls.length, 'and only one')
+    t.equal(
+      new Set(calls.map(({ toolCallId }) => toolCallId)).size,
+      calls.length,
+      `after ${cut} chunks every call has one result only`,
+    )
   }
 })

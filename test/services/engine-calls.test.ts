@@ -4,14 +4,14 @@ import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { startEngine, startService, type Teardown } from '../support/service.ts'
 
-/** Stands before an engine and counts the calls by their kind; long polls of subscriptions are none. */
+/** A proxy before an engine that counts the calls by method and path. It does not count long polls of subscriptions. */
 async function countingProxy(t: Teardown, engineUrl: string) {
   const calls = new Map<string, number>()
   const server = createServer((incoming, answer) => {
     const { method = 'GET', url = '', headers } = incoming
     if (!url.startsWith('/realtime/v1/runs')) {
-      const kind = `${method} ${url.replace(/\?.*/, '').replace(/run_[^/]+/, ':runId')}`
-      calls.set(kind, (calls.get(kind) ?? 0) + 1)
+      const call = `${method} ${url.replace(/\?.*/, '').replace(/run_[^/]+/, ':runId')}`
+      calls.set(call, (calls.get(call) ?? 0) + 1)
     }
     const onward = request(new URL(url, engineUrl), { method, headers })
     onward.on('response', (response) => {
@@ -33,7 +33,7 @@ async function countingProxy(t: Teardown, engineUrl: string) {
 const RUNS = 50
 
 t.test('a run costs at most four calls of the engine, with observer and sweeper', async (t) => {
-  // Four runs at a time take long enough for the sweeper to ask for those that wait.
+  // The engine executes four runs at a time, so that the others wait until the sweeper asks for them.
   const engine = await startEngine(t, { maxChildren: 4, childEnv: { AGENT_OFFLINE_WORD_MS: '5' } })
   const proxy = await countingProxy(t, engine.url)
   const { call, ended } = await startService(t, { engine: { ...engine, url: proxy.url } })

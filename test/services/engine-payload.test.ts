@@ -33,20 +33,24 @@ const kept = (history: History) => build(history).history.map(({ id }) => id)
 test('the history of a payload', (t) => {
   t.same(kept([]), [])
   t.same(kept([user(1), assistant(1), user(2), assistant(2)]), ['u1', 'a1', 'u2', 'a2'])
-  t.same(kept([user(1), user(2), assistant(2)]), ['u1', 'u2', 'a2'], 'a question may have no answer')
-  t.same(kept([assistant(1), user(2), assistant(2)]), ['u2', 'a2'], 'the rest of a cut turn is left out')
+  t.same(kept([user(1), user(2), assistant(2)]), ['u1', 'u2', 'a2'], 'a question without an answer is kept')
+  t.same(
+    kept([assistant(1), user(2), assistant(2)]),
+    ['u2', 'a2'],
+    'an answer without its question is left out',
+  )
   t.same(
     kept([assistant(0), user(0), assistant(0), user(1)]),
     ['a0', 'u0', 'a0', 'u1'],
-    'seeded history may begin with an answer',
+    'seeded history that begins with an answer is kept',
   )
   const long = Array.from({ length: 40 }, (_, n) => [user(n + 1), assistant(n + 1)]).flat()
-  t.same(kept(long).length, 50, 'at most fifty messages')
-  t.equal(kept(long)[0], 'u16', 'and whole turns')
+  t.same(kept(long).length, 50, 'at most fifty messages are kept')
+  t.equal(kept(long)[0], 'u16', 'only whole turns are kept')
   t.end()
 })
 
-test('the newest turns that have room are kept, and only they are looked at', (t) => {
+test('a payload has the newest turns that have room, and the messages of older turns are not read', (t) => {
   const big = 'x'.repeat(50_000)
   const history: History = [
     user(1),
@@ -56,11 +60,11 @@ test('the newest turns that have room are kept, and only they are looked at', (t
     user(3),
     assistant(3, big),
   ]
-  const looked: string[] = []
+  const readIds: string[] = []
   const watched = history.map((message) => ({
     ...message,
     get parts() {
-      looked.push(message.id)
+      readIds.push(message.id)
       return message.parts
     },
   }))
@@ -80,13 +84,13 @@ test('the newest turns that have room are kept, and only they are looked at', (t
   t.end()
 })
 
-test('a run ahead has its place among the messages that are sent', (t) => {
+test('a payload names a run ahead at its place among the messages', (t) => {
   const payload = build([user(1), assistant(1), user(3), assistant(3)], [{ runId: 'run_2', position: 2 }])
   t.same([payload.ahead, payload.aheadAfter], [['run_2'], [2]])
   t.end()
 })
 
-test('a message that does not fit alone is refused', (t) => {
+test('a message that is too large for a payload without history is refused', (t) => {
   t.throws(
     () =>
       buildPayload(
@@ -105,7 +109,7 @@ test('a message that does not fit alone is refused', (t) => {
   t.end()
 })
 
-test('a payload has the summary, and counts what has no room', (t) => {
+test('a payload has the summary, and the number of messages that have no room', (t) => {
   const base = {
     turnId: 't',
     conversationId: 'c',
@@ -129,9 +133,9 @@ test('a payload has the summary, and counts what has no room', (t) => {
     window: { summary: { ...stored, text: 'y'.repeat(8000) } },
   }
   const full = buildPayload(long, options)
-  t.notOk('summary' in full, 'a long message leaves the summary out')
+  t.notOk('summary' in full, 'the summary has no room beside a long message')
   t.equal(full.omitted, 8 + 2)
-  t.equal(full.history.length, 2, 'and the history where there is room for it')
+  t.equal(full.history.length, 2, 'the history has room beside a long message')
   const big = [user(5, 'x'.repeat(4000)), assistant(5)]
   const fuller = buildPayload({ ...long, history: big }, options)
   t.equal(fuller.omitted, 8 + 2 + 2)

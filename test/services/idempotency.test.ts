@@ -9,7 +9,7 @@ import { type Answer, type Service, startEngine, startService, token } from '../
 const start = (service: Service, key: string, body: object, path = '/api/agent/chat') =>
   service.call('POST', path, { body, headers: { 'idempotency-key': key } })
 
-/** Sends again until the answer is not "try again". */
+/** Repeats a request while its answer is retryable. */
 async function insist(send: () => Promise<Answer>): Promise<Answer> {
   for (;;) {
     const answer = await send()
@@ -28,7 +28,7 @@ const runsIn = async (service: Service) => {
   return row
 }
 
-t.test('fifty parallel starts with one key on three instances', async (t) => {
+t.test('fifty parallel starts with one key on three instances make one run', async (t) => {
   const engine = await startEngine(t)
   const databaseUrl = await createDatabase(t)
   const services = await Promise.all([1, 2, 3].map(() => startService(t, { engine, databaseUrl })))
@@ -39,15 +39,15 @@ t.test('fifty parallel starts with one key on three instances', async (t) => {
   )
   const [first] = services as [Service]
   t.same(new Set(answers.map(({ status }) => status)), new Set([202]))
-  t.equal(new Set(answers.map(({ body }) => JSON.stringify(body))).size, 1, 'fifty equal bodies')
+  t.equal(new Set(answers.map(({ body }) => JSON.stringify(body))).size, 1, 'all fifty bodies are equal')
   const replayed = answers.filter(({ headers }) => headers.get('idempotency-replayed') === 'true')
   t.equal(replayed.length, 49)
-  t.equal(engine.stats().runs, 1, 'one run')
+  t.equal(engine.stats().runs, 1, 'the engine has one run')
   t.same(await runsIn(first), { runs: 1, messages: 1, conversations: 1 })
   t.match((await first.ended(answers[0]?.body.runId)).body, { status: 'completed', text: '6 * 7 = 42.' })
 })
 
-t.test('a key', async (t) => {
+t.test('an Idempotency-Key', async (t) => {
   const service = await startService(t)
   const body = {
     message: 'What is 2 + 3?',
@@ -58,7 +58,7 @@ t.test('a key', async (t) => {
   t.equal(first.status, 202)
   t.equal(first.headers.get('idempotency-replayed'), null)
 
-  t.test('answers the same turn again, however it is written', async (t) => {
+  t.test('a repeated start gets the first answer, also with its fields in another order', async (t) => {
     const again = await start(service, '"k"', {
       ifBusy: 'enqueue',
       history: [{ content: 'hi', role: 'user' }],
@@ -71,7 +71,7 @@ t.test('a key', async (t) => {
     t.equal(again.headers.get('idempotency-replayed'), 'true')
   })
 
-  t.test('refuses every other turn with 422', async (t) => {
+  t.test('a start with a used key and another body is refused with 422', async (t) => {
     for (const other of [
       { ...body, message: 'What is 2 + 4?' },
       { ...body, metadata: { a: '1' } },
@@ -84,7 +84,7 @@ t.test('a key', async (t) => {
     }
   })
 
-  t.test('is one: two in one request are 400', async (t) => {
+  t.test('a request with two keys is refused with 400', async (t) => {
     const path = '/api/agent/chat'
     const [answer] = await once(
       request(service.url + path, {
@@ -104,7 +104,7 @@ t.test('a key', async (t) => {
     })
   })
 
-  t.test('of another user is another key', async (t) => {
+  t.test('the same key of another user starts another run', async (t) => {
     const other = await service.call('POST', '/api/agent/chat', {
       user: 'bob',
       body,
@@ -115,7 +115,7 @@ t.test('a key', async (t) => {
   })
 
   t.test(
-    'goes on answering after the run has failed, was cancelled, or its conversation is gone',
+    'a repeated start gets its run after the run has failed, was cancelled, or its conversation was deleted',
     async (t) => {
       const failing = await start(service, 'failing', { message: '[[fail]]' })
       t.match((await service.ended(failing.body.runId)).body, { status: 'failed' })
@@ -137,7 +137,7 @@ t.test('a key', async (t) => {
 
 const engineRuns = (service: Service) => service.engine.stats().runs
 
-t.test('a replay costs a read, not a start', async (t) => {
+t.test('the rate limit charges a replay as a read, not as a start', async (t) => {
   const service = await startService(t, { environment: { RATE_LIMIT_START_MAX: '1' } })
   const body = { message: 'What is 1 + 1?' }
   const first = await start(service, 'one', body)
@@ -146,17 +146,17 @@ t.test('a replay costs a read, not a start', async (t) => {
   t.match(await start(service, 'two', body), { status: 429 })
 })
 
-t.test('while the first request is being dispatched', async (t) => {
+t.test('a second start with a key while the first one dispatches the turn', async (t) => {
   const engine = await startEngine(t)
   const proxy = await startToxicProxy(engine.url)
   t.teardown(() => proxy.stop())
   const databaseUrl = await createDatabase(t)
   const slow = await startService(t, { engine: { ...engine, url: proxy.url }, databaseUrl })
   const body = { message: 'What is 3 * 3?' }
-  // Loads the SDK and opens the connections.
+  // This start loads the SDK and opens the connections.
   await slow.ended((await start(slow, 'warm', body)).body.runId)
 
-  t.test('a second one waits for its run', async (t) => {
+  t.test('the second start waits for the run of the first start', async (t) => {
     proxy.toxics.delayMs = 300
     const [one, two] = await Promise.all([start(slow, 'both', body), start(slow, 'both', body)])
     await proxy.mend()
@@ -164,23 +164,26 @@ t.test('while the first request is being dispatched', async (t) => {
     t.same(one.body, two.body)
   })
 
-  t.test('a second one is told to come again when that takes too long, and finds one run then', async (t) => {
-    const before = engine.stats().runs
-    proxy.toxics.swallowAnswers = true
-    const [one, two] = await Promise.all([start(slow, 'lost', body), start(slow, 'lost', body)])
-    const [told, waited] = one.body.code === 'engine_unavailable' ? [one, two] : [two, one]
-    t.match(told, { status: 503, body: { code: 'engine_unavailable', retryAfter: Number } })
-    t.match(waited, { status: 409, body: { code: 'idempotency_in_progress', retryAfter: 1 } })
-    t.equal(engine.stats().runs, before + 1, 'the engine took it')
-    await proxy.mend()
-    const answers = await Promise.all(
-      Array.from({ length: 50 }, () => insist(() => start(slow, 'lost', body))),
-    )
-    t.same(new Set(answers.map(({ status }) => status)), new Set([202]))
-    t.equal(new Set(answers.map((answer) => JSON.stringify(answer.body))).size, 1)
-    t.equal(engine.stats().runs, before + 1, 'and it stays the only one')
-    t.match((await slow.ended(answers[0]?.body.runId)).body, { status: 'completed', text: '3 * 3 = 9.' })
-  })
+  t.test(
+    'the second start is refused as retryable when the first one takes too long, and its repeat finds the run',
+    async (t) => {
+      const before = engine.stats().runs
+      proxy.toxics.swallowAnswers = true
+      const [one, two] = await Promise.all([start(slow, 'lost', body), start(slow, 'lost', body)])
+      const [told, waited] = one.body.code === 'engine_unavailable' ? [one, two] : [two, one]
+      t.match(told, { status: 503, body: { code: 'engine_unavailable', retryAfter: Number } })
+      t.match(waited, { status: 409, body: { code: 'idempotency_in_progress', retryAfter: 1 } })
+      t.equal(engine.stats().runs, before + 1, 'the engine has made a run')
+      await proxy.mend()
+      const answers = await Promise.all(
+        Array.from({ length: 50 }, () => insist(() => start(slow, 'lost', body))),
+      )
+      t.same(new Set(answers.map(({ status }) => status)), new Set([202]))
+      t.equal(new Set(answers.map((answer) => JSON.stringify(answer.body))).size, 1)
+      t.equal(engine.stats().runs, before + 1, 'the engine has made no second run')
+      t.match((await slow.ended(answers[0]?.body.runId)).body, { status: 'completed', text: '3 * 3 = 9.' })
+    },
+  )
 
   t.test('a run that failed before the retry came is not run twice', async (t) => {
     const before = engine.stats().runs
@@ -195,7 +198,7 @@ t.test('while the first request is being dispatched', async (t) => {
   })
 })
 
-t.test('keyed starts while the database is away', async (t) => {
+t.test('two starts with one key make one run while the database is away', async (t) => {
   const databaseUrl = await createDatabase(t)
   const proxy = await startToxicProxy(databaseUrl)
   t.teardown(() => proxy.stop())
@@ -209,11 +212,15 @@ t.test('keyed starts while the database is away', async (t) => {
     [202, 202],
   )
   t.same(Object.keys(answers[0]?.body), ['runId', 'status'])
-  t.same(answers[0]?.body, answers[1]?.body, 'the engine keeps the start single')
+  t.same(
+    answers[0]?.body,
+    answers[1]?.body,
+    'both starts are answered with the run that the engine has for the key',
+  )
   await proxy.mend()
   const later = await insist(() => start(service, 'away', body))
   t.equal(later.body.runId, answers[0]?.body.runId)
-  // A connection from before the cut may still break, and refuse the calls of the next second.
+  // A connection that was opened before the outage may break now. The instance then refuses calls for a second.
   const { body: run } = await insist(() => service.ended(later.body.runId))
   t.match(run, { status: 'completed', text: '5 * 5 = 25.' })
   t.equal(service.engine.stats().runs, 2)

@@ -11,7 +11,7 @@ export const ENDLESS = '[[stall-after:3]] story'
 export const start = (service: Service, key: string | undefined, body: object): Promise<Answer> =>
   service.call('POST', CHAT, { body, headers: key === undefined ? {} : { 'idempotency-key': key } })
 
-/** Sends again until the answer is not "try again". */
+/** Repeats a start while its answer is retryable. */
 export async function insist(service: Service, key: string, body: object): Promise<Answer> {
   for (;;) {
     const answer = await start(service, key, body)
@@ -19,7 +19,7 @@ export async function insist(service: Service, key: string, body: object): Promi
   }
 }
 
-/** The turn that a key stands for. */
+/** The turn that has this key. */
 export const turnOfKey = async (service: Service, key: string) =>
   (
     await query<{ id: string; state: string; run_id: string | null }>(
@@ -28,7 +28,7 @@ export const turnOfKey = async (service: Service, key: string) =>
     )
   )[0]
 
-/** What the engine has for a turn, newest first. */
+/** The runs that the engine has for a turn, newest first. */
 export async function runsOf(
   { app }: Service,
   turnId: string,
@@ -39,7 +39,7 @@ export async function runsOf(
   return runs
 }
 
-/** Two instances on one database and one engine; both ways of `a` lead through proxies. */
+/** Two instances on one database and one engine. Instance `a` reaches both through proxies. */
 export async function pair(
   t: Teardown & Parameters<typeof createDatabase>[0],
   { listLagMs = 0, loseEvents = 0 }: { listLagMs?: number; loseEvents?: number } = {},

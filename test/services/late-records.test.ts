@@ -3,7 +3,7 @@ import { startService } from '../support/service.ts'
 import { ENDLESS, start } from './instances.ts'
 import { until } from './rows.ts'
 
-t.test('a run whose id could not be recorded is asked for as soon as it is recorded', async (t) => {
+t.test('the sweeper asks for a run as soon as its id is recorded late', async (t) => {
   const service = await startService(t)
   const { turns, sweeps } = service.app.stores
   const { record } = turns
@@ -17,7 +17,7 @@ t.test('a run whose id could not be recorded is asked for as soon as it is recor
   const due = t.capture(sweeps, 'checkIn', sweeps.checkIn)
   const { status, body } = await start(service, undefined, { message: ENDLESS })
   t.equal(status, 202)
-  // What the observer hears of its begin cannot be stored either.
+  // The observer cannot store the begin of the run either.
   await until(async () => (await service.app.engine.get(body.runId))?.status === 'running')
   isRefused = false
   await until(async () => due().some(({ args: [runId, seconds] }) => runId === body.runId && seconds === 0))

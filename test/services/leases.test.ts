@@ -8,42 +8,45 @@ const messagesOf = async (service: Awaited<ReturnType<typeof startService>>, con
     ({ text }: { text: string }) => text,
   )
 
-t.test('the start that has created a turn owns its dispatch until the lease ends', async (t) => {
+t.test('only the start that has created a turn dispatches it until the lease ends', async (t) => {
   const { engine, a, b, toEngine, conversationId } = await pair(t)
 
-  t.test('turns behind a slow one wait for its run, in both instances, and each is sent once', async (t) => {
-    const before = engine.stats().runs
-    toEngine.toxics.delayMs = 1_500
-    const slow = start(a, undefined, { message: 'I am slow.', conversationId })
-    await until(async () => (await query(b, `select from turns where state = 'dispatching'`))[0])
-    const behind = ['b', 'a'].map((name) =>
-      start(name === 'a' ? a : b, undefined, {
-        message: `I come from ${name}. What was my last message?`,
-        conversationId,
-      }),
-    )
-    const answers = await Promise.all([slow, ...behind])
-    await toEngine.mend()
-    t.same(
-      answers.map(({ status }) => status),
-      [202, 202, 202],
-    )
-    for (const { body } of answers) t.match((await b.ended(body.runId)).body, { status: 'completed' })
-    t.equal(engine.stats().runs, before + 3)
-    t.match(await messagesOf(b, conversationId), [
-      'hi',
-      String,
-      'I am slow.',
-      String,
-      /^I come from/,
-      /I am slow/,
-      /^I come from/,
-      /I come from/,
-    ])
-  })
+  t.test(
+    'turns behind a slow turn wait for its run on both instances, and each turn is dispatched once',
+    async (t) => {
+      const before = engine.stats().runs
+      toEngine.toxics.delayMs = 1_500
+      const slow = start(a, undefined, { message: 'I am slow.', conversationId })
+      await until(async () => (await query(b, `select from turns where state = 'dispatching'`))[0])
+      const behind = ['b', 'a'].map((name) =>
+        start(name === 'a' ? a : b, undefined, {
+          message: `I come from ${name}. What was my last message?`,
+          conversationId,
+        }),
+      )
+      const answers = await Promise.all([slow, ...behind])
+      await toEngine.mend()
+      t.same(
+        answers.map(({ status }) => status),
+        [202, 202, 202],
+      )
+      for (const { body } of answers) t.match((await b.ended(body.runId)).body, { status: 'completed' })
+      t.equal(engine.stats().runs, before + 3)
+      t.match(await messagesOf(b, conversationId), [
+        'hi',
+        String,
+        'I am slow.',
+        String,
+        /^I come from/,
+        /I am slow/,
+        /^I come from/,
+        /I come from/,
+      ])
+    },
+  )
 
   t.test(
-    'a turn whose instance has died is removed after its lease, and those behind it go on',
+    'a turn whose instance has died is removed after its lease, and the turns behind it are dispatched',
     async (t) => {
       const dead = storedTurn(1, conversationId)
       t.match(await a.app.stores.turns.start(dead), { outcome: 'created' })
@@ -57,42 +60,51 @@ t.test('the start that has created a turn owns its dispatch until the lease ends
     },
   )
 
-  t.test('a start gives up behind a turn that is still being dispatched, and leaves nothing', async (t) => {
-    const dead = storedTurn(2, conversationId)
-    const { turns } = a.app.stores
-    t.match(await turns.start(dead), { outcome: 'created' })
-    await query(a, `update turns set check_at = now() + interval '1 minute' where id = '${dead.turnId}'`)
-    t.match(await start(b, undefined, { message: 'too early', conversationId }), {
-      status: 503,
-      body: { code: 'engine_unavailable', retryAfter: Number, detail: /earlier message/ },
-    })
-    t.notOk((await messagesOf(b, conversationId)).includes('too early'))
-    t.ok(await turns.remove(dead.turnId))
-  })
+  t.test(
+    'a start fails when the turn ahead is dispatched for too long, and leaves no turn behind',
+    async (t) => {
+      const dead = storedTurn(2, conversationId)
+      const { turns } = a.app.stores
+      t.match(await turns.start(dead), { outcome: 'created' })
+      await query(a, `update turns set check_at = now() + interval '1 minute' where id = '${dead.turnId}'`)
+      t.match(await start(b, undefined, { message: 'too early', conversationId }), {
+        status: 503,
+        body: { code: 'engine_unavailable', retryAfter: Number, detail: /earlier message/ },
+      })
+      t.notOk((await messagesOf(b, conversationId)).includes('too early'))
+      t.ok(await turns.remove(dead.turnId))
+    },
+  )
 
-  t.test('a retry of a key whose instance has died makes a new turn at the end', async (t) => {
-    const before = engine.stats().runs
-    const body = { message: 'What was my last message?', conversationId }
-    const held = Promise.withResolvers<never>()
-    const { engine: adapter } = a.app
-    const send = adapter.start
-    adapter.start = () => held.promise
-    const dying = start(a, 'dying', body)
-    await until(async () => (await turnOfKey(b, 'dying'))?.state === 'dispatching')
-    adapter.start = send
-    await query(b, `update turns set check_at = now() - interval '1 second' where idempotency_key = 'dying'`)
-    const first = await turnOfKey(b, 'dying')
-    const again = await insist(b, 'dying', body)
-    t.equal(again.status, 202)
-    t.not((await turnOfKey(b, 'dying'))?.id, first?.id)
-    t.match((await b.ended(again.body.runId)).body, { status: 'completed' })
-    t.equal(engine.stats().runs, before + 1)
-    held.reject(new Error('it has died'))
-    await dying
-  })
+  t.test(
+    'the retry of a start whose instance has died makes a new turn at the end of the conversation',
+    async (t) => {
+      const before = engine.stats().runs
+      const body = { message: 'What was my last message?', conversationId }
+      const held = Promise.withResolvers<never>()
+      const { engine: adapter } = a.app
+      const send = adapter.start
+      adapter.start = () => held.promise
+      const dying = start(a, 'dying', body)
+      await until(async () => (await turnOfKey(b, 'dying'))?.state === 'dispatching')
+      adapter.start = send
+      await query(
+        b,
+        `update turns set check_at = now() - interval '1 second' where idempotency_key = 'dying'`,
+      )
+      const first = await turnOfKey(b, 'dying')
+      const again = await insist(b, 'dying', body)
+      t.equal(again.status, 202)
+      t.not((await turnOfKey(b, 'dying'))?.id, first?.id)
+      t.match((await b.ended(again.body.runId)).body, { status: 'completed' })
+      t.equal(engine.stats().runs, before + 1)
+      held.reject(new Error('the instance has died'))
+      await dying
+    },
+  )
 })
 
-t.test('a start that had no answer of the engine', async (t) => {
+t.test('a turn whose start had no answer of the engine', async (t) => {
   const { engine, a, b, toEngine, conversationId } = await pair(t)
   const lose = async (key: string | undefined, body: object) => {
     toEngine.toxics.swallowAnswers = true
@@ -102,7 +114,7 @@ t.test('a start that had no answer of the engine', async (t) => {
   }
 
   t.test(
-    'leaves a hidden turn, which the retry of its key shows again with its run, at its place',
+    'the turn is hidden, and a retry of its key shows it again at its place, with its run',
     async (t) => {
       const before = engine.stats().runs
       const body = { message: 'One. What was my last message?', conversationId }
@@ -120,7 +132,7 @@ t.test('a start that had no answer of the engine', async (t) => {
     },
   )
 
-  t.test('in a new conversation hides that too', async (t) => {
+  t.test('the conversation is hidden too when the turn is its first one', async (t) => {
     const conversations = async () => (await b.call('GET', '/api/agent/conversations')).body.data.length
     const before = await conversations()
     t.equal((await lose('new', { message: 'What is 2 + 2?' })).status, 503)
@@ -137,7 +149,7 @@ t.test('a start that had no answer of the engine', async (t) => {
   })
 
   t.test(
-    'goes on when its key is not retried: the sweeper gives it the run that the engine has',
+    'the sweeper gives the turn the run that the engine has when no retry of the key comes',
     async (t) => {
       t.equal((await lose('swept', { message: 'What is 3 + 4?' })).status, 503)
       await query(b, `update turns set check_at = now() where idempotency_key = 'swept'`)
@@ -149,7 +161,7 @@ t.test('a start that had no answer of the engine', async (t) => {
     },
   )
 
-  t.test('is stopped without a key, and nothing is left of it', async (t) => {
+  t.test('the sweeper cancels the run of a turn without a key and removes the turn', async (t) => {
     t.equal((await lose(undefined, { message: ENDLESS, conversationId })).status, 503)
     const [turn] = await query<{ id: string }>(b, `select id from turns where state = 'abandoned'`)
     await query(b, `update turns set check_at = now() where id = '${turn?.id}'`)
@@ -160,23 +172,26 @@ t.test('a start that had no answer of the engine', async (t) => {
     )
   })
 
-  t.test('stays hidden while the engine is away, and is decided when the engine answers', async (t) => {
-    await b.close()
-    t.equal((await lose('away', { message: 'What is 5 + 6?' })).status, 503)
-    await toEngine.cut()
-    await query(a, `update turns set check_at = now() where idempotency_key = 'away'`)
-    await until(
-      async () =>
-        (await query(a, `select from turns where idempotency_key = 'away' and check_at > now()`))[0],
-    )
-    t.match(await turnOfKey(a, 'away'), { state: 'abandoned' })
-    await toEngine.mend()
-    await query(a, `update turns set check_at = now() where idempotency_key = 'away'`)
-    await until(async () => (await turnOfKey(a, 'away'))?.state === 'started')
-  })
+  t.test(
+    'the turn stays hidden while the engine is away, and the sweeper resolves it when the engine answers',
+    async (t) => {
+      await b.close()
+      t.equal((await lose('away', { message: 'What is 5 + 6?' })).status, 503)
+      await toEngine.cut()
+      await query(a, `update turns set check_at = now() where idempotency_key = 'away'`)
+      await until(
+        async () =>
+          (await query(a, `select from turns where idempotency_key = 'away' and check_at > now()`))[0],
+      )
+      t.match(await turnOfKey(a, 'away'), { state: 'abandoned' })
+      await toEngine.mend()
+      await query(a, `update turns set check_at = now() where idempotency_key = 'away'`)
+      await until(async () => (await turnOfKey(a, 'away'))?.state === 'started')
+    },
+  )
 })
 
-t.test('a slow dispatch that is interrupted leaves its key usable', async (t) => {
+t.test('the key of a turn that is interrupted during a slow dispatch still finds its run', async (t) => {
   const { a, b, toEngine, conversationId } = await pair(t)
   toEngine.toxics.delayMs = 1_500
   const body = { message: 'What is 2 + 2?', conversationId }
@@ -191,25 +206,28 @@ t.test('a slow dispatch that is interrupted leaves its key usable', async (t) =>
   t.equal((await insist(b, 'slow', body)).body.runId, started.runId)
 })
 
-t.test('a process that was stopped beyond its deadline sends nothing any more', async (t) => {
-  const service = await startService(t)
-  const { stores } = service.app
-  const { body } = await service.call('POST', '/api/agent/conversations', { body: {} })
-  const { start: place } = stores.turns
-  // The database answers when the time of the start is over: the sweeper may have removed the turn by then.
-  const now = performance.now
-  stores.turns.start = async (...turn) => {
-    const outcome = await place(...turn)
-    performance.now = () => now.call(performance) + 60_000
-    return outcome
-  }
-  const late = await service.call('POST', CHAT, { body: { message: 'late', conversationId: body.id } })
-  performance.now = now
-  stores.turns.start = place
-  t.match(late, { status: 503, body: { code: 'engine_unavailable' } })
-  t.equal(service.engine.stats().runs, 0)
-  t.same(await query(service, 'select id from turns'), [])
-})
+t.test(
+  'an instance that was stopped beyond the deadline of a start does not dispatch the turn',
+  async (t) => {
+    const service = await startService(t)
+    const { stores } = service.app
+    const { body } = await service.call('POST', '/api/agent/conversations', { body: {} })
+    const { start: place } = stores.turns
+    // The database answers after the deadline of the start. The sweeper may have removed the turn by then.
+    const now = performance.now
+    stores.turns.start = async (...turn) => {
+      const outcome = await place(...turn)
+      performance.now = () => now.call(performance) + 60_000
+      return outcome
+    }
+    const late = await service.call('POST', CHAT, { body: { message: 'late', conversationId: body.id } })
+    performance.now = now
+    stores.turns.start = place
+    t.match(late, { status: 503, body: { code: 'engine_unavailable' } })
+    t.equal(service.engine.stats().runs, 0)
+    t.same(await query(service, 'select id from turns'), [])
+  },
+)
 
 const lastOf = async (service: Awaited<ReturnType<typeof startService>>, conversationId: string) =>
   (await messagesOf(service, conversationId)).at(-1)

@@ -5,10 +5,10 @@ import { startStrictModel } from '../support/strict-model.ts'
 import { query } from './rows.ts'
 
 const TASK = fileURLToPath(new URL('../support/filler-task.ts', import.meta.url))
-/** LONG_TURNS=300 plays the whole conversation. */
+/** Number of turns. LONG_TURNS=300 plays the whole conversation. */
 const TURNS = Number(process.env.LONG_TURNS ?? 60)
 const MOST_TOKENS = 6000
-/** Characters of results: none, small ones, some that are longer than the window. */
+/** Lengths of the tool results in characters: none, short ones, and some that are longer than the window. */
 const SIZES = [0, 0, 200, 0, 3000, 0, 12_000, 0, 40_000, 0, 0, 120_000]
 
 const environment = (url: string) => ({
@@ -19,7 +19,7 @@ const environment = (url: string) => ({
   AGENT_TOOL_OUTPUT_MAX: '200000',
 })
 
-t.test(`a conversation of ${TURNS} turns stays within the window and loses no fact`, async (t) => {
+t.test(`the prompts of ${TURNS} turns stay within the window and lose no fact`, async (t) => {
   const model = await startStrictModel(t, MOST_TOKENS)
   const engine = await startEngine(t, {
     taskModules: [TASK],
@@ -55,9 +55,9 @@ t.test(`a conversation of ${TURNS} turns stays within the window and loses no fa
   }
   t.same(problems, [])
   const last = await ask('Which facts?')
-  t.match(last.text, /FACT-of-turn-1\b/, 'the fact of the first turn is known')
+  t.match(last.text, /FACT-of-turn-1\b/, 'the last answer knows the fact of the first turn')
   for (let n = 20; n <= TURNS; n += 20) t.match(last.text, `FACT-of-turn-${n}`)
-  t.same([...new Set(model.faults)], [], 'the roles alternate')
+  t.same([...new Set(model.faults)], [], 'the roles of every prompt alternate')
   t.ok(model.accepted.every((tokens) => tokens <= MOST_TOKENS))
   t.ok(model.summaries > 0 && model.summaries < TURNS / 2, `${model.summaries} summaries`)
   t.ok(model.refused <= 2, `${model.refused} prompts were refused before the ratio was known`)
@@ -70,11 +70,11 @@ t.test(`a conversation of ${TURNS} turns stays within the window and loses no fa
 
   const path = `/api/agent/conversations/${conversationId}`
   const { summary, summarizedThrough } = (await service.call('GET', path)).body
-  t.match(summary, /FACT-of-turn-1\b/, 'its owner can read the summary')
+  t.match(summary, /FACT-of-turn-1\b/, 'the user can read the summary')
   t.equal((await service.call('GET', path, { user: 'bob' })).status, 404)
   t.notOk(
     'summary' in (await service.call('GET', '/api/agent/conversations')).body.data[0],
-    'a list leaves it out',
+    'a list of conversations leaves the summary out',
   )
   const [reached] = await query<{ position: number }>(
     service,
@@ -89,7 +89,7 @@ t.test(`a conversation of ${TURNS} turns stays within the window and loses no fa
     )
 })
 
-t.test('turns that wait in line take over the summary of the run ahead', async (t) => {
+t.test('a queued turn uses the summary that the run ahead has written', async (t) => {
   const model = await startStrictModel(t, MOST_TOKENS)
   const engine = await startEngine(t, { taskModules: [TASK], childEnv: environment(model.url) })
   const service = await startService(t, { engine })

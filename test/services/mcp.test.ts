@@ -7,7 +7,7 @@ import { until } from './rows.ts'
 
 const CHAT = '/api/agent/chat'
 
-t.test('tools of an MCP server in a run, and what a server that is away leaves in it', async (t) => {
+t.test('a run calls tools of MCP servers, and has a warning about a server that is away', async (t) => {
   const servers = [
     { name: 'all', command: process.execPath, args: [EVERYTHING, 'stdio'], timeoutMs: 60_000 },
     { name: 'gone', url: `http://127.0.0.1:${await freePort()}/mcp` },
@@ -48,7 +48,7 @@ t.test('tools of an MCP server in a run, and what a server that is away leaves i
   t.pass('the process of the server has ended with the killed worker')
 })
 
-/** The programs that a process has started. */
+/** The child processes of a process. */
 function childrenOf(pid: number): number[] {
   const path = `/proc/${pid}/task/${pid}/children`
   return existsSync(path) ? readFileSync(path, 'utf8').split(' ').filter(Boolean).map(Number) : []

@@ -3,7 +3,7 @@ import { useMemoryEngine } from '../support/memory-engine.ts'
 import { type Service, startService, token } from '../support/service.ts'
 import { after, type Op, type Outcome, type Thread, type Turn, textsOf } from './thread-model.ts'
 
-/** `MODEL_SEQUENCES=1000` plays more; `MODEL_SEED` plays one sequence again. */
+/** `MODEL_SEQUENCES=1000` plays more sequences, `MODEL_SEED` plays one sequence again. */
 const SEQUENCES = Number(process.env.MODEL_SEQUENCES ?? 40)
 const ONLY = process.env.MODEL_SEED
 const ROUNDS = 8
@@ -15,7 +15,7 @@ interface Message {
   text: string
 }
 
-/** Numbers from 0 to 1, the same for the same seed. */
+/** A generator of numbers from 0 to 1, which are the same for the same seed. */
 function numbers(seed: number): () => number {
   let state = seed
   return () => {
@@ -26,7 +26,7 @@ function numbers(seed: number): () => number {
   }
 }
 
-/** An operation that makes sense in this thread, mostly. */
+/** An operation for this thread. Most of these operations are possible in it. */
 function choose(random: () => number, thread: Turn[], past: string[], text: string): Op {
   const of = <T>(list: readonly T[]): T | undefined => list[Math.floor(random() * list.length)]
   const ifBusy = of(['enqueue', 'enqueue', 'interrupt', 'reject'] as const) ?? 'enqueue'
@@ -37,7 +37,7 @@ function choose(random: () => number, thread: Turn[], past: string[], text: stri
   if (last === undefined || dice < 0.35) return { kind: 'send', ifBusy, text: asked }
   if (dice < 0.6) {
     const runId = random() < 0.85 ? last.runId : (of(past) ?? last.runId)
-    // A retry of an unfinished run waits for its end before it is refused, so few of them are made.
+    // The service refuses the retry of an unfinished run only after a wait for its end, so few retries are such ones.
     return { kind: 'retry', ifBusy: last.isLive && random() < 0.95 ? 'interrupt' : ifBusy, text, runId }
   }
   if (dice < 0.8) return { kind: 'edit', ifBusy, text: asked, at }
@@ -45,7 +45,7 @@ function choose(random: () => number, thread: Turn[], past: string[], text: stri
   return dice < 0.98 ? { kind: 'fork', ifBusy, text, at } : { kind: 'delete', ifBusy, text }
 }
 
-/** One conversation and two callers. */
+/** One conversation with two callers. */
 function play(service: Service, conversationId: string) {
   const path = `/api/agent/conversations/${conversationId}`
   const messages = async (include = ''): Promise<Message[] | undefined> => {
@@ -110,8 +110,8 @@ const outcome = ({ status, body }: { status: number; body: { code?: string; runI
 let headers: () => Promise<Record<string, string>>
 
 /**
- * The thread after both operations, in an order in which they can have had their outcomes; where both orders can, in
- * that which makes the thread that the service holds.
+ * The thread after both operations, in an order that explains both outcomes. When both orders do, the one whose thread
+ * is the thread of the service.
  */
 function explained(thread: Thread, both: Array<[Op, Outcome]>, actual: Actual) {
   const fits = []
@@ -121,7 +121,7 @@ function explained(thread: Thread, both: Array<[Op, Outcome]>, actual: Actual) {
     for (const [op, seen] of order) {
       if (now === 'impossible') break
       before.push(now ?? [])
-      // While another start is about to fail, its turn stands in the way.
+      // The turn of another start may be in the thread until that start fails.
       const isBeside = seen.status === 409 && both.some(([, other]) => other.status === 503)
       now = isBeside ? now : after(now, op, seen)
     }
@@ -132,14 +132,14 @@ function explained(thread: Thread, both: Array<[Op, Outcome]>, actual: Actual) {
   return fits.find(isActual) ?? fits[0]
 }
 
-/** What the service holds: the texts of the thread, and its unfinished runs. */
+/** The thread in the service: its texts and its unfinished runs. */
 interface Actual {
   texts: string[]
   live: string[]
 }
 const liveOf = (thread: Turn[]) => thread.flatMap(({ isLive, runId }) => (isLive ? [runId] : [])).sort()
 
-t.test('conversations agree with a model of them, whatever two callers do at once', async (t) => {
+t.test('a conversation equals its model after parallel operations of two callers', async (t) => {
   const service = await startService(t)
   const engine = useMemoryEngine(service.app.engine)
   const bearer = await token('alice')
@@ -187,14 +187,14 @@ t.test('conversations agree with a model of them, whatever two callers do at onc
       const all = new Set((await messages('&include=superseded'))?.map(({ text }) => text))
       t.ok(
         [...said].every((text) => all.has(text)),
-        `seed ${seed}, round ${round}: nothing is lost`,
+        `seed ${seed}, round ${round}: the service has the thread of the model`,
         { log },
       )
-      // A prompt that was made while another start was about to fail may lack what came back afterwards.
+      // A prompt that was made before another start failed may lack the messages that this failure restored.
       const hasFailed = outcomes.some(({ status }) => status === 503)
       fits.order.forEach(([op, { runId, status }], at) => {
         if (runId === undefined || status > 202 || op.kind === 'cancel' || hasFailed) return
-        // The prompt of a turn that was replaced before it was sent does not matter.
+        // A turn that was replaced before its dispatch has no prompt to check.
         if (!fits.thread?.some((turn) => turn.runId === runId)) return
         const { history = [], ahead = [] } = engine.payloadOf(runId) ?? {}
         const before = fits.before[at] ?? []
@@ -209,8 +209,9 @@ t.test('conversations agree with a model of them, whatever two callers do at onc
     }
     for (const { id, through } of forks) {
       const copy = (await service.call('GET', `/api/agent/conversations/${id}/messages?limit=100`)).body.data
-      t.equal(copy.at(-1).text, through, `seed ${seed}: a fork ends with its message`)
-      for (const { text } of copy) t.ok(said.has(text), `seed ${seed}: and holds what was said`)
+      t.equal(copy.at(-1).text, through, `seed ${seed}: a fork ends with the message that the request names`)
+      for (const { text } of copy)
+        t.ok(said.has(text), `seed ${seed}: a fork holds only messages of the thread`)
     }
     if (ONLY !== undefined) break
   }

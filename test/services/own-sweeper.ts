@@ -6,7 +6,7 @@ import { type Sweeper, sweeper } from '../../src/services/upkeep/sweeper.ts'
 import type { Service } from '../support/service.ts'
 import { query } from './rows.ts'
 
-/** A sweeper beside the service's own, which rests. */
+/** A sweeper of the test, in the place of the service's own sweeper, which claims no rows from then on. */
 export function ownSweeper(service: Service, engine: ServiceContext['engine'] = service.app.engine): Sweeper {
   const stores = { ...service.app.stores, sweeps: { ...service.app.stores.sweeps } }
   service.app.stores.sweeps.claimTurns = async () => []
@@ -25,7 +25,7 @@ export function ownSweeper(service: Service, engine: ServiceContext['engine'] = 
   )
 }
 
-/** Stores a run of the engine that was started some time ago. */
+/** Stores a row for a run that was started some time ago. */
 export async function storeRun(
   service: Service,
   runId: string,

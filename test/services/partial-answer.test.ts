@@ -4,7 +4,7 @@ import { readPartialAnswer } from '../../src/services/end/partial-answer.ts'
 
 type Chunk = IndexedChunk['chunk']
 
-/** What is made of a stream of these chunks. */
+/** The partial answer that the service reads from a stream of these chunks. */
 const answerOf = (chunks: Chunk[]) =>
   readPartialAnswer(
     {
@@ -17,7 +17,7 @@ const answerOf = (chunks: Chunk[]) =>
 
 const delta = (text: string): Chunk => ({ type: 'text-delta', id: 't', delta: text })
 
-t.test('a part that makes no sense takes nothing else of the answer away', async (t) => {
+t.test('a chunk that cannot be read does not remove the other parts of a partial answer', async (t) => {
   const { message, frameCount } = await answerOf([
     { type: 'start', messageId: 'm' },
     delta('of no text'),
@@ -28,11 +28,11 @@ t.test('a part that makes no sense takes nothing else of the answer away', async
     { type: 'abort' },
   ])
   t.match(message, { id: 'm', role: 'assistant', parts: [{ type: 'text', text: 'ab' }] })
-  t.equal(frameCount, 7, 'its viewers have seen all of them')
+  t.equal(frameCount, 7, 'every chunk counts as a frame, because viewers have seen all of them')
   t.equal((await answerOf([delta('a'), { type: 'abort' }])).message, null)
 })
 
-t.test('the message is not copied for every chunk, however much its tools returned', async (t) => {
+t.test('reading a partial answer does not copy large tool results for every chunk', async (t) => {
   const copies = t.captureFn(structuredClone)
   t.intercept(globalThis, 'structuredClone', { value: copies })
   const call = { toolCallId: 'c', toolName: 'look' }
@@ -49,7 +49,7 @@ t.test('the message is not copied for every chunk, however much its tools return
   t.equal(copies.calls.length, 0)
 })
 
-t.test('a stream that was never written is known to be empty before a cancel has to answer', async (t) => {
+t.test('the service finds out that a stream was never written before a cancel has to answer', async (t) => {
   let readings = 0
   const from = performance.now()
   const answer = await readPartialAnswer(
@@ -64,11 +64,11 @@ t.test('a stream that was never written is known to be empty before a cancel has
     'run_1',
   )
   t.match(answer, { message: null, chunks: [], frameCount: 0, truncated: false })
-  t.equal(readings, 2, 'one connection could hang')
-  t.ok(performance.now() - from < 2_900, 'the answer of a cancel waits for 3 s')
+  t.equal(readings, 2, 'the stream was read twice, because one connection may hang')
+  t.ok(performance.now() - from < 2_900, 'the reading ends before a cancel has to answer (3 s)')
 })
 
-/** Chunks as a worker of any version may write them, in any order; the same for the same seed. */
+/** Chunks that a worker of any version may write, in any order. They are the same for the same seed. */
 function nonsense(seed: number): Chunk[] {
   let state = seed
   const random = (below: number) => {
@@ -104,7 +104,7 @@ function nonsense(seed: number): Chunk[] {
   return Array.from({ length: 1 + random(12) }, () => (makers[random(makers.length)] as () => Chunk)())
 }
 
-t.test('the reading of a stream of any chunks comes to an end', async (t) => {
+t.test('the reading of a stream ends for any order of chunks', async (t) => {
   for (let seed = 1; seed <= 300; seed++) {
     const chunks = [...nonsense(seed), { type: 'abort' }]
     const { frameCount } = await answerOf(chunks)

@@ -5,12 +5,12 @@ import { query, until } from './rows.ts'
 
 const FAILING = { message: '[[fail]]' }
 
-t.test('a start of an instance that alone is without the database', async (t) => {
+t.test('a run that was started while one instance alone could not reach the database', async (t) => {
   const { engine, a, b, toDatabase } = await pair(t)
   await toDatabase.cut()
   const failed = (runId: string) => until(async () => (await b.app.engine.get(runId))?.status === 'failed')
 
-  t.test('is known to the others: one that has failed is not run again by a retry there', async (t) => {
+  t.test('a retry at another instance finds the failed run and starts no second one', async (t) => {
     const before = engine.stats().runs
     const first = await start(a, 'failing', FAILING)
     t.equal(first.status, 202)
@@ -21,7 +21,7 @@ t.test('a start of an instance that alone is without the database', async (t) =>
     t.equal(engine.stats().runs, before + 1)
   })
 
-  t.test('is known to that instance itself', async (t) => {
+  t.test('a retry at the same instance finds the failed run and starts no second one', async (t) => {
     const before = engine.stats().runs
     const first = await start(a, 'again', FAILING)
     await failed(first.body.runId)
@@ -29,7 +29,7 @@ t.test('a start of an instance that alone is without the database', async (t) =>
     t.equal(engine.stats().runs, before + 1)
   })
 
-  t.test('ends for the others when its run does', async (t) => {
+  t.test('another instance stores the end of the run', async (t) => {
     const first = await start(a, 'endless', { message: ENDLESS })
     const { body } = await insist(b, 'endless', { message: ENDLESS })
     t.equal(body.runId, first.body.runId)
@@ -38,7 +38,7 @@ t.test('a start of an instance that alone is without the database', async (t) =>
     t.match((await b.ended(body.runId)).body, { status: 'cancelled' })
   })
 
-  t.test('gets its row from one of the others while the outage goes on', async (t) => {
+  t.test('another instance adopts the run while the outage goes on', async (t) => {
     const { body } = await start(a, undefined, { message: 'What is 6 * 7?' })
     await until(async () => (await b.call('GET', `/api/agent/chat/${body.runId}`)).status === 200)
     t.match((await b.ended(body.runId)).body, { status: 'completed', text: '6 * 7 = 42.' })
@@ -69,30 +69,33 @@ t.test('a run that has failed and that the lists of the engine do not show yet',
     t.equal(engine.stats().runs, before + 1)
   })
 
-  t.test('is not run again when its instance dies before it has recorded the run', async (t) => {
-    const before = engine.stats().runs
-    const { promise, reject } = Promise.withResolvers<never>()
-    const hang = () => promise
-    Object.assign(a.app.stores.turns, { record: hang })
-    Object.assign(a.app.stores.ends, { markRunning: hang, finalize: hang })
-    Object.assign(a.app.stores.sweeps, { claimTurns: hang, claimRuns: hang })
-    const starting = start(a, undefined, { ...FAILING, conversationId })
-    await failed()
-    const [turn] = await query<{ id: string }>(b, `select id from turns where state = 'dispatching'`)
-    await until(async () => (await runsOf(b, turn?.id ?? '')).length > 0)
-    await query(b, `update turns set check_at = now() where state = 'dispatching'`)
-    const next = await start(b, undefined, { message: 'Hello again.', conversationId })
-    t.match((await b.ended(next.body.runId)).body, { status: 'completed' })
-    const { body } = await b.call('GET', `/api/agent/chat?conversationId=${conversationId}`)
-    t.match((await b.ended(body.data[1].runId)).body, { status: 'failed', errorCode: 'provider_error' })
-    t.equal(engine.stats().runs, before + 2)
-    reject(new Error('it has died'))
-    await starting
-  })
+  t.test(
+    'the sweeper does not dispatch the turn again when its instance dies before it has recorded the run',
+    async (t) => {
+      const before = engine.stats().runs
+      const { promise, reject } = Promise.withResolvers<never>()
+      const hang = () => promise
+      Object.assign(a.app.stores.turns, { record: hang })
+      Object.assign(a.app.stores.ends, { markRunning: hang, finalize: hang })
+      Object.assign(a.app.stores.sweeps, { claimTurns: hang, claimRuns: hang })
+      const starting = start(a, undefined, { ...FAILING, conversationId })
+      await failed()
+      const [turn] = await query<{ id: string }>(b, `select id from turns where state = 'dispatching'`)
+      await until(async () => (await runsOf(b, turn?.id ?? '')).length > 0)
+      await query(b, `update turns set check_at = now() where state = 'dispatching'`)
+      const next = await start(b, undefined, { message: 'Hello again.', conversationId })
+      t.match((await b.ended(next.body.runId)).body, { status: 'completed' })
+      const { body } = await b.call('GET', `/api/agent/chat?conversationId=${conversationId}`)
+      t.match((await b.ended(body.data[1].runId)).body, { status: 'failed', errorCode: 'provider_error' })
+      t.equal(engine.stats().runs, before + 2)
+      reject(new Error('the instance has died'))
+      await starting
+    },
+  )
 })
 
 t.test(
-  'a failed run of a start without the database is not run again where nobody has heard of it',
+  'a retry finds the failed run of a start without the database at an instance that has not heard of the run',
   async (t) => {
     const { engine, a, b, toDatabase } = await pair(t, { loseEvents: 1 })
     await toDatabase.cut()
@@ -109,14 +112,14 @@ t.test(
 
 t.test('a run that was started without the database, when the lists do not show it yet', async (t) => {
   const { a, b, toDatabase, toEngine } = await pair(t, { listLagMs: 30_000 })
-  // No instance hears of the run by its subscription, and no search finds it.
+  // No instance learns of the run from its subscription or from a search.
   Object.assign(b.app.stores.housekeeping, {
     claimSearch: async () => undefined,
     unknownRuns: async () => [],
   })
   Object.assign(a.app.stores.housekeeping, { unknownRuns: async () => [] })
-  /** Calls until the answer is not "try again". */
-  const settled = async (method: string, path: string, user = 'alice') => {
+  /** Repeats a request while its answer is retryable. */
+  const repeated = async (method: string, path: string, user = 'alice') => {
     for (;;) {
       const answer = await a.call(method, path, { user })
       if (!answer.body?.retryable) return answer
@@ -130,37 +133,37 @@ t.test('a run that was started without the database, when the lists do not show 
     return body.runId
   }
 
-  t.test('its poll shows it as soon as the database is back', async (t) => {
+  t.test('a poll gives the run its row as soon as the database is back', async (t) => {
     const runId = await startAway('What is 6 * 7?')
-    t.equal((await settled('GET', `${CHAT}/${runId}`, 'bob')).status, 404, 'not to another user')
-    t.equal((await settled('GET', `${CHAT}/${runId}`)).status, 200)
+    t.equal((await repeated('GET', `${CHAT}/${runId}`, 'bob')).status, 404, 'another user gets 404')
+    t.equal((await repeated('GET', `${CHAT}/${runId}`)).status, 200)
     t.match((await a.ended(runId)).body, { status: 'completed', text: '6 * 7 = 42.' })
   })
 
-  t.test('its cancel ends it', async (t) => {
+  t.test('a cancel gives the run its row and ends the run', async (t) => {
     const runId = await startAway(ENDLESS)
-    const { status, body } = await settled('POST', `${CHAT}/${runId}/cancel`)
+    const { status, body } = await repeated('POST', `${CHAT}/${runId}/cancel`)
     t.equal(status, 200)
     t.equal(body.runId, runId)
     t.match((await a.ended(runId)).body, { status: 'cancelled' })
   })
 
-  t.test('its poll is 503 while the engine is away too, since the run may exist', async (t) => {
+  t.test('a poll of the run is 503 while the engine is away too, because the run may exist', async (t) => {
     const runId = await startAway('What is 2 * 2?')
-    t.equal((await settled('GET', CHAT)).status, 200)
+    t.equal((await repeated('GET', CHAT)).status, 200)
     await toEngine.cut()
     t.match(await a.call('GET', `${CHAT}/${runId}`), { status: 503, body: { code: 'engine_unavailable' } })
     await toEngine.mend()
-    t.equal((await settled('GET', `${CHAT}/${runId}`)).status, 200)
+    t.equal((await repeated('GET', `${CHAT}/${runId}`)).status, 200)
   })
 })
 
 t.test(
-  'a start that reaches the engine after it has been given up is stopped as soon as it begins',
+  'the run of a start that reaches the engine after the turn was removed is cancelled as soon as it begins',
   async (t) => {
     const { engine, a, b, toEngine } = await pair(t)
     await b.close()
-    // No other instance may find the run by chance.
+    // The search for runs without a row is off, so that only the observer can find the run.
     Object.assign(a.app.stores.housekeeping, { claimSearch: async () => undefined })
     const before = engine.stats().runs
     toEngine.toxics.delayMs = 12_000

@@ -3,7 +3,7 @@ import { setImmediate as tick } from 'node:timers/promises'
 import { test } from 'tap'
 import { patience } from '../../src/services/upkeep/patience.ts'
 
-/** Keeps the event loop at work, with short breaks, until it is stopped. */
+/** Keeps the event loop busy, with short breaks, until the test stops it. */
 function keepBusy() {
   const state = { isOn: true }
   const work = async () => {
@@ -16,7 +16,7 @@ function keepBusy() {
   return state
 }
 
-/** Pieces of work that are done before the clock has moved on by so many milliseconds. */
+/** Counts the pieces of upkeep that are done within so many milliseconds. */
 async function piecesWithin(giveWay: () => Promise<void>, milliseconds: number): Promise<number> {
   let pieces = 0
   for (const until = performance.now() + milliseconds; performance.now() < until; pieces++) {
@@ -26,13 +26,13 @@ async function piecesWithin(giveWay: () => Promise<void>, milliseconds: number):
   return pieces
 }
 
-test('upkeep of a busy process goes on slowly, and that of an idle one at full speed', async (t) => {
+test('upkeep is slow in a busy process and fast in an idle process', async (t) => {
   const giveWay = patience()
   t.ok((await piecesWithin(giveWay, 50)) > 50)
   const load = keepBusy()
   await piecesWithin(giveWay, 250)
   const pieces = await piecesWithin(giveWay, 1_000)
   load.isOn = false
-  t.ok(pieces >= 2, 'it goes on')
-  t.ok(pieces <= 11, 'it waits before each piece')
+  t.ok(pieces >= 2, 'the upkeep of a busy process goes on')
+  t.ok(pieces <= 11, 'the upkeep of a busy process waits before each piece')
 })

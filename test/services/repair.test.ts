@@ -8,25 +8,25 @@ import { query, storedTurn, until } from './rows.ts'
 
 const CHAT = '/api/agent/chat'
 
-t.test('what an instance leaves behind', async (t) => {
+t.test('another instance finishes the work of an instance that has ended', async (t) => {
   const engine = await startEngine(t)
   const proxy = await startToxicProxy(engine.url)
   t.teardown(() => proxy.stop())
   const databaseUrl = await createDatabase(t)
-  const gone = await startService(t, { engine: { ...engine, url: proxy.url }, databaseUrl })
+  const dying = await startService(t, { engine: { ...engine, url: proxy.url }, databaseUrl })
   const service = await startService(t, { engine, databaseUrl })
   const due = (what = 'true') => query(service, `update runs set check_at = now() where ${what}`)
 
-  t.test('is finished by another one: a run whose end was not seen', async (t) => {
-    const { body } = await gone.call('POST', CHAT, { body: { message: 'Tell a story with 40 sentences.' } })
-    await gone.close()
+  t.test('another instance stores the end of a run', async (t) => {
+    const { body } = await dying.call('POST', CHAT, { body: { message: 'Tell a story with 40 sentences.' } })
+    await dying.close()
     await until(async () => (await service.app.engine.get(body.runId))?.status === 'completed')
     const { body: ended } = await service.ended(body.runId)
     t.equal(ended.status, 'completed')
     t.ok(ended.text.length > 100)
   })
 
-  t.test('is finished by another one: a run whose id was never recorded', async (t) => {
+  t.test('another instance records the id of a run', async (t) => {
     const { body } = await service.call('POST', CHAT, { body: { message: 'What is 2 + 2?' } })
     await service.ended(body.runId)
     await query(
@@ -37,10 +37,10 @@ t.test('what an instance leaves behind', async (t) => {
     await query(service, `delete from messages where seq = 1 and text = '2 + 2 = 4.'`)
     const runs = engine.stats().runs
     await until(async () => (await service.call('GET', `${CHAT}/${body.runId}`)).body.status === 'completed')
-    t.equal(engine.stats().runs, runs, 'it was found, not sent again')
+    t.equal(engine.stats().runs, runs, 'the run was found, and the turn was not dispatched again')
   })
 
-  t.test('is finished by another one: a cancel that was accepted', async (t) => {
+  t.test('another instance carries out a cancel that was accepted', async (t) => {
     const { body } = await service.call('POST', CHAT, { body: { message: '[[stall-after:3]] story' } })
     await service.app.stores.runs.requestCancel('alice', body.runId)
     await due()
@@ -49,32 +49,39 @@ t.test('what an instance leaves behind', async (t) => {
   })
 })
 
-t.test('a start whose outcome is unknown', async (t) => {
-  const engine = await startEngine(t)
-  const proxy = await startToxicProxy(engine.url)
-  t.teardown(() => proxy.stop())
-  const service = await startService(t, { engine: { ...engine, url: proxy.url } })
-  const rows = () =>
-    query<{ n: number }>(
-      service,
-      `select (select count(*)::int from turns) + (select count(*)::int from messages)
+t.test(
+  'the sweeper cancels the run of a start without an answer of the engine, and removes its turn',
+  async (t) => {
+    const engine = await startEngine(t)
+    const proxy = await startToxicProxy(engine.url)
+    t.teardown(() => proxy.stop())
+    const service = await startService(t, { engine: { ...engine, url: proxy.url } })
+    const rows = () =>
+      query<{ n: number }>(
+        service,
+        `select (select count(*)::int from turns) + (select count(*)::int from messages)
             + (select count(*)::int from conversations) n`,
-    )
+      )
 
-  await service.app.engine.ping()
-  proxy.toxics.swallowAnswers = true
-  const told = await service.call('POST', CHAT, { body: { message: '[[stall-after:3]] story' } })
-  t.match(told, { status: 503, body: { code: 'engine_unavailable' } })
-  await proxy.mend()
-  t.same((await service.call('GET', '/api/agent/conversations')).body.data, [], 'nothing is visible')
-  t.same((await service.call('GET', CHAT)).body.data, [])
-  const [turn] = await query<{ id: string; state: string }>(service, 'select id, state from turns')
-  t.match(turn, { state: 'abandoned' })
-  await query(service, 'update turns set check_at = now()')
-  await until(async () => (await rows())[0]?.n === 0)
-  for await (const run of service.app.engine.list({ tag: turnTag(turn?.id ?? '') }))
-    t.match(run, { status: 'cancelled' }, 'the run that the engine took is stopped')
-})
+    await service.app.engine.ping()
+    proxy.toxics.swallowAnswers = true
+    const told = await service.call('POST', CHAT, { body: { message: '[[stall-after:3]] story' } })
+    t.match(told, { status: 503, body: { code: 'engine_unavailable' } })
+    await proxy.mend()
+    t.same(
+      (await service.call('GET', '/api/agent/conversations')).body.data,
+      [],
+      'the conversation is hidden',
+    )
+    t.same((await service.call('GET', CHAT)).body.data, [])
+    const [turn] = await query<{ id: string; state: string }>(service, 'select id, state from turns')
+    t.match(turn, { state: 'abandoned' })
+    await query(service, 'update turns set check_at = now()')
+    await until(async () => (await rows())[0]?.n === 0)
+    for await (const run of service.app.engine.list({ tag: turnTag(turn?.id ?? '') }))
+      t.match(run, { status: 'cancelled' }, 'the run that the engine has made is cancelled')
+  },
+)
 
 t.test('an engine that is away or starts anew', async (t) => {
   const engine = await startEngine(t)
@@ -87,7 +94,7 @@ t.test('an engine that is away or starts anew', async (t) => {
   await until(async () => (await service.call('GET', `${CHAT}/${late}`)).body.status === 'running')
   await engine.stop()
 
-  t.test('does not keep a run beyond its deadline', async (t) => {
+  t.test('a run ends at its deadline while the engine is away', async (t) => {
     await query(service, `update runs set deadline_at = now(), check_at = now() where run_id = '${late}'`)
     t.match((await service.ended(late ?? '')).body, {
       status: 'failed',
@@ -96,13 +103,13 @@ t.test('an engine that is away or starts anew', async (t) => {
       truncated: true,
     })
     const rows = await query(service, `select frame_count from runs where run_id = '${late}'`)
-    t.same(rows, [{ frame_count: null }], 'what it has said is not known')
+    t.same(rows, [{ frame_count: null }], 'the number of its frames is not known')
     t.match((await service.call('GET', '/readyz')).body.details, {
       runs: { unfinished: Number, sweeperLagSeconds: Number, oldestUnfinishedSeconds: Number },
     })
   })
 
-  t.test('has lost its runs', async (t) => {
+  t.test('a run that a restarted engine does not know ends as worker_lost', async (t) => {
     await startEngine(t, { port })
     await query(service, 'update runs set check_at = now() where check_at is not null')
     t.match((await service.ended(lost ?? '')).body, {
@@ -112,7 +119,11 @@ t.test('an engine that is away or starts anew', async (t) => {
       truncated: true,
     })
     const rest = await service.call('GET', `${CHAT}/${lost}/stream`, { headers: { 'last-event-id': '2' } })
-    t.match(rest.body, { status: 410, code: 'stream_expired' }, 'a place in a stream that is gone')
+    t.match(
+      rest.body,
+      { status: 410, code: 'stream_expired' },
+      'a viewer cannot resume a stream that the engine has lost',
+    )
   })
 })
 
@@ -121,46 +132,49 @@ t.test('runs without a row', async (t) => {
   const databaseUrl = await createDatabase(t)
   const proxy = await startToxicProxy(databaseUrl)
   t.teardown(() => proxy.stop())
-  const gone = await startService(t, { engine, databaseUrl: proxy.url })
-  const warm = await gone.call('POST', CHAT, { body: { message: 'hi' } })
-  await gone.ended(warm.body.runId)
+  const dying = await startService(t, { engine, databaseUrl: proxy.url })
+  const warm = await dying.call('POST', CHAT, { body: { message: 'hi' } })
+  await dying.ended(warm.body.runId)
   await proxy.cut()
-  const unstored = await gone.call('POST', CHAT, {
+  const unstored = await dying.call('POST', CHAT, {
     body: { message: 'What is 4 * 4?', metadata: { a: 'b' } },
     headers: { 'idempotency-key': 'unstored' },
   })
   t.equal(unstored.status, 202)
-  // The instance dies before the database is back.
-  await gone.close()
+  // This instance ends before the database is back.
+  await dying.close()
   const service = await startService(t, { engine, databaseUrl })
 
-  t.test('are adopted by the instance that searches, and end like any other', async (t) => {
-    await query(service, 'update service_identity set adoption_claimed_at = null')
-    const { stores, engine: adapter } = service.app
-    const [identity] = await query<{ id: string }>(service, 'select id from service_identity')
-    const context = {
-      stores,
-      engine: adapter,
-      log: { info() {}, warn() {}, error() {} },
-      tags: { service: async () => `service_${identity?.id}`, instance: 'instance_test' },
-      settings: { ttlSeconds: 60, maxDurationSeconds: 60, retentionDays: 1, largePayloads: false },
-    }
-    await unstoredRuns(context).search()
-    // The instance's own search may have been first, and is not done yet.
-    await until(async () => (await service.call('GET', `${CHAT}/${unstored.body.runId}`)).status === 200)
-    t.match((await service.ended(unstored.body.runId)).body, {
-      status: 'completed',
-      text: '4 * 4 = 16.',
-      metadata: { a: 'b' },
-    })
-    const replay = await service.call('POST', CHAT, {
-      body: { message: 'What is 4 * 4?', metadata: { a: 'b' } },
-      headers: { 'idempotency-key': 'unstored' },
-    })
-    t.same(replay.body, unstored.body)
-  })
+  t.test(
+    'the instance that searches for runs without a row adopts them, and they end as other runs do',
+    async (t) => {
+      await query(service, 'update service_identity set adoption_claimed_at = null')
+      const { stores, engine: adapter } = service.app
+      const [identity] = await query<{ id: string }>(service, 'select id from service_identity')
+      const context = {
+        stores,
+        engine: adapter,
+        log: { info() {}, warn() {}, error() {} },
+        tags: { service: async () => `service_${identity?.id}`, instance: 'instance_test' },
+        settings: { ttlSeconds: 60, maxDurationSeconds: 60, retentionDays: 1, largePayloads: false },
+      }
+      await unstoredRuns(context).search()
+      // The instance's own search may have begun first and may still be at work.
+      await until(async () => (await service.call('GET', `${CHAT}/${unstored.body.runId}`)).status === 200)
+      t.match((await service.ended(unstored.body.runId)).body, {
+        status: 'completed',
+        text: '4 * 4 = 16.',
+        metadata: { a: 'b' },
+      })
+      const replay = await service.call('POST', CHAT, {
+        body: { message: 'What is 4 * 4?', metadata: { a: 'b' } },
+        headers: { 'idempotency-key': 'unstored' },
+      })
+      t.same(replay.body, unstored.body)
+    },
+  )
 
-  t.test('are adopted one by one: one that cannot be adopted keeps no other from it', async (t) => {
+  t.test('a run that cannot be adopted does not prevent the adoption of other runs', async (t) => {
     const { stores, engine: adapter } = service.app
     const warnings: object[] = []
     const context = {
@@ -170,7 +184,7 @@ t.test('runs without a row', async (t) => {
         get: async (runId: string) => {
           const run = await adapter.get(runId)
           const poison = run?.payload?.message.parts.some((part) => JSON.stringify(part).includes('poison'))
-          // What a worker of another version may have sent.
+          // A payload that this version cannot read.
           return poison ? ({ ...run, payload: { ...run?.payload, message: null } } as never) : run
         },
       },
@@ -198,7 +212,7 @@ t.test('runs without a row', async (t) => {
   })
 
   t.test(
-    'are all that a second database outage leaves, and the same instance writes them at once',
+    'an instance adopts the runs that it has started during an outage as soon as the database is back',
     async (t) => {
       const second = await startToxicProxy(databaseUrl)
       t.teardown(() => second.stop())
@@ -221,13 +235,13 @@ t.test('runs without a row', async (t) => {
   )
 })
 
-t.test('what has outlived its retention goes, in batches', async (t) => {
+t.test('rows are deleted in batches when their retention is over', async (t) => {
   const service = await startService(t)
   const { housekeeping } = service.app.stores
   const { body } = await service.call('POST', CHAT, { body: { message: 'hi', metadata: { a: 'b' } } })
   await service.ended(body.runId)
 
-  t.test('runs with their keys and labels; messages stay', async (t) => {
+  t.test('old runs are deleted with their keys and labels, and their messages stay', async (t) => {
     await query(
       service,
       `with made as (
@@ -251,16 +265,19 @@ t.test('what has outlived its retention goes, in batches', async (t) => {
     t.notOk('runId' in messages.body.data[0])
   })
 
-  t.test('conversations without activity go whole, busy ones stay', async (t) => {
-    const busy = await service.call('POST', CHAT, { body: { message: '[[stall-after:3]] story' } })
-    await query(service, `update conversations set last_activity_at = now() - interval '91 days'`)
-    t.equal(await housekeeping.expireConversations(92, 10, 500), 0)
-    t.equal(await housekeeping.expireConversations(90, 10, 500), 1)
-    t.equal((await service.call('GET', `/api/agent/conversations/${body.conversationId}`)).status, 404)
-    t.equal((await service.call('GET', `/api/agent/conversations/${busy.body.conversationId}`)).status, 200)
-    t.same(
-      await query(service, `select id from messages where conversation_id = '${body.conversationId}'`),
-      [],
-    )
-  })
+  t.test(
+    'conversations without activity are deleted, and a conversation with an unfinished run stays',
+    async (t) => {
+      const busy = await service.call('POST', CHAT, { body: { message: '[[stall-after:3]] story' } })
+      await query(service, `update conversations set last_activity_at = now() - interval '91 days'`)
+      t.equal(await housekeeping.expireConversations(92, 10, 500), 0)
+      t.equal(await housekeeping.expireConversations(90, 10, 500), 1)
+      t.equal((await service.call('GET', `/api/agent/conversations/${body.conversationId}`)).status, 404)
+      t.equal((await service.call('GET', `/api/agent/conversations/${busy.body.conversationId}`)).status, 200)
+      t.same(
+        await query(service, `select id from messages where conversation_id = '${body.conversationId}'`),
+        [],
+      )
+    },
+  )
 })

@@ -74,7 +74,7 @@ async function summarized(first: number) {
   return { id, one, two, three, four }
 }
 
-t.test('an edit behind the summary keeps it', async (t) => {
+t.test('an edit behind the summarized messages keeps the summary', async (t) => {
   const { id, two, three } = await summarized(100)
   const edit = await begin(104, id, { editFrom: three.position })
   t.match(await shown(id), { summary: 'so far', summarizedThrough: two.assistantMessageId })
@@ -82,17 +82,21 @@ t.test('an edit behind the summary keeps it', async (t) => {
   t.same(await historyOf(id), idsOf(edit))
 })
 
-t.test('an edit of what the summary stands for removes it', async (t) => {
+t.test('an edit of a summarized message removes the summary', async (t) => {
   const { id, one, two } = await summarized(110)
   const edit = await begin(114, id, { editFrom: two.position })
   const after = await shown(id)
   t.notOk('summary' in after || 'summarizedThrough' in after)
   await end(edit)
-  t.same(await historyOf(id), idsOf(one, edit), 'the first turn is told in full again')
-  t.match((await turns.context(id, 1_000_000)).window, { charactersPerToken: 3 }, 'the ratio stays')
+  t.same(await historyOf(id), idsOf(one, edit), 'the next prompt has the messages of the first turn again')
+  t.match(
+    (await turns.context(id, 1_000_000)).window,
+    { charactersPerToken: 3 },
+    'the ratio of characters to tokens stays',
+  )
 })
 
-t.test('an edit that is refused leaves the thread whole, and its summary', async (t) => {
+t.test('an edit whose turn is removed leaves the thread and its summary unchanged', async (t) => {
   const { id, two, three, four } = await summarized(120)
   const whole = async (name: string) => {
     t.match(await shown(id), { summary: 'so far', summarizedThrough: two.assistantMessageId }, name)
@@ -101,17 +105,17 @@ t.test('an edit that is refused leaves the thread whole, and its summary', async
   const edit = await place(124, id, { editFrom: two.position })
   t.notOk('summary' in (await shown(id)))
   t.ok(await turns.remove(edit.turnId))
-  await whole('removed')
+  await whole('the edit is removed')
 
   const first = await place(125, id, { editFrom: two.position })
   const second = await place(126, id, { editFrom: two.position })
   t.ok(await turns.remove(first.turnId))
-  t.notOk('summary' in (await shown(id)), 'another edit stands there')
+  t.notOk('summary' in (await shown(id)), 'the second edit still replaces the messages')
   t.ok(await turns.remove(second.turnId))
-  await whole('the last of two edits removed')
+  await whole('both edits are removed')
 })
 
-t.test('an edit that was abandoned gives the summary back once', async (t) => {
+t.test('an abandoned edit restores the summary once, and not again when its turn is removed', async (t) => {
   const { id, one, two } = await summarized(180)
   const abandoned = await place(184, id, { editFrom: two.position })
   t.ok(await turns.abandon(abandoned.turnId))
@@ -123,7 +127,7 @@ t.test('an edit that was abandoned gives the summary back once', async (t) => {
   t.same(await historyOf(id), idsOf(one, edit))
 })
 
-t.test('a run that was replaced keeps no summary', async (t) => {
+t.test('the summary of a superseded run is not stored', async (t) => {
   for (const first of [130, 140]) {
     const { id, three, four } = await summarized(first)
     const live = await begin(first + 4, id)
@@ -137,7 +141,7 @@ t.test('a run that was replaced keeps no summary', async (t) => {
   }
 })
 
-t.test('a fork has the summary of the messages that it copies', async (t) => {
+t.test('a fork has the summary of its copied messages', async (t) => {
   const { id, two, three } = await summarized(150)
   const fork = async (throughMessageId?: string) => {
     const path = `${CONVERSATIONS}/${id}/fork`
@@ -160,12 +164,12 @@ t.test('a fork has the summary of the messages that it copies', async (t) => {
     t.same(
       await historyOf(forked),
       copies.slice(4).map(({ id }) => id),
-      'its prompts begin after it',
+      'the history of the fork begins after the summary',
     )
     t.match((await turns.context(forked, 1_000_000)).window, { summary: { messages: 4, dropped: 1 } })
   }
   const before = await fork(two.messageId)
-  t.notOk('summary' in (await shown(before)), 'a fork that ends before the summary does has none')
+  t.notOk('summary' in (await shown(before)), 'a fork of fewer messages than are summarized has no summary')
   t.equal((await historyOf(before)).length, 3)
 
   const whole = await fork()
@@ -175,13 +179,13 @@ t.test('a fork has the summary of the messages that it copies', async (t) => {
     summarizedThrough: (await messagesOf(again.body.id))[3]?.id,
   })
   await service.call('DELETE', `${CONVERSATIONS}/${id}`)
-  t.match(await shown(whole), { summary: 'so far' }, 'a fork outlives its original')
+  t.match(await shown(whole), { summary: 'so far' }, 'a fork keeps its summary when its original is deleted')
   const next = await begin(158, whole)
   await end(next, through(next, 'further'))
   t.match(await shown(whole), { summary: 'further' })
 })
 
-t.test('a run names the run that has replaced its retry, whose start was refused late', async (t) => {
+t.test('a run names the edit that has replaced it after the start of its retry was refused', async (t) => {
   const id: string = (await service.call('POST', CONVERSATIONS, { body: {} })).body.id
   const one = await begin(160, id)
   await end(one)

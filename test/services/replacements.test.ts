@@ -32,7 +32,7 @@ t.test('a retry whose start fails', async (t) => {
     await noneOpen()
   }
 
-  t.test('leaves the old answer where it was when the engine refuses it', async (t) => {
+  t.test('the old answer stays when the engine is away', async (t) => {
     const { runId, conversationId } = await answered('What is 1 + 1?')
     await toEngine.cut()
     t.match(await retry(a, runId), { status: 503, body: { code: 'engine_unavailable' } })
@@ -40,21 +40,24 @@ t.test('a retry whose start fails', async (t) => {
     t.same(await threadOf(b, conversationId), ['What is 1 + 1?', '1 + 1 = 2.'])
     t.notOk('supersededBy' in (await b.call('GET', `${CHAT}/${runId}`)).body)
     const again = await retry(b, runId)
-    t.equal(again.status, 202, 'and it can be tried again')
+    t.equal(again.status, 202, 'the caller can retry again')
     await b.ended(again.body.runId)
   })
 
-  t.test('leaves the old answer where it was when no answer came, and its run is stopped', async (t) => {
-    const { runId, conversationId } = await answered('What is 2 + 2?')
-    t.equal((await lose(runId)).status, 503)
-    t.same(await threadOf(b, conversationId), ['What is 2 + 2?', '2 + 2 = 4.'])
-    const [turn] = await query<{ id: string }>(b, `select id from turns where state = 'abandoned'`)
-    await resolved()
-    t.same(await threadOf(b, conversationId), ['What is 2 + 2?', '2 + 2 = 4.'])
-    for (const run of await runsOf(b, turn?.id ?? '')) t.match(run.status, /cancelled|completed/)
-  })
+  t.test(
+    'the old answer stays when the engine did not answer, and the run of the retry is cancelled',
+    async (t) => {
+      const { runId, conversationId } = await answered('What is 2 + 2?')
+      t.equal((await lose(runId)).status, 503)
+      t.same(await threadOf(b, conversationId), ['What is 2 + 2?', '2 + 2 = 4.'])
+      const [turn] = await query<{ id: string }>(b, `select id from turns where state = 'abandoned'`)
+      await resolved()
+      t.same(await threadOf(b, conversationId), ['What is 2 + 2?', '2 + 2 = 4.'])
+      for (const run of await runsOf(b, turn?.id ?? '')) t.match(run.status, /cancelled|completed/)
+    },
+  )
 
-  t.test('goes on with its run when its key is sent again', async (t) => {
+  t.test('the retry goes on with its run when the caller sends its key again', async (t) => {
     const before = engine.stats().runs
     const { runId, conversationId } = await answered('What is 3 + 3?')
     t.equal((await lose(runId, 'three')).status, 503)
@@ -66,10 +69,10 @@ t.test('a retry whose start fails', async (t) => {
     t.match((await b.ended(again.body.runId)).body, { status: 'completed', retryOf: runId })
     t.match((await b.call('GET', `${CHAT}/${runId}`)).body, { supersededBy: again.body.runId })
     t.same(await threadOf(b, conversationId), ['What is 3 + 3?', '3 + 3 = 6.'])
-    t.equal(engine.stats().runs, before + 2, 'one run for the start, one for the retry')
+    t.equal(engine.stats().runs, before + 2, 'the engine has one run for the start and one for the retry')
   })
 
-  t.test('takes no place that another turn has got meanwhile', async (t) => {
+  t.test('a retry whose run is found late does not replace another retry', async (t) => {
     const { runId, conversationId } = await answered('What is 4 + 4?')
     t.equal((await lose(runId, 'four')).status, 503)
     const other = await retry(b, runId)
@@ -78,17 +81,17 @@ t.test('a retry whose start fails', async (t) => {
     await b.ended(next.body.runId)
     await resolved()
     const late = await turnOfKey(b, 'four')
-    t.match(late, { state: 'started' }, 'the sweeper has found its run')
+    t.match(late, { state: 'started' }, 'the sweeper has found the run of the retry')
     await b.ended(late?.run_id ?? '')
     const thread = (await b.call('GET', `/api/agent/conversations/${conversationId}/messages`)).body.data
     t.same(
       thread.map(({ runId }: { runId: string }) => runId),
       [other.body.runId, other.body.runId, next.body.runId, next.body.runId],
     )
-    t.equal((await retry(b, runId, 'four')).body.runId, late?.run_id, 'the key still stands for its run')
+    t.equal((await retry(b, runId, 'four')).body.runId, late?.run_id, 'the key still finds this run')
   })
 
-  t.test('gives the place back when its instance dies', async (t) => {
+  t.test('the old answer is restored when the instance of the retry dies', async (t) => {
     const { runId, conversationId } = await answered('What is 6 + 6?')
     const held = Promise.withResolvers<never>()
     const { engine: adapter } = a.app
@@ -97,11 +100,11 @@ t.test('a retry whose start fails', async (t) => {
     const dying = retry(a, runId)
     await until(async () => (await query(b, `select from turns where state = 'dispatching'`))[0])
     adapter.start = send
-    t.same(await threadOf(b, conversationId), ['What is 6 + 6?'], 'a new answer is asked for')
+    t.same(await threadOf(b, conversationId), ['What is 6 + 6?'], 'the retry has superseded the old answer')
     t.match(await retry(b, runId), { status: 409, body: { code: 'turn_not_last', supersededBy: null } })
     await resolved()
     t.same(await threadOf(b, conversationId), ['What is 6 + 6?', '6 + 6 = 12.'])
-    held.reject(new Error('it has died'))
+    held.reject(new Error('the instance has died'))
     await dying
     t.equal((await retry(b, runId)).status, 202)
   })
@@ -125,7 +128,7 @@ t.test('an edit whose start fails', async (t) => {
       },
     })
 
-  t.test('leaves the thread as it was', async (t) => {
+  t.test('the thread is unchanged', async (t) => {
     await toEngine.cut()
     t.equal((await edit(a)).status, 503)
     await toEngine.mend()

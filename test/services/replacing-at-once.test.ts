@@ -4,7 +4,7 @@ import { CHAT } from './instances.ts'
 import { query, until } from './rows.ts'
 
 t.test(
-  'retries, an edit, a fork and a deletion at once leave nothing reserved and no half thread',
+  'parallel retries, an edit, a fork and a deletion leave no reserved tokens and no incomplete thread',
   async (t) => {
     const service = await startService(t, {
       environment: {
@@ -68,7 +68,7 @@ t.test(
           service,
           `select from runs where conversation_id = '${conversationId}' and position is null and superseded_by is null`,
         )
-        t.same(runs, [], 'a run without a place names the run that has replaced it')
+        t.same(runs, [], 'every run without a place names the run that has replaced it')
       }
     }
   },

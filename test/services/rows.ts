@@ -10,7 +10,7 @@ export async function query<Row = Record<string, unknown>>(
   return (await service.app.database.run((db) => sql.raw<Row>(statement).execute(db))).rows
 }
 
-/** Resolves once the condition holds; the runner's timeout is the limit. */
+/** Resolves once the condition holds. The runner's timeout is the limit. */
 export async function until<T>(condition: () => Promise<T | undefined | false>): Promise<T> {
   for (;;) {
     const found = await condition()
@@ -19,9 +19,9 @@ export async function until<T>(condition: () => Promise<T | undefined | false>):
   }
 }
 
-/** A turn whose instance dies after it was stored. */
+/** A turn for `stores.turns.start`, as an instance stores it before the dispatch. */
 export function storedTurn(n: number, conversationId: string, key: string | null = null) {
-  const id = (kind: string) => `00000000-0000-7000-${kind}-${String(n).padStart(12, '0')}`
+  const id = (group: string) => `00000000-0000-7000-${group}-${String(n).padStart(12, '0')}`
   const text = `left over ${n}`
   return {
     turnId: id('8000'),

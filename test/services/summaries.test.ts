@@ -6,7 +6,7 @@ import { query, storedTurn } from './rows.ts'
 const service = await startService(t)
 const { turns, ends } = service.app.stores
 
-/** A conversation with seeded history and `count` started turns, whose ends the test stores. */
+/** Makes a conversation with seeded history and `count` started turns. The test stores their ends. */
 async function conversation(first: number, count: number, seed: string[] = []) {
   const { body } = await service.call('POST', '/api/agent/conversations', { body: {} })
   const conversationId: string = body.id
@@ -57,7 +57,7 @@ const summary = (text: string, ...through: string[]): KeptWindow => ({
 const shown = async (id: string) => (await service.call('GET', `/api/agent/conversations/${id}`)).body
 const context = (id: string) => turns.context(id, 1_000_000)
 
-t.test('a summary replaces another one only when it reaches further', async (t) => {
+t.test('a summary replaces an earlier one only when it stands for more messages', async (t) => {
   const { conversationId, started } = await conversation(100, 4)
   const [one, two, three, four] = started
   await end(one)
@@ -71,7 +71,7 @@ t.test('a summary replaces another one only when it reaches further', async (t) 
   t.same(
     history.map(({ id }) => id),
     [three, four].flatMap((turn) => [turn?.message.id, turn?.assistantMessageId]),
-    'the history begins after the summary',
+    'the history begins after the summarized messages',
   )
   t.match(window, { summary: { text: 'through two', messages: 2 }, charactersPerToken: 3 })
   const [row] = await query<{ facts: object }>(
@@ -81,7 +81,7 @@ t.test('a summary replaces another one only when it reaches further', async (t) 
   t.same(row?.facts, { finishReason: 'stop' }, 'the row of the run does not hold the summary')
 })
 
-t.test('a summary stands for whole turns, also when the end of one is stored later', async (t) => {
+t.test('a summary stands for whole turns, also when the end of such a turn is stored later', async (t) => {
   const { conversationId, started } = await conversation(110, 3)
   const [one, two, three] = started
   await end(one)
@@ -91,11 +91,11 @@ t.test('a summary stands for whole turns, also when the end of one is stored lat
   t.same(
     (await context(conversationId)).history.map(({ id }) => id),
     [three?.message.id, three?.assistantMessageId],
-    'the answer that came late is part of the summary',
+    'the history does not repeat the answer that was stored late',
   )
 })
 
-t.test('a summary may end within the history that a start brought along', async (t) => {
+t.test('a summary may end within the seeded history', async (t) => {
   const { conversationId, started } = await conversation(120, 1, ['a', 'b', 'c', 'd'])
   const [one] = started
   await end(one, summary('through b', '00000000-0000-7000-b000-000000000121'))
@@ -107,17 +107,21 @@ t.test('a summary may end within the history that a start brought along', async 
   t.equal(history.length, 4)
 })
 
-t.test('ids that are no messages of the conversation change nothing', async (t) => {
+t.test('a summary through an id that is no message of the conversation is not stored', async (t) => {
   const { started: foreign } = await conversation(130, 1)
   const { conversationId, started } = await conversation(131, 2)
   const [one, two] = started
   await end(one, summary('x', foreign[0]?.message.id ?? ''))
   await end(two, summary('x', 'no uuid', '', "'; drop table messages"))
   t.notOk('summary' in (await shown(conversationId)))
-  t.match((await context(conversationId)).window, { charactersPerToken: 3 }, 'the ratio is kept')
+  t.match(
+    (await context(conversationId)).window,
+    { charactersPerToken: 3 },
+    'the ratio of characters to tokens is stored',
+  )
 })
 
-t.test('messages that a payload has no room for are counted', async (t) => {
+t.test('a payload counts the messages for which it has no room', async (t) => {
   const { conversationId } = await conversation(
     140,
     0,
@@ -130,7 +134,7 @@ t.test('messages that a payload has no room for are counted', async (t) => {
 })
 
 t.test(
-  'where prompts are measured in tokens, old results of tools are sent as their beginning',
+  'a payload has only the beginning of old tool results when prompts are measured in tokens',
   async (t) => {
     const big = (n: number) => [
       {
@@ -161,7 +165,7 @@ t.test(
   },
 )
 
-t.test('a summary goes with its conversation', async (t) => {
+t.test('a summary is deleted with its conversation', async (t) => {
   const { conversationId, started } = await conversation(330, 2)
   const [one, two] = started
   await end(one)

@@ -9,7 +9,7 @@ import { query, until } from './rows.ts'
 const ADDRESS_OF_NOTHING = 'http://127.0.0.1:9'
 const log = { info() {}, warn() {}, error() {} }
 
-t.test('an instance that cannot ask the engine leaves what is due to one that can', async (t) => {
+t.test('an instance that cannot reach the engine leaves due rows to other instances', async (t) => {
   const service = await startService(t)
   const cutOff = ownSweeper(
     service,
@@ -42,7 +42,7 @@ t.test('an instance that cannot ask the engine leaves what is due to one that ca
 })
 
 t.test(
-  'a run that the service has ended at its deadline is stopped at the engine when that answers',
+  'a run that was ended at its deadline is cancelled at the engine as soon as the engine answers',
   async (t) => {
     const service = await startService(t)
     const { body } = await start(service, undefined, { message: ENDLESS })
@@ -85,7 +85,7 @@ t.test('an overdue run keeps its partial answer while the engine can be asked', 
 })
 
 t.test(
-  'a run whose end cannot be stored keeps no other from its end, and ends itself at its deadline',
+  'a run whose end cannot be stored does not delay the ends of other runs, and ends at its deadline',
   async (t) => {
     const service = await startService(t)
     const poisoned = {
@@ -102,7 +102,8 @@ t.test(
     } as unknown as RunSnapshot
     const { sweep } = ownSweeper(service, {
       ...service.app.engine,
-      get: async (runId, kind) => (runId === 'run_poisoned' ? poisoned : service.app.engine.get(runId, kind)),
+      get: async (runId, purpose) =>
+        runId === 'run_poisoned' ? poisoned : service.app.engine.get(runId, purpose),
     })
     await storeRun(service, 'run_poisoned')
     const { body } = await start(service, undefined, { message: 'What is 1 + 1?' })
@@ -128,14 +129,14 @@ t.test(
   },
 )
 
-t.test('two misses of a run that the engine knew in between do not make it lost', async (t) => {
+t.test('a run is not lost when the engine knew it between two answers that it does not exist', async (t) => {
   const service = await startService(t)
   const { body } = await start(service, undefined, { message: ENDLESS })
   await until(async () => (await service.call('GET', `${CHAT}/${body.runId}`)).body.status === 'running')
   let isKnown = true
   const { sweep } = ownSweeper(service, {
     ...service.app.engine,
-    get: async (runId, kind) => (isKnown ? service.app.engine.get(runId, kind) : undefined),
+    get: async (runId, purpose) => (isKnown ? service.app.engine.get(runId, purpose) : undefined),
   })
   for (const known of [false, true, false, true]) {
     isKnown = known
@@ -147,7 +148,7 @@ t.test('two misses of a run that the engine knew in between do not make it lost'
   }
 })
 
-t.test('an executing run is due within eight seconds, a waiting one ever more rarely', async (t) => {
+t.test('a running run is due within eight seconds, a queued run after ever longer pauses', async (t) => {
   const service = await startService(t)
   const { stores } = service.app
   const claim = stores.sweeps.claimRuns
@@ -192,14 +193,14 @@ t.test('a sweep that never ends does not delay the adoption of runs after an out
   end([])
 })
 
-t.test('what is due soon stays so', async (t) => {
+t.test('a row that is due soon stays due soon', async (t) => {
   const service = await startService(t)
   const { sweeps, ends, runs, housekeeping } = service.app.stores
   sweeps.claimRuns = async () => []
   const { claimSearch } = housekeeping
   housekeeping.claimSearch = async () => undefined
 
-  t.test('a cancel, when the run is seen to begin', async (t) => {
+  t.test('a run with a requested cancel stays due when the run begins', async (t) => {
     await storeRun(service, 'run_begins', { check_at: `now() + interval '15 seconds'` })
     t.ok(await runs.requestCancel('alice', 'run_begins'))
     await ends.markRunning('run_begins', null)
@@ -208,20 +209,23 @@ t.test('what is due soon stays so', async (t) => {
     ])
   })
 
-  t.test('a search for runs without a row, when the instance that began it has died', async (t) => {
-    const claimed = (seconds: number) =>
-      query(
-        service,
-        `update service_identity set adoption_claimed_at = now() - ${seconds} * interval '1 second'`,
-      )
-    await claimed(5)
-    t.equal(await claimSearch(10, false), undefined)
-    await claimed(11)
-    t.type(await claimSearch(10, false), Date)
-  })
+  t.test(
+    'the search for runs without a row is due ten seconds after an instance that died had begun it',
+    async (t) => {
+      const claimed = (seconds: number) =>
+        query(
+          service,
+          `update service_identity set adoption_claimed_at = now() - ${seconds} * interval '1 second'`,
+        )
+      await claimed(5)
+      t.equal(await claimSearch(10, false), undefined)
+      await claimed(11)
+      t.type(await claimSearch(10, false), Date)
+    },
+  )
 })
 
-t.test('a run that begins has its deadline counted from then', async (t) => {
+t.test('the deadline of a run is counted from its begin', async (t) => {
   const service = await startService(t, {
     environment: { RUN_TTL_SECONDS: '3600', RUN_MAX_DURATION_SECONDS: '60' },
   })

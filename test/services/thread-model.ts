@@ -1,6 +1,6 @@
 import { answerOf } from '../support/memory-engine.ts'
 
-/** What is asked of a conversation, and what was answered: the status, the code of a refusal, and the new run. */
+/** A request in a conversation, and its answer: the status, the code of a refusal, and the new run. */
 export type Op = { ifBusy: 'enqueue' | 'reject' | 'interrupt'; text: string } & (
   | { kind: 'send' }
   | { kind: 'retry' | 'cancel'; runId: string }
@@ -18,11 +18,11 @@ export interface Turn {
   text: string
   runId: string
   isLive: boolean
-  /** The run was started a moment ago, and its end is not stored yet. */
+  /** Whether the run was started a moment ago and its end is not stored yet. */
   isFresh?: boolean
   isAnswered: boolean
 }
-/** The turns of a thread; undefined once the conversation was deleted. */
+/** The turns of a thread. Undefined: the conversation was deleted. */
 export type Thread = Turn[] | undefined
 
 export const textsOf = (thread: Turn[]): string[] =>

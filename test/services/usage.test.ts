@@ -3,7 +3,7 @@ import { startService } from '../support/service.ts'
 
 const CHAT = '/api/agent/chat'
 const MESSAGES = ['Hello', 'What is 17 * 23?', '[[fail]]', '[[fail-after:3]] Tell me a story', '[[length]]']
-/** Ten runs each: 200 runs with USAGE_ROUNDS=20. */
+/** Rounds of ten runs each. USAGE_ROUNDS=20 makes 200 runs. */
 const ROUNDS = Number(process.env.USAGE_ROUNDS ?? 4)
 const TOKENS = ['inputTokens', 'outputTokens', 'totalTokens', 'cachedInputTokens', 'reasoningTokens'] as const
 
@@ -13,7 +13,7 @@ t.test('the report of usage', async (t) => {
     (await service.call('GET', `/api/agent/usage${query}`, { user })).body
   const today = new Date().toISOString().slice(0, 10)
 
-  t.test('equals the sum of the polls, with failures and cancels', async (t) => {
+  t.test('the report of usage equals the sum of all polls, failed and cancelled runs included', async (t) => {
     const runs: string[] = []
     for (let round = 0; round < ROUNDS; round++) {
       const started = await Promise.all(
@@ -64,10 +64,10 @@ t.test('the report of usage', async (t) => {
       (await report('?groupBy=agent')).data.map(({ agent }: { agent: string }) => agent),
       ['default'],
     )
-    t.same((await report('', 'bob')).total.runs, 0, 'another user sees nothing of it')
+    t.same((await report('', 'bob')).total.runs, 0, "another user's report does not count these runs")
   })
 
-  t.test('keeps what deleted conversations have used', async (t) => {
+  t.test('the report keeps the usage of deleted conversations', async (t) => {
     const before = (await report()).total
     const { body } = await service.call('POST', `${CHAT}/sync`, { body: { message: 'Hello' } })
     await service.call('DELETE', `/api/agent/conversations/${body.conversationId}`)
@@ -76,7 +76,7 @@ t.test('the report of usage', async (t) => {
     t.equal(after.totalTokens, before.totalTokens + body.usage.totalTokens)
   })
 
-  t.test('goes by days of UTC, both ends included', async (t) => {
+  t.test('the report counts whole days of UTC, `from` and `to` included', async (t) => {
     t.match(await report(), { to: today, groupBy: 'day' })
     await service.app.database.run((db) =>
       db
@@ -109,7 +109,7 @@ t.test('the report of usage', async (t) => {
       t.match(await report(query, 'carol'), { status: 400, errors: [{ in: 'query', message }] }, query)
   })
 
-  t.test('forgets days after 400 days', async (t) => {
+  t.test('the usage of a day is deleted after 400 days', async (t) => {
     t.equal(await service.app.stores.housekeeping.expireUsage(2), 2)
     t.equal(await service.app.stores.housekeeping.expireUsage(2), 1)
     t.equal(await service.app.stores.housekeeping.expireUsage(2), 0)

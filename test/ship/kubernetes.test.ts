@@ -8,7 +8,7 @@ import { SECRETS } from '../../src/config/secret-files.ts'
 import { Settings } from '../../src/config/settings.ts'
 import { testApp } from '../support/app.ts'
 
-// biome-ignore lint/suspicious/noExplicitAny: manifests are what the tests look into
+// biome-ignore lint/suspicious/noExplicitAny: the tests read fields of manifests without a type
 type Manifest = any
 
 const ROOT = 'ops/kubernetes'

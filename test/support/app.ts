@@ -9,7 +9,7 @@ type Overrides = Omit<Partial<AppConfig>, 'auth' | 'rateLimit'> & {
   rateLimit?: Partial<AppConfig['rateLimit']>
 }
 
-/** A complete configuration: silent, with addresses of a database and an engine at which no server listens. */
+/** A complete configuration without logs. No server listens at its addresses of a database and an engine. */
 export function testConfig({ auth, rateLimit, ...overrides }: Overrides = {}): AppConfig {
   const config = loadConfig({ LOG_LEVEL: 'silent' })
   return {
@@ -24,11 +24,11 @@ export function testConfig({ auth, rateLimit, ...overrides }: Overrides = {}): A
 
 interface TestApp extends AppOptions {
   config?: Overrides
-  /** Routes of the test's own, beside those of the service. */
+  /** Registers further routes for the test. */
   routes?: FastifyPluginAsyncTypebox
 }
 
-/** The whole service, closed when the test ends; ready to `inject` or `listen`. */
+/** The whole service, ready to `inject` or `listen`. It is closed when the test ends. */
 export function testApp(t: Test, { config, routes, ...options }: TestApp = {}): App {
   const app = buildApp(testConfig(config), options)
   t.teardown(() => app.close())
@@ -36,7 +36,7 @@ export function testApp(t: Test, { config, routes, ...options }: TestApp = {}): 
   return app
 }
 
-/** A logger that keeps its lines, each of them parsed. */
+/** A logger that keeps its lines as parsed objects. */
 export function logSink() {
   const lines: Record<string, unknown>[] = []
   return { lines, logger: { stream: { write: (line: string) => void lines.push(JSON.parse(line)) } } }

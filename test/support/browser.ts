@@ -10,11 +10,11 @@ const CHROMIUM = [
   '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
 ].find((path) => path !== undefined && existsSync(path))
 
-/** Why a test in a browser cannot run here; false where it can. */
+/** The reason why a test in a browser cannot run here; false where it can run. */
 export const WITHOUT_BROWSER =
   CHROMIUM === undefined && 'no Chromium was found: set CHROMIUM_PATH to run this test'
 
-/** For what a person would wait for much shorter, on a busy machine. In milliseconds. */
+/** How long a page waits for an element, in milliseconds. A busy machine needs much longer than a quiet one. */
 export const PATIENCE_MS = 120_000
 
 /** A browser without a window, closed when the test ends. */
@@ -24,7 +24,7 @@ export async function openBrowser(t: Test): Promise<Browser> {
   return browser
 }
 
-/** A page that waits for what it is asked to find as long as a busy machine needs. */
+/** A page that waits for elements as long as a busy machine needs. */
 export async function openPage(browser: Browser, options: BrowserContextOptions = {}): Promise<Page> {
   const page = await browser.newPage(options)
   page.setDefaultTimeout(PATIENCE_MS)

@@ -56,7 +56,7 @@ export async function startCollector(t: Teardown) {
     spans,
     requests,
     text: () => bodies.join('\n'),
-    /** The first span that `fits`, as soon as it has arrived. */
+    /** Resolves with the first span that `fits`, as soon as the collector has it. */
     async span(fits: (span: ReceivedSpan) => boolean): Promise<ReceivedSpan> {
       for (;;) {
         const found = spans.find(fits)

@@ -11,12 +11,12 @@ export interface FeedClient {
   status: number
   /** The events so far, without `feed.opened`. */
   events: FeedEvent[]
-  /** What a client sends as `Last-Event-ID`: ids without data count, too. */
+  /** The id that a client sends as `Last-Event-ID`. Ids without data count, too. */
   lastId(): string | undefined
   body(): string
   /** Resolves when an event satisfies the condition; rejects when the connection ends before. */
   until(wanted: (event: FeedEvent) => boolean): Promise<FeedEvent>
-  /** The end of the connection: `end` when it was clean, `cut` otherwise. */
+  /** How the connection has ended: `end` without an error, `cut` otherwise. */
   closed: Promise<'end' | 'cut'>
   leave(): void
 }
@@ -61,7 +61,7 @@ export async function openFeed(
       if (event.type !== 'feed.opened') events.push(event)
       else begun.resolve()
     }
-    for (const look of watchers) look()
+    for (const check of watchers) check()
   }
 
   async function read(): Promise<'end' | 'cut'> {
@@ -79,7 +79,7 @@ export async function openFeed(
   void closed.then(() => {
     hasEnded = true
     begun.resolve()
-    for (const look of watchers) look()
+    for (const check of watchers) check()
   })
   if (lastEventId === undefined) await begun.promise
   return {
@@ -91,15 +91,15 @@ export async function openFeed(
     leave: () => client.abort(),
     until(wanted) {
       return new Promise((resolve, reject) => {
-        const look = () => {
+        const check = () => {
           const found = events.find(wanted)
           if (found === undefined && !hasEnded) return
-          watchers.delete(look)
+          watchers.delete(check)
           if (found === undefined) reject(new Error(`the feed ended: ${text.slice(-500)}`))
           else resolve(found)
         }
-        watchers.add(look)
-        look()
+        watchers.add(check)
+        check()
       })
     },
   }

@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
 
-/** Tells what was measured: as a comment of the test, and in a long run, which a developer watches, in the terminal. */
+/** Reports a measurement as a comment of the test. A developer watches a long run, so it also prints it in the terminal. */
 export function tell(t: Test, figures: string, isLong: boolean): void {
   t.comment(figures)
   if (isLong) console.error(figures)

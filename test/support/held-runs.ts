@@ -10,7 +10,7 @@ export const HELD_TASK = fileURLToPath(new URL('./held-task.ts', import.meta.url
 /** A run of the local engine that goes on until the test ends it, and whose stream the test writes. */
 export interface HeldRun {
   id: string
-  /** Resolves once a worker executes the run. A cancel does not take the run from its worker. */
+  /** Resolves once a worker executes the run. The worker goes on with it after a cancel. */
   executing(): Promise<void>
   /** Writes records to the agent's stream of the run, in one write. */
   write(records: unknown[]): Promise<void>
@@ -18,7 +18,7 @@ export interface HeldRun {
   end(how?: HeldEnd): Promise<void>
 }
 
-/** Starts a held run. It has a lane of its own unless `concurrencyKey` names one. */
+/** Starts a held run. It has its own lane unless `concurrencyKey` names a lane. */
 export async function hold(
   { url, secretKey }: { url: string; secretKey: string },
   payload: unknown = null,

@@ -16,7 +16,7 @@ interface Event {
   row: object
 }
 
-/** Rows of the feed that are kept for subscriptions that are behind, and runs that can be retrieved. */
+/** How many events are kept for slow subscriptions, and how many runs can be retrieved. */
 const KEPT = 10_000
 const POLL_MS = 20_000
 
@@ -32,8 +32,8 @@ const OUTPUT = {
 }
 
 /**
- * The API of Trigger.dev as far as a service needs it: every run is completed as soon as it is started, and its events
- * are told to the subscriptions of its tags. It forgets all but the newest runs.
+ * The part of Trigger.dev's API that the service needs. Every run is completed as soon as it is started, and the
+ * subscriptions to its tags get its events. Only the newest runs are kept.
  */
 export async function startInstantEngine(): Promise<InstantEngine> {
   const feed: Event[] = []

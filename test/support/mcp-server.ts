@@ -28,7 +28,7 @@ export async function startEverything(t: Teardown): Promise<string> {
 
 export interface FakeTool {
   description: string
-  /** What a call returns, in the form of the protocol. */
+  /** The result of a call, in the form of the protocol. */
   call(input: Record<string, unknown>): unknown
 }
 

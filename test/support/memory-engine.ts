@@ -6,16 +6,19 @@ import type { RunEngine, RunSnapshot } from '../../src/engine/run-engine.ts'
 export interface MemoryEngine {
   /** The payload of a run. */
   payloadOf(runId: string): AgentTurn | undefined
-  /** What happens to the next start: it is accepted, refused, or its answer is lost with or without a run. */
+  /**
+   * Decides about the next start. `accept` makes its run, `refuse` refuses it. With `lose` and `drop` the caller gets no
+   * answer: `lose` makes a run, `drop` makes none.
+   */
   fate: () => 'accept' | 'refuse' | 'lose' | 'drop'
 }
 
-/** The answer that the engine gives in a run. */
+/** The text of the answer of a run. */
 export const answerOf = (runId: string): string => `A:${runId}`
 
 /**
- * Puts an engine without workers in the place of a service's engine. A run is completed as soon as it is started; the
- * run of a message with the word "hold" goes on until it is cancelled.
+ * Replaces the engine of a service by one without workers. A run is completed as soon as it is started. The run of a
+ * message with the word "hold" goes on until it is cancelled.
  */
 export function useMemoryEngine(engine: RunEngine): MemoryEngine {
   const runs = new Map<string, RunSnapshot & { payload: AgentTurn }>()
@@ -68,7 +71,7 @@ export function useMemoryEngine(engine: RunEngine): MemoryEngine {
       if (run?.status === 'running') runs.set(runId, { ...run, status: 'cancelled', finishedAt: new Date() })
     },
     async *chunks() {},
-    // biome-ignore lint/correctness/useYield: it tells of no change
+    // biome-ignore lint/correctness/useYield: this engine reports no changes
     async *changes(_tag, signal) {
       if (!signal.aborted) await once(signal, 'abort')
     },

@@ -1,4 +1,4 @@
-/** The files that take longest, longest first. They begin first, so that none of them runs alone at the end. */
+/** The files that take longest, the longest first. They begin first, so that no long file runs alone at the end. */
 const LONGEST = [
   'test/server/embedded.test.ts',
   'test/local/engine/engine.test.ts',
@@ -22,7 +22,7 @@ const LONGEST = [
   'test/browser/chat.test.ts',
 ]
 
-/** The files in the order in which they begin. */
+/** The files in the order in which the runner begins them. */
 export function inOrder(files: string[]): string[] {
   const rank = (file: string) => (LONGEST.includes(file) ? LONGEST.indexOf(file) : LONGEST.length)
   return files.toSorted((a, b) => rank(a) - rank(b))

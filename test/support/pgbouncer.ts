@@ -10,14 +10,14 @@ const PROGRAM = ['/usr/sbin/pgbouncer', '/usr/bin/pgbouncer', '/usr/local/bin/pg
   existsSync(path),
 )
 
-/** For `t.test(name, { skip: WITHOUT_PGBOUNCER }, …)`: false when the program is there. */
+/** For `t.test(name, { skip: WITHOUT_PGBOUNCER }, …)`: false when the program is installed. */
 export const WITHOUT_PGBOUNCER: string | false =
   PROGRAM === undefined
     ? 'The program pgbouncer is not installed (Debian: apt-get install pgbouncer).'
     : false
 
 export interface PgBouncer {
-  /** The database behind this pooler. */
+  /** The address of the database through this pooler. */
   url: string
   process: Running
 }

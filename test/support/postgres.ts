@@ -1,15 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 
-/** What this needs of a tap test. */
+/** The part of a tap test that this file needs. */
 type Teardown = { teardown(fn: () => Promise<void>): void }
 
-/** A database with all migrations applied, for this test alone; dropped in its teardown. Takes about 40 ms. */
+/** A database with all migrations, for this test alone. The teardown drops it. It takes about 40 ms. */
 export function createDatabase(t: Teardown): Promise<string> {
   return create(t, fromRunner('TEST_DATABASE_TEMPLATE'))
 }
 
-/** A database with nothing in it, for tests of the migrations themselves. */
+/** An empty database, for tests of the migrations. */
 export function createEmptyDatabase(t: Teardown): Promise<string> {
   return create(t, 'template0')
 }

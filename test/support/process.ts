@@ -45,7 +45,7 @@ export function startProcess(
   for (const stream of [child.stdout, child.stderr]) {
     createInterface({ input: stream }).on('line', (line) => {
       lines.push(line)
-      for (const look of watchers) look()
+      for (const check of watchers) check()
     })
   }
   const ended = once(child, 'close').then(() => ({ code: child.exitCode, signal: child.signalCode }))
@@ -69,13 +69,13 @@ export function startProcess(
     signal: (signal, to = 'process') => kill(signal, to),
     line(pattern) {
       return new Promise((resolve, reject) => {
-        const look = () => {
+        const check = () => {
           const found = lines.map((line) => line.match(pattern)).find((match) => match !== null)
           if (found) resolve(found)
           return found !== undefined
         }
-        if (look()) return
-        watchers.add(look)
+        if (check()) return
+        watchers.add(check)
         ended.then(() => reject(new Error(`ended without ${pattern}:\n${lines.join('\n')}`)))
       })
     },
@@ -83,8 +83,8 @@ export function startProcess(
 }
 
 /**
- * The processes whose command line or environment contains the text, by which a test finds what a start has left
- * behind. It works on Linux alone.
+ * The processes whose command line or environment contains the text. With it a test finds processes that a start has
+ * left behind. It works on Linux only.
  */
 export function processesWith(text: string): string[] {
   if (!existsSync('/proc')) return []

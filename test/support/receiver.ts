@@ -8,7 +8,7 @@ export interface Received {
   path: string
   headers: Record<string, string>
   text: string
-  // biome-ignore lint/suspicious/noExplicitAny: bodies are what the tests look into
+  // biome-ignore lint/suspicious/noExplicitAny: the tests read fields of bodies without a type
   body: any
 }
 
@@ -44,7 +44,7 @@ export async function startReceiver(t: Teardown, port = 0): Promise<Receiver> {
     }
     received.push(one)
     answer(one, response)
-    for (const look of watchers) look()
+    for (const check of watchers) check()
   })
   server.listen(port, '127.0.0.1')
   await once(server, 'listening')
@@ -60,13 +60,13 @@ export async function startReceiver(t: Teardown, port = 0): Promise<Receiver> {
     received,
     until(isEnough) {
       return new Promise((resolve) => {
-        const look = () => {
+        const check = () => {
           if (!isEnough(received)) return
-          watchers.delete(look)
+          watchers.delete(check)
           resolve(received)
         }
-        watchers.add(look)
-        look()
+        watchers.add(check)
+        check()
       })
     },
     answer(handler) {

@@ -8,7 +8,7 @@ export const nameOf = (url: string) => new URL(url).pathname.slice(1)
 export const DISCONNECT = `select pg_terminate_backend(pid) from pg_stat_activity
   where datname = current_database() and pid <> pg_backend_pid()`
 
-/** A database, and a role without special rights for the service. */
+/** A database and a role for the service. The role has no special rights. */
 export async function createRole(t: { teardown(fn: () => Promise<void>): void }) {
   const admin = await createDatabase(t)
   const role = `app_${randomBytes(6).toString('hex')}`

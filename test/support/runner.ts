@@ -6,12 +6,13 @@ import { type FileTally, failure, sum, type Tally } from './tally.ts'
 import { startTestDatabase } from './test-database.ts'
 import { runFile } from './test-process.ts'
 
-/** Of package.json: files at a time, and seconds after which a file is stopped. */
+/** The settings in package.json: files at a time, and seconds after which a file is stopped. */
 type Settings = { jobs?: number; timeout?: number }
 
 /**
  * Runs test files (all of test/ when none are given) on a database of their own and prints the outcome of each. The last
- * line is "N passed, N failed". With TEST_AGAIN=1 files that failed run a second time, alone. An interruption stops everything that was started.
+ * line is "N passed, N failed". With TEST_AGAIN=1 files that failed run a second time, alone. An interruption stops all
+ * test files and the database.
  */
 export async function runTests(given: string[]): Promise<Tally> {
   const files = given.length > 0 ? given.flatMap(testFiles) : testFiles('test')
@@ -68,7 +69,7 @@ async function runFiles(files: string[], env: NodeJS.ProcessEnv, signal: AbortSi
 /**
  * Runs the files that failed once more, one at a time, and counts the second outcome. A test of deadlines may fail on a
  * machine that others keep busy. The first outcome is printed, so that a test that fails now and then is seen. More than
- * three failed files are no accident: they are not run again.
+ * three failed files are not run again, because so many failures have another cause.
  */
 async function runFailedAgain(
   tallies: FileTally[],

@@ -7,7 +7,7 @@ import { loadConfig } from '../../src/config/config.ts'
 import { type EngineOptions, type LocalEngine, startLocalEngine } from '../../src/local/engine/engine.ts'
 import { createDatabase } from './postgres.ts'
 
-/** What this needs of a tap test. */
+/** The part of a tap test that this file needs. */
 export type Teardown = { teardown(fn: () => unknown): void }
 
 export const SECRET = 'a test secret of more than thirty-two bytes'
@@ -16,7 +16,7 @@ const AGENT_TASK = fileURLToPath(new URL('../../src/trigger/agent-chat.ts', impo
 export interface Answer<Body = Record<string, never>> {
   status: number
   headers: Headers
-  // biome-ignore lint/suspicious/noExplicitAny: bodies are what the tests look into
+  // biome-ignore lint/suspicious/noExplicitAny: the tests read fields of bodies without a type
   body: Body extends Record<string, never> ? any : Body
 }
 
@@ -40,7 +40,7 @@ export interface CallOptions {
 }
 
 export interface ServiceOptions {
-  /** An engine and a database that several services share. Without them the service gets its own. */
+  /** An engine and a database that several services share. Without them the service gets an engine and database of its own. */
   engine?: LocalEngine
   databaseUrl?: string
   environment?: Record<string, string>
@@ -50,7 +50,7 @@ export interface ServiceOptions {
   agents?: NonNullable<AppOptions['agents']>
 }
 
-/** A local engine with the service's own task, writing without delays; ended in the teardown. */
+/** A local engine with the task of the service, which writes without delays. The teardown ends it. */
 export async function startEngine(t: Teardown, options: Partial<EngineOptions> = {}): Promise<LocalEngine> {
   const engine = await startLocalEngine({
     taskModules: [AGENT_TASK],
@@ -142,7 +142,7 @@ export function token(sub: string, claims: Record<string, unknown> = {}, lifetim
     .sign(Buffer.from(SECRET))
 }
 
-/** Waits until the instance is ready, as a balancer does. A test with an instance that never gets ready waits 10 s. */
+/** Waits until the instance is ready, as a balancer does, for at most 10 s. */
 async function warm(app: App): Promise<void> {
   const until = performance.now() + 10_000
   while ((await app.health.readiness()).status === 'starting' && performance.now() < until) await sleep(50)

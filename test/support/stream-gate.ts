@@ -14,12 +14,12 @@ export interface StreamGate {
   url: string
   /** Reads of streams so far. */
   readonly reads: number
-  /** Of these, the ones that are open. */
+  /** Reads of streams that are open now. */
   readonly open: number
   keep: Gatekeeper
 }
 
-/** A proxy in front of an engine that passes everything on except reads of streams, about which the gatekeeper decides. */
+/** A proxy before an engine. It passes all requests on, except reads of streams, about which the gatekeeper decides. */
 export async function startStreamGate(t: Teardown, engineUrl: string, keep: Gatekeeper): Promise<StreamGate> {
   const gate = { url: '', reads: 0, open: 0, keep }
   const server = createServer((incoming, answer) => {

@@ -15,7 +15,7 @@ export interface StrictModel {
   accepted: number[]
   refused: number
   summaries: number
-  /** What breaks the rules of the provider, beside the length. */
+  /** The faults of prompts against the rules of the provider, apart from their length. */
   faults: string[]
 }
 

@@ -23,8 +23,8 @@ const UNFINISHED = 'The test did not end.'
 
 /**
  * Reads the TAP of one test file and counts its tests. A test is an innermost subtest, or an assertion that stands beside
- * subtests. A file that ends badly without a failed test (it crashed, hung, or did not keep its plan) counts as one
- * failure, and so does a file without any test.
+ * subtests. A file that fails without a failed test (it crashed, hung, or did not keep its plan) counts as one failure. A
+ * file without any test also counts as one failure.
  */
 export function fileReader(file: string): { parser: Parser; tally(ending: Ending): FileTally } {
   const parser = new Parser()
@@ -55,7 +55,7 @@ export function sum(tallies: Tally[]): Tally {
   }
 }
 
-/** Filled while the parser reads. The test point after a subtest is its summary, every other one an assertion. */
+/** Filled while the parser reads. A test point after a subtest is its summary, and every other test point an assertion. */
 function readTest(parser: Parser): Test {
   const test: Test = { name: parser.name, tests: [], points: [] }
   let unsummed: Test | undefined

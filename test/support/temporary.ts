@@ -2,10 +2,10 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-/** What this needs of a tap test. */
+/** The part of a tap test that this file needs. */
 type Teardown = { teardown(fn: () => Promise<void>): void }
 
-/** A folder that is removed with the test. The database server, which root starts as another user, may pass through. */
+/** A folder that the teardown removes. The database server, which root starts as another user, may enter it. */
 export async function temporaryFolder(t: Teardown): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'agent-chat-test-'))
   await chmod(folder, 0o711)

@@ -40,7 +40,7 @@ export async function startTestDatabase(given: string | undefined): Promise<Test
 
 async function throwAwayServer(): Promise<{ url: string; stop(): Promise<void> }> {
   const dataDir = await mkdtemp(join(tmpdir(), 'agent-chat-tests-'))
-  await chmod(dataDir, 0o711) // Root starts the server as another user, who has to pass through.
+  await chmod(dataDir, 0o711) // Root starts the server as another user, who must be able to enter this folder.
   const removed = () => rm(dataDir, { recursive: true, force: true, maxRetries: 3 })
   const quiet = { info() {}, warn: console.error, error: console.error }
   try {

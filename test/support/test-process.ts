@@ -17,10 +17,10 @@ export async function runFile(
   const startedAt = performance.now()
   const reader = fileReader(file)
   const child = spawn(process.execPath, [file], {
-    // The runner watches the time, and tap must not. Every file loads much the same modules.
+    // The runner watches the time, so tap must not. All files load nearly the same modules, which the cache serves.
     env: { ...env, TAP_TIMEOUT: '0', NODE_COMPILE_CACHE: COMPILE_CACHE },
     stdio: ['ignore', 'pipe', 'inherit'],
-    // A process group of its own, so that all of it can be stopped.
+    // The file has its own process group, so that the runner can stop all its processes.
     detached: true,
   })
   child.stdout.pipe(reader.parser)

@@ -36,7 +36,7 @@ function fake(
   const results = new Map<string, DeliveryResult>()
   const watchers = new Set<() => void>()
   const seen = () => {
-    for (const look of watchers) look()
+    for (const check of watchers) check()
   }
   const deliveries = {
     async claim(receivers: Room[]) {
@@ -70,13 +70,13 @@ function fake(
   void running.run(stop.signal)
   const until = (condition: () => boolean) =>
     new Promise<void>((resolve) => {
-      const look = () => {
+      const check = () => {
         if (!condition()) return
-        watchers.delete(look)
+        watchers.delete(check)
         resolve()
       }
-      watchers.add(look)
-      look()
+      watchers.add(check)
+      check()
     })
   return { running, claimed, results, posted, until }
 }

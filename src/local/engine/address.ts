@@ -5,7 +5,7 @@ import type { FastifyInstance } from 'fastify'
 
 /**
  * Makes the server listen, and returns the addresses for callers and for children. With an IPv6 address the children
- * get a listener of their own, because core's stream writer takes the brackets of such a URL for a part of the host.
+ * get a listener of their own, because core's stream writer treats the brackets of such a URL as a part of the host.
  */
 export async function listen(
   app: FastifyInstance,

@@ -1,7 +1,7 @@
-/** Node fires a longer timer at once. */
+/** The longest timer of Node, in milliseconds. Node fires a longer one at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1
 
-/** One timer per key; none of them keeps the process alive. */
+/** One timer for each key. The timers do not keep the process alive. */
 export class Alarms<Key> {
   readonly #timers = new Map<Key, NodeJS.Timeout>()
 

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { z } from 'zod/v4'
 
-/** The content type of answers that are given before the API sees a request: no key, too many requests. */
+/** The content type of answers to requests that do not reach the API: a missing key, too many requests. */
 export const PROBLEM = { 'content-type': 'application/problem+json; charset=utf-8' }
 
 /** An answer other than 2xx, with the body that a real server sends. */

@@ -54,7 +54,7 @@ export function requireSecret(caller: Caller): void {
   throw new HttpError(401, { error: 'Public API keys are not allowed for this request' })
 }
 
-/** The resources whose scopes allow access to a run. */
+/** The resources of a run. A scope for one of them allows access to the run. */
 export const resourcesOf = (run: Run): Access['resources'] => [
   { type: 'runs', id: run.id },
   { type: 'tasks', id: run.taskId },

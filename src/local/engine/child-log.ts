@@ -18,7 +18,7 @@ export class RunLog implements OtelLogger {
     this.#send = send
   }
 
-  /** Begins the budget of the next run. */
+  /** Starts a new budget for the next run. */
   begin(): void {
     this.#budget.reset()
   }

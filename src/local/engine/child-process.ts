@@ -14,11 +14,11 @@ const CHILD = fileURLToPath(new URL('./child.ts', import.meta.url))
 
 /** Time for a task's onCancel hooks, as on Trigger.dev. */
 const ON_CANCEL_MS = 30_000
-/** Time for the hooks and for the last writes after them. */
+/** Time for the hooks together with the last writes after them. */
 const WIND_UP_MS = ON_CANCEL_MS + 2_000
 /** Between SIGTERM and SIGKILL at the end of an idle child. */
 const TERM_MS = 2_000
-/** A child that has not acknowledged a cancel within this time blocks its event loop. */
+/** A child that has not acknowledged a cancel within this time has a blocked event loop. */
 const DEAF_MS = 2_000
 /** Longest wait for the last output of a child that has exited. */
 const DRAIN_MS = 1_000
@@ -56,11 +56,11 @@ export class TaskProcess extends EventEmitter<ChildEvents> {
   readonly exited: Promise<void>
   readonly #child: ChildProcess
   readonly #ipc: ZodIpcConnection<typeof fromChild, typeof toChild>
-  /** The value in the environment of every program that the child's tasks start; such programs are found by it. */
+  /** The value by which programs of the child's tasks are found. It is in the environment of each of these programs. */
   readonly mark = randomUUID()
   readonly #budget = new PrintBudget()
-  /** True once the child has exited: its process id may belong to another process from then on. */
-  #isGone = false
+  /** Whether the child has exited. From then on its process id may belong to another process. */
+  #hasExited = false
   runs = 0
 
   constructor(options: ChildOptions) {
@@ -76,14 +76,14 @@ export class TaskProcess extends EventEmitter<ChildEvents> {
     const closed = new Promise<void>((resolve) => this.#child.once('close', () => resolve()))
     this.exited = new Promise((resolve) => {
       this.#child.on('error', () => {
-        // Either the child could not be started, or a message could not be sent to it. In the second case the child
-        // is about to exit; the signal makes sure of it.
+        // Either the child could not be started, or a message could not be sent to it. In the second case the child is about
+        // to exit, and the signal ends it in any case.
         if (this.#child.pid === undefined) this.#ended(resolve, null, null)
         else this.#signal('SIGKILL')
       })
       this.#child.once('exit', async (code, signal) => {
         this.#signal('SIGKILL')
-        this.#isGone = true
+        this.#hasExited = true
         unwatch()
         await endStrays(this.mark)
         // The pipes still hold what the child wrote before it ended.
@@ -142,14 +142,14 @@ export class TaskProcess extends EventEmitter<ChildEvents> {
   async kill(): Promise<void> {
     // The programs end before the child: once the child has ended, a program without its group and its mark can no
     // longer be found as its descendant.
-    if (!this.#isGone) await endStrays(this.mark, this.#child.pid)
+    if (!this.#hasExited) await endStrays(this.mark, this.#child.pid)
     this.#signal('SIGKILL')
     await this.exited
   }
 
   /** Ends the programs that the child's tasks have started, then the child: by SIGTERM, and by SIGKILL after a while. */
   async end(): Promise<void> {
-    if (!this.#isGone) await endStrays(this.mark, this.#child.pid)
+    if (!this.#hasExited) await endStrays(this.mark, this.#child.pid)
     this.#signal('SIGTERM')
     await Promise.race([this.exited, setTimeout(TERM_MS, undefined, { ref: false })])
     await this.kill()
@@ -162,7 +162,7 @@ export class TaskProcess extends EventEmitter<ChildEvents> {
 
   /** Signals the whole process group, so that programs which a task started in it end with the child. */
   #signal(signal: NodeJS.Signals): void {
-    if (this.#child.pid === undefined || this.#isGone) return
+    if (this.#child.pid === undefined || this.#hasExited) return
     try {
       process.kill(-this.#child.pid, signal)
     } catch {

@@ -38,7 +38,7 @@ type InternalCode = 'COULD_NOT_FIND_EXECUTOR' | 'CONFIGURED_INCORRECTLY'
 const WIND_UP_MS = 500
 const MAX_LOG_ATTRIBUTES = 256
 
-// When the parent has ended, no process receives the result, and no process ends what the tasks here have started.
+// The parent has ended. No process would receive the result of the run or end the programs of its task.
 process.on('disconnect', endGroup)
 
 const ipc = new ZodIpcConnection({
@@ -132,7 +132,7 @@ async function execute({
   await ipc.send('RESTED', { leftovers: [...broken, ...((await leftovers?.afterRun()) ?? [])] })
 }
 
-/** Whether a task aborted its run on purpose. Any other error may mean that the process is broken. */
+/** Whether a task aborted its run on purpose. After any other error the process may be damaged. */
 const isIntended = (error: TaskRunError): boolean =>
   error.type === 'BUILT_IN_ERROR' && error.name === 'AbortTaskRunError'
 

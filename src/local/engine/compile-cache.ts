@@ -7,8 +7,8 @@ export const COMPILE_CACHE = fileURLToPath(
 )
 
 /**
- * Makes this process read and extend the compile cache. A folder that cannot be written is ignored. Only modules that
- * are imported later profit, so the caller imports the engine dynamically.
+ * Makes this process read and extend the compile cache. A folder that cannot be written is ignored. The cache serves only
+ * modules that are imported later, so the caller imports the engine dynamically.
  */
 export function cacheCompiledCode(): void {
   enableCompileCache(COMPILE_CACHE)

@@ -16,7 +16,7 @@ declare module 'fastify' {
   }
 }
 
-/** What the routes work with. */
+/** The parts of the engine with which its routes work. */
 export interface RouteContext {
   bootId: string
   secretKey: string
@@ -28,11 +28,14 @@ export interface RouteContext {
   switches: Switches
 }
 
-/** The header of a 404 that says: the run belonged to an earlier start of the engine, so it is lost for certain. */
+/** The header of a 404 for a run of an earlier process of the engine. Such a run is lost. */
 export const lostHeaders = (id: string, bootId: string): Record<string, string> =>
   isOfOtherBoot(id, bootId) ? { 'x-run-lost': 'true' } : {}
 
-/** The run that a request names, where a real server reads from a replica. Throws 404, or 403 without a scope for it. */
+/**
+ * The run that a request names, for routes that read from a replica on a real server. Throws 404, or 403 without a scope
+ * for the run.
+ */
 export function findRun(
   context: RouteContext,
   request: FastifyRequest,

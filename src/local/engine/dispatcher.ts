@@ -29,11 +29,11 @@ export interface DispatcherEvents {
   failed: [Run, TaskRunError]
 }
 
-/** Children watch the maximal duration of a run themselves. The engine ends a run that is over it by this much. */
+/** Children end a run at its maximal duration. The engine ends a run that has exceeded it by so much. */
 const OVERTIME_MS = 10_000
-/** A child that has not reported its rest within this time after a run is replaced. */
+/** A child that has not reported its leftovers within this time after a run is replaced. */
 const REST_MS = 5_000
-/** A run whose child died before the task's code began is given to another child, so often at most. */
+/** How often a run is given to another child when its child dies before the task's code begins. */
 const MAX_LOST_STARTS = 5
 
 const SHOWN_LEFTOVERS = 20
@@ -98,7 +98,7 @@ export class Dispatcher extends EventEmitter<DispatcherEvents> {
     const { queues, log } = this.#parts
     for (let run = queues.next(); run; run = queues.next()) {
       const message = `the task files cannot be loaded: ${fault}`
-      log.error({ runId: run.id }, `local engine fails a run at once, ${message}`)
+      log.error({ runId: run.id }, `the local engine fails a run at once: ${message}`)
       this.emit('failed', run, { type: 'INTERNAL_ERROR', code: 'CONFIGURED_INCORRECTLY', message })
     }
   }
@@ -117,7 +117,7 @@ export class Dispatcher extends EventEmitter<DispatcherEvents> {
     }
     child.execute(executionOf(run, task, this.#parts.version)).catch((error: unknown) => {
       // Core's schema has refused the message. It would refuse the message to another child as well.
-      this.#parts.log.error({ runId: run.id, err: error }, 'run could not be handed to its process')
+      this.#parts.log.error({ runId: run.id, err: error }, 'a run could not be handed to its worker process')
       this.#abandon(child, { type: 'INTERNAL_ERROR', code: 'TASK_EXECUTION_FAILED' })
     })
   }
@@ -163,7 +163,7 @@ export class Dispatcher extends EventEmitter<DispatcherEvents> {
   /** Ends a run as a real server does when the process exceeds the memory of its machine. */
   #outgrow(child: TaskProcess): void {
     const runId = this.#running.get(child)?.id
-    this.#parts.log.warn({ runId, pid: child.pid }, `local engine ends a run: ${TOO_LARGE}`)
+    this.#parts.log.warn({ runId, pid: child.pid }, `the local engine ends a run: ${TOO_LARGE}`)
     this.#abandon(child, { type: 'INTERNAL_ERROR', code: 'TASK_PROCESS_OOM_KILLED', message: TOO_LARGE })
   }
 
@@ -176,13 +176,13 @@ export class Dispatcher extends EventEmitter<DispatcherEvents> {
     const [shown, more] = [leftovers.slice(0, SHOWN_LEFTOVERS), leftovers.length - SHOWN_LEFTOVERS]
     this.#parts.log.info(
       { runId, pid: child.pid, leftovers: more > 0 ? [...shown, `and ${more} more`] : shown },
-      'local engine replaces a worker process: the run has left something behind in it',
+      'the local engine replaces a worker process, because a run has changed the state of the process',
     )
     this.#parts.pool.retire(child)
     void child.end()
   }
 
-  /** Ends a child that cannot go on, and with it its run. */
+  /** Ends a child that cannot go on, and its run. */
   #abandon(child: TaskProcess, error: TaskRunError): void {
     const run = this.#take(child)
     this.#parts.pool.retire(child)

@@ -18,15 +18,15 @@ export interface EngineOptions {
   /** Absolute paths of the task files; tasks and queues are found in them. */
   taskModules: string[]
   host?: string
-  /** 0, the default, takes a free one. */
+  /** 0, the default, takes a free port. */
   port?: number
   /** Address under which callers reach the engine when it is not `host`. Addresses of large outputs begin with it. */
   publicUrl?: string
   /** The bearer key that callers need ("tr_dev_…"). The children know it too. */
   secretKey: string
-  /** Runs at once, one per child process. Default 8. */
+  /** Runs that are executed at the same time, each in its own child process. Default 8. */
   maxChildren?: number
-  /** Warm children that wait beside the busy ones. Default 1. */
+  /** Idle children that have loaded the task files and wait for a run. Default 1. */
   spares?: number
   /** Bound of a child's resident memory, in bytes (Linux). A child that exceeds it is killed with its run. Default 1 GiB. */
   maxChildMemoryBytes?: number
@@ -34,14 +34,14 @@ export interface EngineOptions {
   childEnv?: Record<string, string>
   log: EngineLog
   switches?: Partial<Switches>
-  /** Starts fresh children, which load the task files anew, when a file in the folder of the task files changes. */
+  /** Whether children are replaced, so that they load the task files again, when a file in the folder of these files changes. */
   watch?: boolean
 }
 
 export interface LocalEngine {
   url: string
   secretKey: string
-  /** Every run id of this start begins with `run_` and the boot id. */
+  /** The boot id. Every run id of this start begins with `run_` and the boot id. */
   bootId: string
   stats(): { runs: number; children: Pool['counts']; pids: number[] }
   /** Ends the children, closes all connections, and waits for both. */
@@ -54,8 +54,8 @@ const OBJECT_STORE_BYTES = 256 * 1024 * 1024
 /** The variables that a child inherits from the parent. */
 const INHERITED = ['PATH', 'TZ', 'LANG', 'NODE_EXTRA_CA_CERTS']
 /**
- * A task that needs more heap crashes its own child, not the machine. A small nursery and one helper thread save 30 MB
- * for each child.
+ * A task that needs more heap crashes its own child only. A small nursery and one helper thread save 30 MB for each
+ * child.
  */
 const NODE_FLAGS = ['--max-old-space-size=512', '--max-semi-space-size=1', '--v8-pool-size=1']
 
@@ -110,7 +110,7 @@ export async function startLocalEngine(options: EngineOptions): Promise<LocalEng
     Object.assign(env, { TRIGGER_API_URL: childUrl, TRIGGER_SECRET_KEY: secretKey })
     await loadTasks(pool)
     const reload = () => {
-      log.info({}, 'local engine loads the task files again: they have changed')
+      log.info({}, 'the local engine loads the task files again, because they have changed')
       pool.reload()
     }
     if (options.watch) unwatch = watchTasks(taskModules, reload)

@@ -6,20 +6,20 @@ import { setTimeout as sleep } from 'node:timers/promises'
 const { getOwnPropertyDescriptor, getPrototypeOf } = Object
 const { ownKeys } = Reflect
 
-/** Time in which work that a run began just before its end, such as a last write, may finish. */
+/** Time in which work may finish that a run began just before its end, such as a last write. */
 const SETTLE_MS = 300
-const LOOK_MS = 10
+const CHECK_MS = 10
 
 type Shape = { keys: PropertyKey[]; values: unknown[] }
 
 /**
  * Compares the state of this process that all runs share with the state before the first one: working directory,
  * file mode mask, environment, global variables, the standard objects and their prototypes, listeners of `process`,
- * open files, what keeps the event loop alive, and programs that were started. A process that is not as before would
- * let one run change another one, so it is not used again.
+ * open files, the resources that keep the event loop alive, and started programs. A process with another state would let
+ * one run influence the next one, so it is not used again.
  *
- * Not seen are the state of modules, timers without a reference, and changes that were undone before the end of the
- * run. Open files, and programs that a task waited for synchronously, are seen on Linux alone.
+ * The comparison does not see the state of modules, timers without a reference, and changes that were undone before the
+ * end of the run. It sees open files, and programs for which a task waited synchronously, on Linux only.
  */
 export class Leftovers {
   readonly #before: Map<string, string>
@@ -27,10 +27,10 @@ export class Leftovers {
   readonly #shapes = new Map<string, Shape>()
   #programs = 0
 
-  /** Has to be created after the task files are loaded and before the first run. */
+  /** The caller creates it after the task files are loaded and before the first run. */
   constructor() {
     subscribe('child_process', () => this.#programs++)
-    // Node opens these streams on first use, which must not look like a change.
+    // Node opens these streams on first use. They are opened here, so that this does not count as a change.
     void [process.stdout, process.stderr]
     for (const [name, object] of standardObjects()) {
       this.#objects.set(name, object)
@@ -39,13 +39,13 @@ export class Leftovers {
     this.#before = this.#state()
   }
 
-  /** Waits a moment for work that is about to end. @returns the differences, each in a few words for a log line */
+  /** Waits a short time for work that is about to end. @returns the differences, each in a few words for a log line */
   async afterRun(): Promise<string[]> {
     const until = performance.now() + SETTLE_MS
     for (;;) {
       const found = this.#found()
       if (found.length === 0 || performance.now() > until) return found
-      await sleep(LOOK_MS)
+      await sleep(CHECK_MS)
     }
   }
 
@@ -87,10 +87,10 @@ export class Leftovers {
 const globalNames = (): string[] =>
   ownKeys(globalThis).filter((key): key is string => typeof key === 'string')
 
-/** Modules of Node that a task may be tempted to patch. */
+/** Modules of Node that a task may patch. */
 const MODULES = ['child_process', 'crypto', 'dns', 'events', 'fs', 'http', 'https', 'net', 'timers', 'url']
 
-/** The objects that all code of the process shares: global ones, their prototypes, and Node's own modules. */
+/** The objects that all code of the process shares: global objects, their prototypes, and modules of Node. */
 function standardObjects(): Map<string, object> {
   const found = new Map<string, object>([['values of global variables', globalThis]])
   const seen = new Set<object>([globalThis, process])
@@ -138,7 +138,7 @@ function workingDirectory(): string {
   try {
     return process.cwd()
   } catch {
-    return 'gone'
+    return 'deleted'
   }
 }
 
@@ -149,7 +149,7 @@ function programsWaitedFor(): string {
     const stat = readFileSync('/proc/self/stat', 'utf8')
     return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[CMINFLT] ?? ''
   } catch {
-    return '' // Not Linux.
+    return '' // This system is not Linux.
   }
 }
 
@@ -160,7 +160,7 @@ function openFiles(): string[] {
       return target.startsWith('/') && !target.startsWith('/proc/') ? [`${fd} ${target}`] : []
     })
   } catch {
-    return [] // Not Linux.
+    return [] // This system is not Linux.
   }
 }
 
@@ -168,6 +168,6 @@ function targetOf(fd: string): string {
   try {
     return readlinkSync(`/proc/self/fd/${fd}`)
   } catch {
-    return '' // The file was closed meanwhile, as the folder itself always is.
+    return '' // The file was closed meanwhile. The descriptor of the listed folder always is.
   }
 }

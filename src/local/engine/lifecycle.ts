@@ -142,10 +142,10 @@ export class Lifecycle {
     if (result.flushedMetadata?.data) {
       const change = packetJson(result.flushedMetadata) as MetadataChange
       await applyMetadata(run, change, this.#store).catch((error: unknown) =>
-        this.#log.error({ runId: run.id, err: error }, 'last metadata of the run could not be applied'),
+        this.#log.error({ runId: run.id, err: error }, 'the last metadata of a run could not be applied'),
       )
     }
-    // The run has been cancelled meanwhile.
+    // A caller has cancelled the run meanwhile.
     if (isFinal(run.state)) return
     if (result.ok) {
       run.output = { data: result.output, dataType: result.outputType }

@@ -1,9 +1,9 @@
 import type { Run } from './run.ts'
 
 /**
- * Chooses the changes of runs that no subscription is told of. A real server's realtime backend loses some under load:
- * 5 of 117 ends were lost when it was measured. The number of a change decides alone, so that the same sequence of
- * changes loses the same ones again.
+ * Chooses the changes of runs that are kept from all subscriptions. A real server's realtime backend loses some changes
+ * under load: 5 of 117 ends were lost in a measurement. The number of a change alone decides, so that the same sequence
+ * of changes loses the same changes again.
  *
  * @param share of all changes, from 0 (none) to 1 (all)
  */

@@ -4,7 +4,7 @@
  *
  * Environment: `TRIGGER_SECRET_KEY` (required; the services' own), `LOCAL_ENGINE_HOST` (127.0.0.1),
  * `LOCAL_ENGINE_PORT` (3040), `LOCAL_ENGINE_URL` (where services reach it, when that is another address),
- * `LOCAL_ENGINE_CONCURRENCY` (8 runs at once, a process of some 100 MB each), `LOCAL_ENGINE_LIST_LAG_MS` (0; lists
+ * `LOCAL_ENGINE_CONCURRENCY` (8 runs at a time, each in a process of some 100 MB), `LOCAL_ENGINE_LIST_LAG_MS` (0; lists
  * show runs of that age, as where they come from a replica), `LOCAL_ENGINE_LOSE_EVENTS` (0; the share of changes
  * that subscriptions are not told of), `LOG_LEVEL`, and what workers read: `AGENT_…` and `OTEL_…`. Keys may come
  * from files (`TRIGGER_SECRET_KEY_FILE`, `AGENT_MODEL_API_KEY_FILE`). `GET /healthcheck` answers `OK` without a key.

@@ -44,7 +44,7 @@ const METADATA_FLUSH_MS = 1000
 /** Time that a stream which a task has piped may take after the task has returned. */
 const WAIT_UNTIL_MS = 60_000
 
-/** What the managers know of the run that begins, beside its payload. */
+/** The data of the next run for the managers, without its payload. */
 export interface Surroundings {
   execution: TaskRunExecution
   ctx: TaskRunContext
@@ -100,7 +100,7 @@ export function installManagers(ipc: Ipc, apiUrl: string) {
     begin({ execution, ctx, traceContext: trace, worker, isWarmStart }: Surroundings): void {
       for (const manager of [...all, sessions, untils, waits, beats]) manager.reset()
       taskContext.disable()
-      // The run waits for the streams that it has piped. Without this its last chunks would be lost.
+      // The run waits for the streams that it has piped. Without this wait its last chunks would be lost.
       waitUntil.register({
         requiresResolving: () => streams.hasActiveStreams(),
         promise: (timeoutInMs) => streams.waitForAllStreams(timeoutInMs),

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 
-const LOOK_MS = 250
+const READ_MS = 250
 /** Linux counts memory in pages, of 4 KiB on x64 and on arm64 as it is usually built. */
 const PAGE_BYTES = 4096
 
@@ -18,7 +18,7 @@ export function watchMemory(pid: number, maxBytes: number, onExcess: (bytes: num
     if (bytes <= maxBytes) return
     clearInterval(timer)
     onExcess(bytes)
-  }, LOOK_MS).unref()
+  }, READ_MS).unref()
   return () => clearInterval(timer)
 }
 

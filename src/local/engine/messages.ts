@@ -29,7 +29,7 @@ export const toChild = {
   CANCEL: { message: WorkerToExecutorMessageCatalog.CANCEL.message },
 }
 
-/** Messages from a child to the engine: core's, and some for what Trigger.dev's command line learns in other ways. */
+/** Messages from a child to the engine: those of core, and some that Trigger.dev's command line does not need. */
 export const fromChild = {
   ...ExecutorToWorkerMessageCatalog,
   /** The task files are loaded; the child can take a run. */
@@ -38,7 +38,7 @@ export const fromChild = {
   LOAD_FAILED: { message: z.object({ error: z.string() }) },
   /** The task's code is about to run. */
   RUN_STARTED: { message: z.object({ runId: z.string() }) },
-  /** The child is at rest after a run whose result it has sent. `leftovers` names the traces of the run in the process. */
+  /** The child is idle after a run whose result it has sent. `leftovers` names the changes of the run in the process. */
   RESTED: { message: z.object({ leftovers: z.array(z.string()) }) },
   /** The child has received the cancel, so its event loop is alive. Hooks and last writes follow. */
   CANCELLING: { message: z.object({}) },

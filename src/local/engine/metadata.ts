@@ -7,7 +7,7 @@ import type { RunStore } from './store.ts'
 export type MetadataChange = z.infer<typeof FlushedRunMetadata>
 type Metadata = Record<string, unknown>
 
-/** Bound of a run's serialized metadata. */
+/** The most bytes of a run's serialized metadata. */
 export const MAX_METADATA_BYTES = 256 * 1024
 
 /**

@@ -9,7 +9,7 @@ const URL_LIFETIME_MS = 3_600_000
 export const PACKETS_PATH = '/local-engine/packets/'
 
 /**
- * The object store of large payloads and outputs, in memory. The oldest ones are dropped first. The holder of a
+ * The object store of large payloads and outputs, in memory. The oldest packets are dropped first. A client with a
  * presigned URL can read or write its packet for an hour.
  */
 export class PacketStore {

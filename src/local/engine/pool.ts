@@ -6,14 +6,14 @@ import { Watchdog } from './watchdog.ts'
 
 export interface PoolOptions extends ChildOptions {
   maxChildren: number
-  /** Warm children that wait for a run, beside the busy ones. */
+  /** Idle children that have loaded the task files and wait for a run. */
   spares: number
-  /** A developer is changing the task files. While they cannot be loaded, `fault` says why. */
+  /** Whether a developer changes the task files. While they cannot be loaded, `fault` says why. */
   isWatched: boolean
   log: EngineLog
 }
 
-/** Time after which an idle child that is not a spare is ended. */
+/** Time after which an idle child is ended, when more children are idle than are wanted. */
 const SURPLUS_MS = 60_000
 /** A child is replaced after this many runs, which bounds the memory that its tasks can leak. */
 const RUNS_PER_CHILD = 500
@@ -52,7 +52,7 @@ export class Pool extends EventEmitter<{
     this.#watchdog = new Watchdog((error) =>
       options.log.warn(
         { err: error },
-        'local engine: no watchdog; if this process is killed, tasks may go on',
+        'the watchdog of the local engine could not be started: if this process is killed, tasks may go on',
       ),
     )
   }
@@ -69,7 +69,7 @@ export class Pool extends EventEmitter<{
 
   /**
    * The reason why no child can be started, while a developer's task files cannot be loaded. In every other case a
-   * child that does not start is taken for a passing lack of memory or time, and runs wait for the next attempt.
+   * child that does not start is attributed to a short lack of memory or time, and runs wait for the next attempt.
    */
   get fault(): string | undefined {
     return this.#options.isWatched ? this.#fault : undefined
@@ -96,7 +96,7 @@ export class Pool extends EventEmitter<{
     return child
   }
 
-  /** Takes back a child whose run has ended. A child that has executed enough runs, or older task files, is ended. */
+  /** Makes a child idle after its run. A child with enough runs, or with older task files, is ended instead. */
   give(child: TaskProcess): void {
     if (!this.#busy.delete(child)) return
     if (this.#outdated.has(child) || child.runs >= RUNS_PER_CHILD || this.#stopped) this.#end(child)
@@ -112,7 +112,7 @@ export class Pool extends EventEmitter<{
     this.want(this.#wanted)
   }
 
-  /** Replaces every child by one that loads the task files anew. A busy child is replaced when its run has ended. */
+  /** Replaces every child by one that loads the changed task files. A busy child is replaced when its run has ended. */
   reload(): void {
     for (const child of this.#busy) this.#outdated.add(child)
     const old = [...this.#starting, ...this.#idle.splice(0)]
@@ -147,7 +147,7 @@ export class Pool extends EventEmitter<{
     const fail = (error: string) => {
       if (isReported || this.#stopped) return
       isReported = true
-      // The next child most often fails in the same way. The same fault is logged once.
+      // The next child mostly fails in the same way, so the same fault is logged once.
       if (error !== this.#fault) this.#options.log.error({}, `the task files cannot be loaded: ${error}`)
       this.#fault = error
       this.emit('broken', error)

@@ -14,13 +14,13 @@ export class PrintBudget {
   #lines = 0
   #characters = 0
 
-  /** Begins the budget of the next run. */
+  /** Starts a new budget for the next run. */
   reset(): void {
     this.#lines = 0
     this.#characters = 0
   }
 
-  /** The text to log: the line, cut; a sentence for the first line beyond the budget; undefined for the lines after it. */
+  /** The text to log: the cut line, or a sentence for the first line beyond the budget. Undefined for the lines after it. */
   take(line: string): string | undefined {
     if (this.#lines > MAX_LINES) return undefined
     this.#lines++

@@ -41,7 +41,7 @@ export class Queues {
     this.#admit(lane)
   }
 
-  /** Puts a run that kept its slot (a retry) back in line for a child. */
+  /** Puts a retried run, which has kept its slot, in line for a child again. */
   requeue(run: Run): void {
     this.#ready.push(run)
   }

@@ -10,16 +10,16 @@ import type { Run } from './run.ts'
 
 export interface NextTry {
   delayMs: number
-  /** Else the run is queued anew after the delay, and another one may go before it. */
+  /** Whether the run keeps its slot. Else it is queued again after the delay, and another run may go before it. */
   keepsSlot: boolean
 }
 
-/** A retry that waits longer gives its slot up. */
+/** The longest delay for which a retried run keeps its slot. */
 const KEEP_SLOT_MS = 30_000
 
 /**
- * Whether a failed run is tried again, by core's own rules and as the real dispatcher applies them: `asked` is what
- * the executor decided; a process that ended could not ask, so the task's settings are looked up for it.
+ * Whether a failed run is tried again, by core's own rules and as the real dispatcher applies them. `asked` is the
+ * decision of the executor. A process that has ended could not decide, so the task's settings decide.
  */
 export function nextTry(
   run: Run,

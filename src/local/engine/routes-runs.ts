@@ -23,10 +23,10 @@ import { isFinal } from './run.ts'
 import { runView } from './views.ts'
 
 type ById = { Params: { id: string } }
-/** Bound of the small bodies that these routes read. */
+/** The most bytes of a body that these routes read. */
 const MAX_BODY_BYTES = 1024 * 1024
 
-/** Reading and changing runs that exist. */
+/** Routes that read and change runs. */
 export function runRoutes(app: FastifyInstance, context: RouteContext): void {
   const { keys, lifecycle, store, view } = context
 

@@ -39,7 +39,7 @@ export function streamRoutes(app: FastifyInstance, context: RouteContext): void 
     if (run.completedAt) for (const stream of run.streams.values()) stream.emit('change')
   })
 
-  // Without these routes such a request would be taken for one about a stream with a target of that name.
+  // Without these routes such a request would match the routes of a stream whose target has that name.
   app.all('/realtime/v1/streams/:id/input/:key', async (request) => {
     throw notImplemented(endpointOf(request))
   })
@@ -64,7 +64,7 @@ export function streamRoutes(app: FastifyInstance, context: RouteContext): void 
       lastEventId: typeof lastEventId === 'string' ? lastEventId : undefined,
       latest: request.headers['x-trigger-stream-start'] === 'latest',
       silenceMs: Math.min(seconds, silenceSeconds) * 1000,
-      // The reader of a stream that was never written hears nothing until its time is up, as on a real server.
+      // The reader of a stream that was never written gets no record until its time is up, as on a real server.
       isOver: () => backend === 's2' && stream.declared && run.completedAt !== undefined,
     })
   })

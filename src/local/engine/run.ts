@@ -48,7 +48,7 @@ export const isFinal = (state: RunState): boolean => FINAL.has(state)
 export const isStarted = (state: RunState): boolean =>
   state === 'DEQUEUED' || state === 'EXECUTING' || state === 'RETRYING_AFTER_FAILURE'
 
-/** A serialized value, with the type that says how it is serialized. */
+/** A serialized value, with the type of its serialization. */
 export interface Packet {
   data?: string | undefined
   dataType: string

@@ -35,7 +35,7 @@ export function buildServer(context: RouteContext, log: EngineLog): FastifyInsta
     }
     if (error instanceof HttpError && error.status === 501) log.warn({}, `local engine: ${error.message}`)
     if (error instanceof HttpError) return reply.code(error.status).headers(error.headers).send(error.body)
-    log.error({ err: error }, 'local engine: request failed')
+    log.error({ err: error }, 'the local engine could not answer a request')
     return reply.code(500).send({ error: 'Something went wrong' })
   })
 

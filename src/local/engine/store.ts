@@ -7,7 +7,7 @@ export interface Retention {
   bytes: number
 }
 
-/** The number of latest changes that are kept. A subscriber that is further behind receives the whole state. */
+/** How many of the latest changes are kept. A subscriber that is further behind receives the whole state. */
 const CHANGES_KEPT = 8192
 
 /**

@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises'
 /** The environment variable by which the programs that a child's tasks have started are found. */
 export const CHILD_VARIABLE = 'LOCAL_ENGINE_CHILD'
 
-/** The search for programs is repeated so often, because a program may start another one while it is being ended. */
+/** How often the search for programs is repeated. A program may start another program while it is being ended. */
 const ROUNDS = 10
 
 /**
@@ -55,7 +55,7 @@ async function hasMark(pid: number, mark: string): Promise<boolean> {
   return (await read(`/proc/${pid}/environ`)).split('\0').includes(`${CHILD_VARIABLE}=${mark}`)
 }
 
-/** Processes of other users cannot be read, and processes end while they are looked at. */
+/** Reads a file of a process; empty when the process belongs to another user or has ended meanwhile. */
 const read = (file: string): Promise<string> => readFile(file, 'utf8').catch(() => '')
 
 function kill(pid: number): void {

@@ -30,7 +30,7 @@ export class StreamFullError extends Error {
  * more to read, or when the last writer has closed its connection.
  */
 export class RunStream extends EventEmitter {
-  /** Number of the first record still kept. */
+  /** Number of the first record that is still kept. */
   first = 0
   bytes = 0
   writers = 0
@@ -38,7 +38,7 @@ export class RunStream extends EventEmitter {
   declared = false
   readonly records: StreamRecord[] = []
   readonly #rules: StreamRules
-  /** The last chunk index of each writer. A writer that lost its connection asks for it, and goes on behind it. */
+  /** The last chunk index of each writer. A writer that lost its connection asks for it and continues after it. */
   readonly #lastChunk = new Map<string, number>()
   #entries: number[] = []
   #lastEntry = { ms: 0, seq: 0 }

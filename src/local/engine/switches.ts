@@ -11,8 +11,8 @@ export interface Switches {
   /** Age, in milliseconds, before which lists do not show a run, as on a server that reads lists from a replica. */
   listLagMs: number
   /**
-   * Share of the changes of runs, from 0 to 1, that are kept from subscriptions. A subscription that receives nothing
-   * for the time of a long poll is then told of the changes that it has missed, as on a real server.
+   * Share of the changes of runs, from 0 to 1, that are kept from subscriptions. A subscription that receives no change
+   * during a long poll then gets the changes that it has missed, as on a real server.
    */
   loseEvents: number
   /** Time after which a long poll without events is answered: 20 s on a real server. */

@@ -10,7 +10,7 @@ export function packetJson({ data, dataType }: Packet): unknown {
     if (dataType === 'application/json') return JSON.parse(data)
     if (dataType === 'application/super+json') return (JSON.parse(data) as { json?: unknown } | null)?.json
   } catch {
-    // A trigger does not check its payload. The task has failed because of this one.
+    // The trigger call did not check this payload, and the task has failed because of it.
   }
   return data
 }

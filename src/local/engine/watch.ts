@@ -1,7 +1,7 @@
 import { watch } from 'node:fs'
 import { dirname } from 'node:path'
 
-/** Editors write a file in several steps. */
+/** Time to wait after a change, because editors write a file in several steps. */
 const SETTLE_MS = 100
 
 /**

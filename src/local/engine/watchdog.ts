@@ -30,9 +30,9 @@ const SCRIPT = `
 `
 
 /**
- * Ends the processes that a killed engine leaves behind: a child that blocks its event loop never learns that its parent
- * has ended, and a program that a task has started does not listen. The watchdog is a process of its own, because the
- * engine and a child can die together. It is a shell, because a shell takes a megabyte.
+ * Ends the processes that a killed engine leaves behind. A child with a blocked event loop does not notice that its parent
+ * has ended, and neither does a program that a task has started. The watchdog is a process of its own, because the engine
+ * and a child can die together. It is a shell, because a shell needs one megabyte of memory.
  */
 export class Watchdog {
   readonly #pipe: Socket

@@ -17,7 +17,7 @@ export async function serverAccount(cluster: string): Promise<Account> {
   return owner && owner.uid !== 0 ? { uid: owner.uid, gid: owner.gid } : nobody
 }
 
-/** Whether the account may pass through the folder and all folders above it. */
+/** Whether the account may enter the folder and all folders above it. */
 export async function canEnter(folder: string, account: Account): Promise<boolean> {
   if (!account) return true
   const { uid, gid, mode } = await stat(folder)

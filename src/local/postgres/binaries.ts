@@ -12,7 +12,7 @@ const run = promisify(execFile)
 /** A Postgres installation that runs on this machine. */
 export type Binaries = { initdb: string; postgres: string; major: number }
 
-/** The environment of the Postgres programs. They inherit nothing else from this process. */
+/** The environment of the Postgres programs. They inherit no other variable of this process. */
 export const bareEnvironment = { PATH: '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' }
 
 /**
@@ -40,7 +40,7 @@ export async function findBinaries(account: Account, wanted: number | undefined)
   )
 }
 
-/** In the order of preference. */
+/** The places where a Postgres is searched, in the order of preference. */
 const sources: [name: string, locate: () => Promise<string[]>][] = [
   ['the embedded package', async () => [await embeddedInPlace()]],
   ['a copy of the embedded package', async () => [await embeddedCopy()]],

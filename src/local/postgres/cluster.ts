@@ -9,12 +9,12 @@ import { type Home, serverFolder } from './home.ts'
 
 const run = promisify(execFile)
 
-/** What creating a cluster and running its server needs. */
+/** The programs, the folders and the account with which a cluster is created and its server runs. */
 export type Launch = {
   home: Home
   binaries: Binaries
   password: string
-  /** The data may be lost in a power cut, so nothing waits for the disk. */
+  /** Whether the data may be lost in a power cut. The server then does not wait for the disk. */
   ephemeral: boolean
 }
 
@@ -32,8 +32,8 @@ export async function clusterVersion(cluster: string): Promise<number | undefine
 }
 
 /**
- * Creates the cluster `postgres` in the home folder. The cluster gets its name when it is complete, so that an attempt
- * which was cut off leaves nothing that looks like a cluster. The next attempt removes what the earlier one left.
+ * Creates the cluster `postgres` in the home folder. The cluster gets its name when it is complete, so that an interrupted
+ * attempt leaves no folder of that name. The next attempt removes the files of an interrupted one.
  */
 export async function createCluster({ home, binaries, password, ephemeral }: Launch): Promise<void> {
   await removeDrafts(home.folder)

@@ -11,7 +11,7 @@ import { freePort, type Server, startServer } from './server.ts'
 const pause = 250
 const attempts = 5
 /** Milliseconds between two checks that the folder of the database exists. */
-const lookEvery = 1_000
+const CHECK_MS = 1_000
 
 /**
  * Runs the server until it is stopped. When the server ends by itself, for example because the system has killed it for
@@ -44,15 +44,15 @@ export async function keepServer(
     }
   }
 
-  const looking = setInterval(async () => {
+  const checking = setInterval(async () => {
     const isThere = await access(join(cluster, 'PG_VERSION')).then(
       () => true,
       () => false,
     )
     if (isThere || isLost || stopping.signal.aborted) return
     isLost = true
-    clearInterval(looking)
-    // The server has nothing left to write, and a fast shutdown would wait for files that no longer exist.
+    clearInterval(checking)
+    // The files of the server do not exist any more, and a fast shutdown would wait for them.
     current.child.kill('SIGKILL')
     onLost(
       new StartError(
@@ -60,20 +60,23 @@ export async function keepServer(
           'the next start creates an empty database.',
       ),
     )
-  }, lookEvery).unref()
+  }, CHECK_MS).unref()
 
   return {
     port: first.port,
     async stop() {
       stopping.abort()
-      clearInterval(looking)
+      clearInterval(checking)
       await current.stop()
       await watching
     },
   }
 }
 
-/** Another program may have taken the free port, and connections of a killed server take a moment to end: try again. */
+/**
+ * Starts the server with several attempts, because another program may have taken the free port, and a killed server may
+ * hold its shared memory for a moment.
+ */
 async function startSomewhere(launch: Launch): Promise<Server> {
   for (let attempt = 1; ; attempt++) {
     try {

@@ -39,7 +39,7 @@ async function endProcess(pid: number, cluster: string): Promise<void> {
     send(pid, signal)
     const deadline = Date.now() + patience
     while (Date.now() < deadline) {
-      // kill(pid, 0) would say "alive" for ever in a container, where no process collects dead ones.
+      // In a container without a process that collects ended ones, kill(pid, 0) would succeed for ever.
       if (!(await serves(pid, cluster))) return
       await sleep(25)
     }

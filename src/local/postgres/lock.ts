@@ -9,8 +9,8 @@ const sqliteBusy = 5
 /**
  * Makes this process the only one that runs the database in this folder.
  *
- * Node has no file locks, but SQLite has. The kernel drops such a lock with its process, in every way in which the process
- * ends, so no lock is left behind and no reused process id can mislead.
+ * Node has no file locks, but SQLite has. The kernel drops such a lock when its process ends, also when it is killed. So
+ * no lock is left behind, and a reused process id does no harm.
  *
  * @returns a function that releases the folder
  * @throws StartError that names the process which holds the lock

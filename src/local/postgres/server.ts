@@ -11,7 +11,7 @@ import { type Launch, superuser } from './cluster.ts'
 /** A server that accepts connections. */
 export type Server = { child: ChildProcess; port: number; ended(): boolean; stop(): Promise<void> }
 
-// A server that was killed may have to read much of its log before it accepts connections.
+// A killed server may have to read much of its log before it accepts connections again.
 const startDeadline = 120_000
 
 /** Starts the server of the cluster on 127.0.0.1 and waits until it answers. */
@@ -115,7 +115,7 @@ async function answers(child: ChildProcess, url: string): Promise<void> {
   }
 }
 
-/** Whether the server is starting: it does not listen yet, says that it is not ready (57P03), or a busy machine is slow. */
+/** Whether the server is still starting: it does not listen, it answers 57P03 (not ready), or it answers too late. */
 function isStarting(error: unknown): boolean {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
   const isSlow = error instanceof Error && error.message === 'timeout expired'

@@ -6,7 +6,7 @@ import type { AgentService } from '../read/agents.ts'
 import { decodeCursor, type Page, pageOf } from '../read/pagination.ts'
 import type { Continuer } from '../start/continuer.ts'
 
-/** An answer as a request brings it: about an approval, or the result of the caller's tool. */
+/** The answer in a request: a decision about an approval, or the result of the caller's tool. */
 export type Answer =
   | { decision: 'approve' | 'deny'; reason?: string }
   | { output: unknown }
@@ -20,27 +20,27 @@ export interface DecidedView {
   decidedBy?: string
   /** How many calls of the turn still wait. */
   pending: number
-  /** The run with which the turn goes on, once it has begun. */
+  /** The run of the continuation, once it has begun. */
   continuedBy?: string
 }
 
 export interface ActionView extends PendingAction {
   runId: string
   conversationId?: string
-  /** Of an action of another user. */
+  /** Set for an action of another user. */
   userId?: string
 }
 
-/** An answer as a chat page sends it: an approval names its action, a result names its call. */
+/** An answer in the request of a chat page. An approval names its action, a result names its call. */
 export type GivenAnswer = ({ actionId: string } | { toolCallId: string }) & { answer: () => Answer }
 
 export interface ActionService {
   /**
    * Records the answers of a chat page.
    * @param messageId the message whose calls are answered
-   * @returns the run with which the turn goes on; undefined while other calls wait
-   * @throws Problem as `answer`, and `engine_unavailable` when the turn could not go on yet: the same answers again are
-   * followed by the run
+   * @returns the run of the continuation; undefined while other calls wait
+   * @throws Problem as `answer`, and `engine_unavailable` when the continuation could not be dispatched yet: the page may
+   * send the same answers again, and gets the run then
    */
   answerAll(
     caller: Caller,
@@ -50,8 +50,8 @@ export interface ActionService {
   ): Promise<string | undefined>
   /**
    * Records an answer about a tool call. The last answer of a turn starts its continuation.
-   * @throws Problem `action_not_found`, also for a foreign one, `action_decided`, `invalid_request`, and why the caller may
-   * not use the agent of the turn
+   * @throws Problem `action_not_found`, also for an action of another user; `action_decided`; `invalid_request`; and the
+   * reason why the caller may not use the agent of the turn
    */
   answer(
     caller: Caller,
@@ -59,7 +59,7 @@ export interface ActionService {
     answer: Answer,
     requestId: string,
   ): Promise<DecidedView>
-  /** What waits for the caller's answer, newest first. */
+  /** The actions that wait for the caller's answer, newest first. */
   list(caller: Caller, query: { limit: number; cursor?: string }): Promise<Page<ActionView>>
 }
 
@@ -86,7 +86,7 @@ export function actionService(
         return given === undefined ? [] : [{ action, given }]
       })
       if (wanted.length === 0 && known.continuation === null) throw problem('action_not_found')
-      // A page may answer calls of a continuation: then the run with which the turn goes on is the next one.
+      // A page may answer calls of a continuation. The turn then goes on with the next run of the chain.
       let continuedBy = wanted.length === 0 ? (known.continuation?.runId ?? undefined) : undefined
       let pending = 0
       for (const { action, given } of wanted) {

@@ -5,8 +5,9 @@ type Part = TurnMessage['parts'][number]
 export type ClosingReason = 'cancelled' | 'failed' | 'lost'
 
 /**
- * The message in the form that is stored: well-formed strings, every block ended, one result for every tool call.
- * @param waiting ids of the calls for which the turn waits: they have no result yet
+ * The message in the form that is stored: all strings are well-formed, every block has ended, and every tool call has one
+ * result.
+ * @param waiting ids of the calls for which the turn waits. These calls have no result yet
  */
 export function storable(message: TurnMessage, reason: ClosingReason, waiting: string[] = []): TurnMessage {
   const isWaiting = (part: Part) => 'toolCallId' in part && waiting.includes(part.toolCallId)

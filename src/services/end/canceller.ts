@@ -19,7 +19,7 @@ export function canceller({ engine, log }: ServiceContext, finalizer: Finalizer)
     log.warn({ err: error, turnId, runId }, 'the cancelled run has not ended yet; the sweeper ends it')
 
   async function settled(runId: string, until: number): Promise<void> {
-    // The first call may share a settling that began before the cancel, and so say that the run goes on.
+    // The first call may share a settling that began before the cancel. Its result may then be that the run goes on.
     while (!(await finalizer.settle(runId)) && performance.now() < until) await sleep(PAUSE_MS)
   }
 

@@ -23,7 +23,7 @@ export function closingReason({ status, errorCode }: BrokenEnd): ClosingReason {
   return errorCode === 'worker_lost' || errorCode === 'crashed' ? 'lost' : 'failed'
 }
 
-/** The partial answer with the parts from before, when the run goes on with an earlier one. */
+/** The partial answer. For the run of a continuation it begins with the parts of the earlier runs of its chain. */
 export function extended(
   partial: PartialAnswer,
   { startedAt }: Pick<RunSnapshot, 'startedAt'>,
@@ -44,7 +44,7 @@ export function completed(
 ) {
   const { uiMessage, usage, chunkCount, pendingActions = [] } = end
   const said = whole ?? uiMessage
-  // The payload may have held a shortened answer. What was read from the stream is built on the stored one.
+  // The payload may have held a shortened answer. The answer from the stream therefore extends the stored answer.
   const known = end.textCut && whole !== undefined ? undefined : run.payload?.continues?.message.parts.length
   const answer = before === undefined ? said : extendedAnswer(before, said, { hasBegun: true, known })
   const output = storable(

@@ -5,7 +5,7 @@ const PATIENCE_MS = 2_000
 const PAUSE_MS = 250
 
 /**
- * Makes the short wait for the end of a run that is probably over already.
+ * Makes a function that waits a short time for the end of a run that has probably ended at the engine already.
  * @returns false when the run goes on after two seconds, or when the engine does not answer
  */
 export const endsSoon =

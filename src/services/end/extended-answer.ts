@@ -7,10 +7,10 @@ type Part = TurnMessage['parts'][number]
 const NOT_EXECUTED = 'The tool was not executed, because the run did not begin.'
 
 /**
- * The answer of a run that goes on with an earlier one. The parts from before are those of the database; of the run come
- * the results of their calls, and the parts behind them. A call without a result ends with a sentence about that: a
- * worker that was lost may have executed it.
- * @param known how many parts of what was written are those from before
+ * The answer of the run of a continuation. The parts of the earlier runs are those in the database. The run adds the
+ * results of their calls, and its own parts behind them. The result of a call without a result is a sentence that says
+ * so, because a lost worker may have executed the call.
+ * @param known how many parts of the written answer belong to the earlier runs
  */
 export function extendedAnswer(
   before: TurnMessage,

@@ -19,21 +19,21 @@ import { type PartialAnswer, readPartialAnswer, SILENT, UNREAD } from './partial
 
 export interface Finalizer {
   /**
-   * Stores the end of a run that has ended. Several instances may call this; the first call stores, the others change
-   * nothing. Does nothing while the run goes on. Rejects when the answer cannot be read or stored now; the run is then
-   * due for the sweeper again soon.
+   * Stores the end of a run that has ended. Several instances may call this. The first call stores the end, the others
+   * change nothing. Does nothing while the run goes on. Rejects when the answer cannot be read or stored now. The run is
+   * then due for the sweeper soon.
    * @param seen the run as the engine has just described it; when absent, the engine is asked
    * @returns whether the run has ended (by this call or before)
    */
   settle(runId: string, seen?: RunSnapshot, options?: SettleOptions): Promise<boolean>
-  /** Ends a run with a code of the service's own. */
+  /** Ends a run as failed, with a code of the service. */
   fail(runId: string, errorCode: string, options?: FailOptions): Promise<void>
   /** Called with the engine's id of every run that this instance has ended. */
   onSettled(listener: (runId: string) => void): void
 }
 
 export interface SettleOptions {
-  /** The run is overdue, so its answer is not read another time: parts that cannot be read now are left out. */
+  /** The run is overdue. Its answer is read once, and parts that cannot be read now are left out. */
   overdue?: boolean
   /** The purpose of the reading, for the budget of engine calls; `read` when absent. */
   purpose?: 'read' | 'end'
@@ -42,7 +42,7 @@ export interface SettleOptions {
 export interface FailOptions {
   /** The engine answers calls, so the partial answer is read from the run's stream and kept. */
   readable?: boolean
-  /** The engine may still execute the run: the sweeper stops it there. */
+  /** The engine may still execute the run. The sweeper cancels the run at the engine. */
   stop?: boolean
 }
 
@@ -74,7 +74,7 @@ export function finalizer({ stores, engine, log }: ServiceContext): Finalizer {
       )
   }
 
-  /** Stores an end. When the database refuses the content of the answer, the run ends as failed, without its answer. */
+  /** Stores an end. When the database refuses the contents of the answer, the run ends as failed, without the answer. */
   async function storeAnyhow(end: RunEnd, turnId?: string): Promise<void> {
     try {
       await store(end, turnId)
@@ -120,7 +120,7 @@ export function finalizer({ stores, engine, log }: ServiceContext): Finalizer {
     return true
   }
 
-  /** The answer so far of a turn that goes on with this run. */
+  /** For the run of a continuation: the answer that the earlier runs of its chain have written. */
   async function answerBefore({ runId, payload }: RunSnapshot): Promise<TurnMessage | undefined> {
     if (payload?.continues === undefined) return undefined
     return (await stores.runs.answerBefore(runId)) ?? payload.continues.message
@@ -138,14 +138,14 @@ export function finalizer({ stores, engine, log }: ServiceContext): Finalizer {
     options: SettleOptions,
     before: TurnMessage | undefined,
   ): Promise<PartialAnswer> {
-    // A lost run without a start time is one that the local engine forgot together with its stream. Trigger.dev keeps
-    // the stream of a run whose worker it has lost.
+    // The local engine has forgotten a lost run without a start time, and its stream. Trigger.dev keeps the stream of a
+    // run whose worker it has lost.
     if (run.failureCode === 'worker_lost' && run.startedAt === undefined) return UNREAD
     if (run.startedAt === undefined) return SILENT
     return readStream(run, options, before)
   }
 
-  /** The whole answer, read from the stream, of a run whose output had no room for it; undefined when chunks are missing. */
+  /** Reads an answer that had no room in the output from the run's stream. Undefined when chunks are missing. */
   async function wholeAnswer(
     run: RunSnapshot,
     { chunkCount }: AgentOutput,

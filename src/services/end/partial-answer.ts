@@ -3,22 +3,22 @@ import type { IndexedChunk, TurnMessage } from '../../agent/turn.ts'
 import { isGone } from '../../engine/engine-error.ts'
 import type { ReadOptions, RunEngine } from '../../engine/run-engine.ts'
 
-/** The answer of a finished run, as far as its stream could be read. */
+/** The part of an ended run's answer that could be read from its stream. */
 export interface PartialAnswer {
   message: TurnMessage | null
   /** The chunks from the start of the stream up to the first gap. */
   chunks: IndexedChunk[]
   /** Number of records in the stream; null when not all of them could be read. */
   frameCount: number | null
-  /** Chunks of the stream are missing. */
+  /** Whether chunks of the stream are missing. */
   truncated: boolean
   /** Why the reading broke off. A later reading may find the rest. */
   cutOff?: Error
 }
 
-/** The answer of a run that never began, and so has no stream. */
+/** The answer of a run that never began. Such a run has no stream. */
 export const SILENT: PartialAnswer = { message: null, chunks: [], frameCount: 0, truncated: false }
-/** The answer of a run whose stream could not be asked for. */
+/** The answer of a run whose stream was not read. */
 export const UNREAD: PartialAnswer = { message: null, chunks: [], frameCount: null, truncated: true }
 
 const LAST = new Set(['finish', 'abort', 'error'])
@@ -32,10 +32,10 @@ const SILENCE_MS = 1_000
 const DEADLINE_MS = 10_000
 
 /**
- * Reads the stream of a finished run from its start to its last chunk. A killed worker has written no last chunk: then
- * the stream is complete when two readings find the same chunks. Never rejects: when the engine is away or slow, the
+ * Reads the stream of an ended run from its start to its last chunk. A killed worker has written no last chunk. Then the
+ * stream counts as complete when two readings find the same chunks. Never rejects. When the engine is away or slow, the
  * result has `cutOff`.
- * @param before the answer so far of a turn that goes on with this run
+ * @param before for the run of a continuation: the answer that the earlier runs of its chain have written
  */
 export async function readPartialAnswer(
   engine: Pick<RunEngine, 'chunks'>,
@@ -78,7 +78,7 @@ async function readTwice(
     const again = await collect(engine, runId, purpose, deadline)
     const more = again.chunks.length - last.chunks.length
     if (again.end === 'silence' && more === 0) return { ...last, end: 'whole' }
-    // The second reading found fewer chunks, because the engine has dropped some: those of the first are kept.
+    // The engine has dropped chunks between the two readings, so the chunks of the first reading are kept.
     last = more < 0 ? { chunks: last.chunks, end: again.end === 'whole' ? 'gap' : again.end } : again
   }
   return last
@@ -108,14 +108,14 @@ async function collect(
     for await (const record of engine.chunks(runId, stop.signal, { onOpen: listen, purpose })) {
       listen()
       if (record.index < chunks.length) continue
-      // Chunks are missing, at the start of the stream or within it: later chunks cannot be used without them.
+      // Chunks are missing at the start of the stream or within it. Later chunks cannot be used without them.
       if (record.index > chunks.length) end = 'gap'
       else chunks.push(record)
       if (LAST.has(record.chunk.type)) end = 'whole'
       if (end !== 'silence') break
     }
   } catch (error) {
-    // The engine has no such stream: the run never wrote a chunk.
+    // The engine has no such stream, because the run never wrote a chunk.
     if (isGone(error)) end = 'whole'
     else if (!stop.signal.aborted) end = new Error('the stream broke', { cause: error })
   } finally {

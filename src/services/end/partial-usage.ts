@@ -5,7 +5,7 @@ import type { AgentTurn, IndexedChunk, TurnUsage } from '../../agent/turn.ts'
 
 const Count = Type.Integer({ minimum: 0 })
 
-/** The data of a `data-usage` chunk, as far as it is needed here. */
+/** The fields of a `data-usage` chunk that are used here. */
 const Counted = Type.Object({
   inputTokens: Count,
   outputTokens: Count,
@@ -47,7 +47,7 @@ export function partialUsage(chunks: IndexedChunk[], payload: AgentTurn | undefi
   return counted === undefined ? totals : { ...usageOf(counted), ...totals }
 }
 
-/** The fields of `TurnUsage` alone: the chunk has others beside them. */
+/** The fields of `TurnUsage`. The chunk has further fields. */
 function usageOf(counted: TurnUsage): TurnUsage {
   const { inputTokens, outputTokens, totalTokens, cachedInputTokens, reasoningTokens, estimated } = counted
   const known = { cachedInputTokens, reasoningTokens, estimated }

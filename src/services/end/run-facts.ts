@@ -34,7 +34,7 @@ export function completedFacts(run: RunSnapshot, output: AgentOutput): EndFacts 
   }
 }
 
-/** What a run was asked for beside its message, by its payload. */
+/** The parts of the request beside its message, from the payload of the run. */
 function askedOf({ payload }: RunSnapshot): Record<string, unknown> {
   const { caller, context, limits, responseFormat } = payload ?? {}
   return cleanJson({ caller, context, limits, responseFormat })
@@ -63,7 +63,7 @@ export function partialFacts(chunks: IndexedChunk[], run: RunSnapshot | undefine
   }
 }
 
-/** How long the run has waited and executed, by the times of the engine. */
+/** How long the run was queued and how long it executed, by the times of the engine. */
 function timesOf({ createdAt, startedAt, finishedAt }: RunSnapshot): Partial<TurnTimings> {
   if (startedAt === undefined) return {}
   const queuedMs = Math.max(0, startedAt.getTime() - createdAt.getTime())

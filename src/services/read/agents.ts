@@ -15,14 +15,14 @@ export interface AgentView {
 export interface ToolView {
   name: string
   description: string
-  /** `sometimes` where a function of the tool decides for each call. */
+  /** `sometimes`: a function of the tool decides for each call. */
   needsApproval: boolean | 'sometimes'
 }
 
 export interface AgentService {
   /** The names of all agents. */
   names: string[]
-  /** Why the caller may not use the agent; undefined when the caller may. */
+  /** The problem with which the agent is refused to the caller; undefined when the caller may use it. */
   refusal(caller: Caller, agent: string): Problem | undefined
   /** The agents that the caller may use, with the tools that they have by the settings of this process. */
   list(caller: Caller): Promise<AgentView[]>
@@ -31,13 +31,13 @@ export interface AgentService {
 export interface AgentOptions {
   /** Names of the agents that need the scope `agent:use:<name>`; `*` for all. */
   scoped: string[]
-  /** The settings of the worker, as far as this process has them. */
+  /** The settings of the worker that this process knows. */
   environment: Record<string, string>
 }
 
 const NAME = /^[a-z][a-z0-9-]{0,31}$/
 
-/** @throws StartError when an agent has no name that a scope can hold, or when a setting names an agent that is not there */
+/** @throws StartError when the name of an agent cannot be part of a scope, or when a setting names an unknown agent */
 export function agentService(register: AgentRegister, { scoped, environment }: AgentOptions): AgentService {
   const names = Object.keys(register)
   for (const name of names)

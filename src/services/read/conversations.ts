@@ -33,7 +33,7 @@ export interface ConversationPatch {
 
 export interface ConversationService {
   create(caller: Caller, fields: { title?: string; metadata?: Metadata }): Promise<ConversationView>
-  /** Every function that names a conversation answers a foreign one like an unknown one: 404. */
+  /** For every function, the conversation of another user is an unknown conversation: 404. */
   get(caller: Caller, id: string): Promise<ConversationView>
   /** Newest activity first. */
   list(
@@ -41,11 +41,12 @@ export interface ConversationService {
     page: { agent?: string; limit: number; cursor?: string },
   ): Promise<Page<ConversationView>>
   patch(caller: Caller, id: string, patch: ConversationPatch): Promise<ConversationView>
-  /** Hides the contents at once and cancels unfinished runs; the sweeper does so when the engine does not answer. */
+  /** Hides the contents and cancels unfinished runs. The sweeper cancels them when the engine does not answer. */
   remove(caller: Caller, id: string): Promise<void>
   /**
-   * Copies the beginning of a conversation, up to and with a message, into a new one of the same user.
-   * @throws Problem why the caller may not use the agent of the conversation; `message_not_found`, `conversation_busy`, `conversation_too_long`
+   * Copies the messages of a conversation, up to and including one message, into a new conversation of the same user.
+   * @throws Problem `message_not_found`, `conversation_busy`, `conversation_too_long`, and the reason why the caller may not
+   * use the agent of the conversation
    */
   fork(caller: Caller, id: string, throughMessageId: string | undefined): Promise<ConversationView>
   /** Whether the user has such a conversation; false while the database is away. */
@@ -118,7 +119,10 @@ export function conversationService(
       for (const { turnId, runId } of active) {
         if (runId === null) continue
         canceller.end(turnId, runId).catch((error: unknown) => {
-          log.warn({ err: error, turnId, runId }, 'the sweeper will cancel the run of a deleted conversation')
+          log.warn(
+            { err: error, turnId, runId },
+            'the run of a deleted conversation could not be cancelled; the sweeper cancels it',
+          )
         })
       }
     },

@@ -27,7 +27,7 @@ export interface DeliveryView {
   attempts: number
   createdAt: string
   lastAttemptAt?: string
-  /** Of a pending delivery. */
+  /** Set while the delivery is pending. */
   nextAttemptAt?: string
   finishedAt?: string
   responseStatus?: number
@@ -36,9 +36,9 @@ export interface DeliveryView {
 }
 
 export interface DeliveryService {
-  /** The deliveries about a caller's runs and conversations, newest first; those of all users with `agent:admin`. */
+  /** The deliveries of the user, newest first. A caller with `agent:admin` gets the deliveries of all users. */
   list(caller: Caller, query: DeliveryQuery): Promise<Page<DeliveryView>>
-  /** Sends a delivery once more, with all its attempts. @throws Problem `delivery_not_found` */
+  /** Makes a delivery due again, with a new series of attempts. @throws Problem `delivery_not_found` */
   redeliver(caller: Caller, id: string): Promise<DeliveryView>
 }
 

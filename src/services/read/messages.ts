@@ -14,15 +14,15 @@ export interface MessageView {
   text: string
   parts: MessageRecord['parts']
   status: 'complete' | 'cancelled' | 'failed'
-  /** Of a failed message: a sentence for people. `errorCode` is the code of the failure. */
+  /** A sentence for people about the failure of the run. `errorCode` is its code. Only a failed message has them. */
   error?: string
   errorCode?: string
-  /** Of a whole answer. */
+  /** Only an answer that is not cut off has it. */
   finishReason?: FinishReason
   /** True for a message that has left the thread. */
   superseded?: true
   runId?: string
-  /** The same metadata as that of the message in a stream, and the failure of a failed message. */
+  /** The metadata that the message has in a stream. A failed message also has its failure here. */
   metadata: {
     conversationId: string
     runId?: string
@@ -38,7 +38,7 @@ export interface MessageQuery {
   limit: number
   cursor?: string
   order: 'asc' | 'desc'
-  /** `superseded`: also the messages that have left the thread. */
+  /** `superseded` adds the messages that have left the thread. */
   include?: 'superseded'
 }
 
@@ -49,8 +49,8 @@ export interface MessageService {
    */
   list(caller: Caller, conversationId: string, query: MessageQuery): Promise<Page<MessageView>>
   /**
-   * Where the message of a chat page goes in its conversation.
-   * @param idempotencyKey a request whose key is known has its place already
+   * Finds the place of a chat page's message in its conversation.
+   * @param idempotencyKey the turn of a known key has its place already, so the page is not compared with the conversation
    * @throws Problem `edit_unsupported`, `regenerate_unsupported`, `turn_not_last`, `conversation_changed`
    */
   placeOf(caller: Caller, conversationId: string, page: PageState, idempotencyKey?: string): Promise<Place>
@@ -67,8 +67,8 @@ export function messageService({ stores }: ServiceContext): MessageService {
         ...(order === 'asc' ? [] : [order]),
         ...(all ? [include] : []),
       ]
-      const kinds = ['integer', 'integer'] as const
-      const [position, seq, last] = decodeCursor(cursor, filters, all ? [...kinds, 'uuid'] : [...kinds]) ?? []
+      const types = ['integer', 'integer'] as const
+      const [position, seq, last] = decodeCursor(cursor, filters, all ? [...types, 'uuid'] : [...types]) ?? []
       const after =
         position === undefined || seq === undefined
           ? {}

@@ -10,38 +10,38 @@ export function encodeCursor(key: string[], filters: unknown): string {
 }
 
 /** The types of values in a key. A caller can invent a cursor, so values are checked before they reach the database. */
-const KINDS = {
+const KEY_TYPES = {
   uuid: (value: string) => /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/.test(value),
   integer: (value: string) => /^\d{1,10}$/.test(value) && Number(value) < 2 ** 31,
   time: (value: string) => /^\d{4}-/.test(value) && new Date(value).toISOString() === value,
 }
-type Kind = keyof typeof KINDS
+type KeyType = keyof typeof KEY_TYPES
 
 /**
- * @param kinds the types of the values in the key; a list that is ordered by ids has one id
+ * @param types the types of the values in the key; a list that is ordered by ids has one id
  * @returns the key; undefined without a cursor
  * @throws Problem `invalid_cursor`
  */
 export function decodeCursor(
   cursor: string | undefined,
   filters: unknown,
-  kinds: Kind[] = ['uuid'],
+  types: KeyType[] = ['uuid'],
 ): string[] | undefined {
   if (cursor === undefined) return undefined
   try {
     const values: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString())
     const key = Array.isArray(values) ? values.slice(0, -1) : []
-    if (isKey(key, kinds) && encodeCursor(key, filters) === cursor) return key
+    if (isKey(key, types) && encodeCursor(key, filters) === cursor) return key
   } catch {
     // The cursor is no JSON, or holds an impossible time: it is answered below like every other invalid cursor.
   }
   throw problem('invalid_cursor')
 }
 
-function isKey(key: unknown[], kinds: Kind[]): key is string[] {
+function isKey(key: unknown[], types: KeyType[]): key is string[] {
   return (
-    key.length === kinds.length &&
-    kinds.every((kind, place) => typeof key[place] === 'string' && KINDS[kind](key[place]))
+    key.length === types.length &&
+    types.every((type, place) => typeof key[place] === 'string' && KEY_TYPES[type](key[place]))
   )
 }
 

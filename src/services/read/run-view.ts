@@ -24,7 +24,7 @@ export interface RunSummaryView {
   /** The run whose question this one answers again, and the run that has replaced this one in its conversation. */
   retryOf?: string
   supersededBy?: string
-  /** The run that this one goes on with, and the run that goes on with this one. */
+  /** The run that this run continues, and the run that continues this one. */
   continues?: string
   continuedBy?: string
   /** The calls for which the turn waits. */
@@ -92,7 +92,7 @@ export function summaryView(run: RunSummaryRecord): RunSummaryView {
   }
 }
 
-/** Made from the row alone: a poll never asks the engine. */
+/** Makes the view from the row alone, because a poll never asks the engine. */
 export async function runView(run: RunRecord): Promise<RunView> {
   const summary = summaryView(run)
   switch (run.status) {
@@ -115,7 +115,7 @@ export async function runView(run: RunRecord): Promise<RunView> {
   }
 }
 
-/** The times in the form that all answers have. */
+/** The times of a run as all answers show them. */
 const pendingView = ({ createdAt, expiresAt, ...action }: PendingAction): PendingAction => ({
   ...action,
   createdAt: new Date(createdAt).toISOString(),
@@ -127,17 +127,17 @@ function failureView(errorCode: string, error: string | null) {
   return { error: error ?? failure.message, errorCode, retryable: failure.retryable }
 }
 
-/** The answer's message has one id: here, in the stream's `start` and in the conversation. */
+/** The id of the answer's message. It is the same here, in the stream's `start` and in the conversation. */
 function said({ output }: RunRecord) {
   return output === null ? { text: '' } : { messageId: output.id, text: textOf(output) }
 }
 
-/** The calls of a run that has gone on with an earlier one: of a call that was approved no result may be known. */
+/** The calls of a continued turn. The result of an approved call may not be known. */
 function calls({ continues, output }: RunRecord) {
   return continues === null || output === null ? {} : { toolCalls: toolCallsOf(output) }
 }
 
-/** The value of an answer that has the form which was asked for. */
+/** The value of an answer that has the requested form. */
 function outputOf({ facts, output }: RunRecord) {
   const read = facts?.structured && output !== null ? readJson(lastText(output.parts)) : undefined
   return read === undefined ? {} : { output: read.value }

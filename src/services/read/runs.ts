@@ -16,14 +16,14 @@ export interface RunQuery {
   metadata?: Metadata
   agent?: string
   runIds?: string[]
-  /** Only runs that wait for an answer. */
+  /** Only runs whose turns wait for answers to their actions. */
   pending?: boolean
   limit: number
   cursor?: string
 }
 
 export interface PollOptions {
-  /** The caller has the contents already: the view of an ended run leaves them out. */
+  /** Whether the caller has the contents already. The view of an ended run then leaves them out. */
   hasContents?: boolean
   wait?: LongPoll | undefined
 }
@@ -39,7 +39,7 @@ export interface LongPoll {
 export interface RunService {
   /**
    * Reads the run once. With `wait`, it reads an unfinished run again after the next change, or when the time is up.
-   * @throws Problem `run_not_found`, also for a foreign run, and when the conversation is deleted during the wait
+   * @throws Problem `run_not_found`, also for a run of another user, and when the conversation is deleted during the wait
    */
   poll(caller: Caller, runId: string, options?: PollOptions): Promise<RunView>
   /**
@@ -60,24 +60,27 @@ export interface RunService {
    */
   streamed(caller: Caller, id: string): Promise<{ runId: string; conversationId: string | null } | undefined>
   list(caller: Caller, query: RunQuery): Promise<Page<RunSummaryView>>
-  /** Idempotent. The wish is stored first, so the sweeper cancels when the engine is away (503) or this process dies. */
+  /**
+   * Cancels a run. It may be repeated. The wish to cancel is stored first, so the sweeper cancels the run when the engine
+   * is away (503) or when this process dies.
+   */
   cancel(caller: Caller, runId: string): Promise<RunView>
 }
 
 export interface RunParts {
   waiters: Waiters
   canceller: Canceller
-  /** Gives a run its row that was started while the database was away. @returns whether it has one now */
+  /** Adopts a run that was started while the database was away. @returns whether the run has its row now */
   adoptAtOnce: (userId: string, runId: string) => Promise<boolean>
 }
 
 export function runService({ stores }: ServiceContext, parts: RunParts): RunService {
   const { waiters, canceller, adoptAtOnce } = parts
 
-  /** Does what finds a run; when it finds none, gives the run its row and does it again. */
-  async function known<T>({ userId }: Caller, runId: string, look: () => Promise<T | undefined>) {
-    const found = await look()
-    return found === undefined && (await adoptAtOnce(userId, runId)) ? look() : found
+  /** Makes the statement. When it finds no row, adopts the run and makes the statement again. */
+  async function known<T>({ userId }: Caller, runId: string, statement: () => Promise<T | undefined>) {
+    const found = await statement()
+    return found === undefined && (await adoptAtOnce(userId, runId)) ? statement() : found
   }
 
   async function find(caller: Caller, runId: string, hasContents = false): Promise<RunRecord> {
@@ -110,7 +113,7 @@ export function runService({ stores }: ServiceContext, parts: RunParts): RunServ
       const run = await find(caller, runId, hasContents)
       const view = await runView(run)
       if (wait === undefined || isFinished(run.status) || !wait.knows(view)) return view
-      // The wait begins from the state that was compared, so a change since that read ends it at once.
+      // The wait compares with the state that was read above, so a change since then ends the wait at once.
       return runView(await changed(caller, run, wait))
     },
 

@@ -16,10 +16,10 @@ export interface UsageView {
   from: string
   to: string
   groupBy: UsageGroup
-  /** In the order of their keys. `model` is null for runs that called no model. */
+  /** The groups in the order of their keys. `model` is null for runs that called no model. */
   data: Array<Counts & { day?: string; agent?: string; model?: string | null }>
   total: Counts
-  /** What is left today of the budgets that are set, of the user and of the actor who calls. */
+  /** The tokens that are left today in the budgets of the user and of the calling actor. */
   budget?: { day: string; resetsAt: string; perRun: number } & Partial<Record<'user' | 'actor', BudgetView>>
 }
 

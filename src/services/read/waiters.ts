@@ -10,7 +10,7 @@ export function waiters(runs: Pick<RunStore, 'states'>): Waiters {
   )
 }
 
-/** The version that a wait compares: it changes with every change that a caller can wait for. */
+/** The version of a run for waits. Every change that a caller can wait for changes it. */
 export function versionOf({ status, cancelRequestedAt, ahead }: RunState): string {
   return JSON.stringify([status, cancelRequestedAt !== null, ahead])
 }

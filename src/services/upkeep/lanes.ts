@@ -1,4 +1,4 @@
-/** Calls `work` for the items in order, at most `lanes` at once. Rejects with the first failure. */
+/** Calls `work` for the items in order, at most `lanes` at the same time. Rejects with the first failure. */
 export async function inLanes<T>(
   lanes: number,
   items: Iterable<T>,
@@ -11,7 +11,7 @@ export async function inLanes<T>(
   await Promise.all(Array.from({ length: lanes }, lane))
 }
 
-/** Lets at most `lanes` of the calls run at once; the others wait in line. */
+/** Lets at most `lanes` of the calls run at the same time. The others wait in line. */
 export function limited(lanes: number): <T>(work: () => Promise<T>) => Promise<T> {
   const waiting: Array<() => void> = []
   let free = lanes

@@ -14,12 +14,12 @@ export interface Observer {
   onRunning(listener: (runId: string) => void): void
 }
 
-/** Events handled at once: this many of completed runs, and as many of all other runs. */
+/** The most events of completed runs that are handled at the same time, and the most events of other runs. */
 const LANES = 16
 
 /**
  * Learns of the ends of this instance's runs within a fraction of a second, through one subscription to the instance's
- * tag. What the subscription misses, the sweeper finds.
+ * tag. The sweeper finds the ends that the subscription misses.
  */
 export function observer(
   context: ServiceContext,
@@ -50,7 +50,7 @@ export function observer(
     const { runId } = run
     const startedAt = run.startedAt ?? null
     if (!(await stores.ends.markRunning(runId, startedAt))) {
-      // The run began before its id was recorded, or its row says already that it executes, or it has no row.
+      // The run began before its id was recorded, or its row has the status `running` already, or the run has no row.
       const recorded = await stores.turns.record(turnId, runId)
       if (recorded.state === 'recorded') await stores.ends.markRunning(runId, startedAt)
       else await unstored.stopIfUnwanted({ runId, turnId }, recorded)

@@ -8,8 +8,8 @@ const PAUSE_MS = 100
 const BUSY = 0.7
 
 /**
- * Makes upkeep give way to requests: while the process is busy, every piece of work waits for a tenth of a second first.
- * So upkeep always gets on, takes a few per cent of a busy process, and runs at full speed in an idle one.
+ * Makes upkeep give way to requests. While the process is busy, every piece of upkeep waits for a tenth of a second. So
+ * upkeep never stops, takes a few per cent of a busy process, and runs at full speed in an idle process.
  */
 export function patience(): () => Promise<void> {
   let measured = performance.eventLoopUtilization()

@@ -2,9 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { RunSummary } from '../../engine/run-engine.ts'
 import type { ServiceContext } from '../context.ts'
 
-/** Trigger.dev's realtime feed loses some events, so the subscription is opened anew at this interval. */
+/** Trigger.dev's realtime feed loses some events, so the subscription is opened again at this interval. */
 const REOPEN_MS = 10 * 60_000
-/** Runs whose last status is remembered (about 3 MB). It is more than the runs that a new subscription begins with. */
+/** Number of runs whose last status is remembered (about 3 MB). A new subscription begins with fewer runs. */
 const REMEMBERED = 20_000
 const PAUSE_MS = 1_000
 
@@ -36,7 +36,8 @@ export async function subscribe(
     try {
       for await (const run of engine.changes(name, reopen)) if (isNew(run)) onChange(run)
     } catch (error) {
-      if (!reopen.aborted) log.warn({ err: error }, 'the subscription to the run engine broke')
+      if (!reopen.aborted)
+        log.warn({ err: error }, 'the subscription to the run engine broke and is opened again')
     }
   }
 

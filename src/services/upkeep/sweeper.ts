@@ -21,7 +21,7 @@ const LIST_FROM = 4
 const DUE_PER_PAGE = 4
 const PAGE = 100
 const LANES = 8
-/** A run counts as lost after the engine did not know it twice, this far apart: its lists lag. */
+/** A run counts as lost when the engine did not know it twice, so far apart. The engine's lists lag behind. */
 const MISS_MS = 60_000
 const PING_MS = 2_000
 
@@ -31,12 +31,12 @@ const PING_MS = 2_000
  */
 export function sweeper(context: ServiceContext, resolver: Resolver, finalizer: Finalizer): Sweeper {
   const { stores, engine, log, tags } = context
-  /** The engine did not answer. Until it does, the sweeper processes only runs whose deadline is over. */
+  /** Whether the engine is away. Until it answers, the sweeper processes only runs whose deadline is over. */
   let away = false
   const giveWay = patience()
 
   async function resolveTurn(turn: DueTurn): Promise<void> {
-    if (away) return // The turn stays due: only the engine knows whether it has a run for the turn.
+    if (away) return // The turn stays due, because only the engine knows whether it has a run for the turn.
     try {
       const run = await resolver.resolve(turn)
       if (run !== undefined && isFinished(run.status)) await settleEnd(run.runId)
@@ -67,7 +67,7 @@ export function sweeper(context: ServiceContext, resolver: Resolver, finalizer: 
     }
   }
 
-  /** Ends a run whose deadline is over while the engine is away. The sweeper stops it there when the engine is back. */
+  /** Ends a run whose deadline is over while the engine is away. Later the sweeper cancels the run at the engine. */
   async function endWithoutEngine(due: DueRun): Promise<boolean> {
     if (isFinished(due.status)) return true
     if (!due.overdue) return !away
@@ -75,7 +75,7 @@ export function sweeper(context: ServiceContext, resolver: Resolver, finalizer: 
     return true
   }
 
-  /** Stops a run at the engine whose end is stored already. */
+  /** Cancels at the engine a run whose end is stored already. */
   async function stopFinished({ runId }: DueRun): Promise<void> {
     await engine.cancel(runId, 'sweep')
     await stores.sweeps.noteStopped(runId)
@@ -90,7 +90,7 @@ export function sweeper(context: ServiceContext, resolver: Resolver, finalizer: 
     if (run === undefined) return missed(due)
     if (await finalizer.settle(runId, run, { overdue, purpose: 'end' })) return
     if (!overdue) return observe(due, run)
-    // Stored before the engine stops the run: the observer would take that for a cancel, and might store it first.
+    // The end is stored before the engine stops the run. Else the observer could store it as a cancel.
     await finalizer.fail(runId, 'timed_out', { readable: true, stop: true })
     await stopFinished(due)
   }
@@ -140,14 +140,14 @@ export function sweeper(context: ServiceContext, resolver: Resolver, finalizer: 
       await engine.ping(PING_MS)
       return true
     } catch {
-      return false // The calls that found the engine away have logged the reason.
+      return false // The calls to the engine have logged the reason.
     }
   }
 
   return {
     async sweep() {
       if (away) away = !(await isBack())
-      // Calls of turns that go on are then due themselves.
+      // The continuations of these turns are due at once.
       const moreExpired = await stores.actions.expire(SWEEP_BATCH)
       const turns = away ? [] : await stores.sweeps.claimTurns(SWEEP_BATCH)
       await inLanes(LANES, turns, resolveTurn)

@@ -14,7 +14,7 @@ import { subscribe } from './subscription.ts'
 export interface UnstoredRuns {
   /** Notes that the database was away: until the next search has ended, runs may lack their rows. */
   missed(): void
-  /** Whether a run of this start may lack its row: then the start asks the engine before it sends another run. */
+  /** Whether a run of this start may lack its row. The start then asks the engine before it dispatches the turn. */
   mayLackRow(origin: StartOrigin): boolean
   /**
    * Adopts the run at once when it is one that this user has started and that may lack its row.
@@ -31,13 +31,13 @@ export interface UnstoredRuns {
 }
 
 const SEARCH_SECONDS = 10
-/** A search begins this long before the last one, because the engine's lists lag and clocks differ. */
+/** A search includes runs from so long before the last search, because the engine's lists lag and clocks differ. */
 const OVERLAP_MS = 2 * 60_000
 const BATCH = 100
 /** All instances hear of an unstored run at the same time; a random delay lets one of them adopt it first. */
 const SPREAD_MS = 500
 const HEARD = 10_000
-/** After an outage, the lists of the engine and the searches have shown all unstored runs by then. */
+/** The time after an outage in which the engine's lists and the searches show all unstored runs. */
 const UNCERTAIN_MS = 60_000
 
 export function unstoredRuns({ stores, engine, log, tags }: ServiceContext): UnstoredRuns {

@@ -3,7 +3,7 @@ import type { ServiceContext } from '../context.ts'
 import type { Sweeper } from './sweeper.ts'
 import type { UnstoredRuns } from './unstored-runs.ts'
 
-/** How late the upkeep is; measured every five seconds. */
+/** How late the sweeper is, measured every five seconds. */
 export interface Lag {
   sweeperLagSeconds: number
   oldestUnfinishedSeconds: number
@@ -25,7 +25,7 @@ const BATCH = 500
 /** Conversations of one statement; each removes up to a batch of messages, turns and runs. */
 const CONVERSATIONS = 20
 
-/** What every instance does beside its requests. Claims in the database divide the work among the instances. */
+/** The work of every instance beside its requests. Claims in the database divide this work among the instances. */
 export function upkeep(context: ServiceContext, sweeper: Sweeper, unstored: UnstoredRuns): Upkeep {
   const { stores, log, settings } = context
   const { housekeeping } = stores
@@ -51,7 +51,7 @@ export function upkeep(context: ServiceContext, sweeper: Sweeper, unstored: Unst
   }
 
   async function measure(): Promise<void> {
-    lag = undefined // When the measuring fails, no old value must look like a new one.
+    lag = undefined // When the measuring fails, metrics must not show the old value.
     lag = await stores.sweeps.lag()
   }
 

@@ -11,24 +11,24 @@ import { wakeableSleep } from './wakeable-sleep.ts'
 
 export interface WebhookSettings {
   endpoints: readonly WebhookEndpoint[]
-  /** Origins to which starts may send webhooks, and the secrets that sign those. */
+  /** Origins that the `webhook` of a start may have, and the secrets that sign these webhooks. */
   allowedOrigins: readonly string[]
   secrets: readonly string[]
   /** Seconds before each retry; the schedule of Standard Webhooks when absent. */
   retrySeconds?: readonly number[]
-  /** Pause between two looks for what is due; a second when absent. */
+  /** Pause between two claims of due deliveries; a second when absent. */
   tickMs?: number
 }
 
 export interface Deliverer {
   /**
-   * Sends what is due until `signal` aborts, and stores the results of what is being sent then. Without a receiver in the
-   * configuration it sends nothing.
+   * Sends due deliveries until `signal` aborts. It then waits for the deliveries that are being sent, and stores their
+   * results. Without a receiver in the configuration it sends nothing.
    */
   run(signal: AbortSignal): Promise<void>
   /** How late the deliveries are, read every five seconds; undefined while that is unknown. */
   lag(): DeliveryLag | undefined
-  /** Looks at once: an instance has written deliveries. */
+  /** Claims due deliveries at once, because an instance has written some. */
   wake(): void
 }
 
@@ -47,15 +47,15 @@ interface Receiver extends NamedReceiver {
 const TICK_MS = 1_000
 const SYNC_MS = 60_000
 const LAG_MS = 5_000
-/** Deliveries that one instance sends to one receiver at once: a slow receiver holds no more than these. */
+/** Deliveries that an instance sends to one receiver at the same time. A slow receiver occupies no more. */
 const LANES = 8
 const BATCH = 500
-/** For how long one `Retry-After` keeps all deliveries to a receiver back. */
+/** The longest time for which one `Retry-After` holds back all deliveries to a receiver. */
 const LONGEST_PAUSE_SECONDS = 300
 
 /** Why a delivery is not sent. */
 type Unsent = 'endpoint_off' | 'receiver_unknown'
-/** A fault of this service: the attempt counts like one that the receiver has refused. */
+/** The result of an attempt that failed by a fault of this service. It counts as a refused attempt. */
 type Unmade = { isDelivered: false; errorCode: 'internal'; status?: never; retryAfter?: never }
 
 /** Sends the deliveries of all instances: each instance claims what is due, with room for every receiver. */
@@ -72,7 +72,7 @@ export function deliverer(
 
   async function attempt(delivery: ClaimedDelivery, receiver: Receiver): Promise<PostResult | Unsent> {
     const url = receiver.url ?? delivery.url
-    // The address of a start was checked when it was accepted; the row is read like anything from outside.
+    // The start has checked this origin. It is compared again, so that a changed row leads to no other origin.
     if (url === null || (receiver.url === undefined && originOf(url) !== receiver.name))
       return 'receiver_unknown'
     if (delivery.isOff && !delivery.forced) return 'endpoint_off'
@@ -87,7 +87,7 @@ export function deliverer(
 
   async function deliver(delivery: ClaimedDelivery, receiver: Receiver): Promise<void> {
     const result = await attempt(delivery, receiver).catch((error: unknown): Unmade => {
-      log.error({ err: error, deliveryId: delivery.id }, 'a webhook could not be made')
+      log.error({ err: error, deliveryId: delivery.id }, 'the deliverer could not make the body of a webhook')
       return { isDelivered: false, errorCode: 'internal' }
     })
     if (typeof result !== 'string') await note(result, delivery, receiver)
@@ -99,7 +99,7 @@ export function deliverer(
     else if (stored.status === 'pending') log.warn(facts, 'a webhook was not accepted and is tried again')
   }
 
-  /** Heeds what an answer says about the whole receiver. */
+  /** Acts on an answer that concerns the whole receiver: a pause, or the end of its endpoint. */
   async function note(
     result: PostResult | Unmade,
     { forced }: ClaimedDelivery,
@@ -125,7 +125,7 @@ export function deliverer(
       log.warn({ err: error, deliveryId: delivery.id }, 'the result of a webhook could not be stored')
     } finally {
       receiver.sending -= 1
-      // More may be due for a receiver that had no room.
+      // Further deliveries may be due to this receiver, which had no free lane.
       if (receiver.sending === LANES - 1) alarm.wake()
     }
   }
@@ -164,7 +164,7 @@ export function deliverer(
 
   async function tick(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      await round().catch((error: unknown) => log.warn({ err: error }, 'looking for due webhooks failed'))
+      await round().catch((error: unknown) => log.warn({ err: error }, 'claiming due webhooks failed'))
       await alarm.sleep(settings.tickMs ?? TICK_MS, signal)
     }
   }
@@ -179,7 +179,7 @@ export function deliverer(
   }
 
   const measure = async () => {
-    lag = undefined // When the measuring fails, no old value must look like a new one.
+    lag = undefined // When the measuring fails, metrics must not show the old value.
     lag = await deliveries.lag()
   }
 

@@ -5,7 +5,7 @@ import { textOf } from '../end/answer.ts'
 
 /**
  * The body of a delivery, in the form of Standard Webhooks: `type`, `timestamp` (when the event happened), `data`.
- * It is made from what the database holds now: what was deleted since the event is not in it.
+ * It is made from the rows that the database has now. Contents that were deleted since the event are not in it.
  */
 export function deliveryBody(delivery: ClaimedDelivery, contents: boolean): string {
   const { event, createdAt, userId, conversationId, runId, run } = delivery
@@ -21,7 +21,7 @@ export function deliveryBody(delivery: ClaimedDelivery, contents: boolean): stri
   })
 }
 
-/** A run whose turn waits for somebody is completed. */
+/** A run whose turn waits for answers to its actions is completed. */
 const statusOf = (event: ClaimedDelivery['event']) =>
   event === 'run.action_required' ? 'completed' : event.slice('run.'.length)
 

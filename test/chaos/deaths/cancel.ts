@@ -22,23 +22,23 @@ async function isWanted({ client }: Stage, runId: string): Promise<boolean> {
   return rows.length > 0
 }
 
-/** Between the stored wish and the stored end. */
+/** Deaths between the stored wish to cancel and the stored end. */
 export const CANCELS: Death[] = [
   {
-    name: 'the service dies after it accepted a cancel',
+    name: 'the instance dies after it accepted a cancel',
     ways: ['crash', 'hang'],
     within: 15,
     async happen(stage) {
       const { body } = await start(stage.victim, { message: STORY })
       stage.victim.engine.toxics.hang = true
-      cancel(stage.victim, body.runId).catch(() => {}) // It gets no answer.
+      cancel(stage.victim, body.runId).catch(() => {}) // This request gets no answer.
       await until(() => isWanted(stage, body.runId), 10_000)
       await stage.strike()
       return async () => (await statusOf(stage, body.runId)) === 'cancelled'
     },
   },
   {
-    name: 'the engine stops the run and its answer is lost (200 with the run as it is)',
+    name: "the engine stops the run and the engine's answer is lost (200 with the run as it is)",
     within: 15,
     async happen(stage) {
       const { body } = await start(stage.victim, { message: STORY })

@@ -9,10 +9,10 @@ import {
   strikeUndispatched,
 } from './stage.ts'
 
-/** Between the turn's row and the engine's answer. */
+/** Deaths between the turn's row and the engine's answer. */
 export const DISPATCHES: Death[] = [
   {
-    name: 'the service dies before the dispatch (no key: the turn goes)',
+    name: 'the instance dies before the dispatch (without a key: the turn is removed)',
     ways: ['crash', 'hang'],
     within: 20,
     async happen(stage) {
@@ -22,7 +22,7 @@ export const DISPATCHES: Death[] = [
     },
   },
   {
-    name: 'the service dies before the dispatch (with a key: the retry has its run)',
+    name: 'the instance dies before the dispatch (with a key: the retry gets a run)',
     ways: ['crash', 'hang'],
     within: 25,
     async happen(stage) {
@@ -35,7 +35,7 @@ export const DISPATCHES: Death[] = [
     },
   },
   {
-    name: 'a turn waits behind one whose service dies',
+    name: 'a turn waits behind a turn whose instance dies',
     ways: ['crash', 'hang'],
     within: 20,
     async happen(stage) {
@@ -51,7 +51,7 @@ export const DISPATCHES: Death[] = [
     },
   },
   {
-    name: 'the engine hangs in the dispatch (503; no key: the turn goes)',
+    name: 'the engine hangs in the dispatch (503; without a key: the turn is removed)',
     within: 20,
     async happen(stage) {
       const message = `${LONG_STORY} ${randomUUID()}`
@@ -62,7 +62,7 @@ export const DISPATCHES: Death[] = [
     },
   },
   {
-    name: 'the engine takes the run and its answer is lost (503; no key: run stopped, turn gone)',
+    name: "the engine makes the run and the engine's answer is lost (503; without a key: run stopped, turn removed)",
     within: 20,
     async happen(stage) {
       const message = `${LONG_STORY} ${randomUUID()}`
@@ -73,7 +73,7 @@ export const DISPATCHES: Death[] = [
     },
   },
   {
-    name: 'the same with a key: the retry finds the run',
+    name: "the engine makes the run and the engine's answer is lost (with a key: the retry finds the run)",
     within: 5,
     async happen(stage) {
       const message = `found ${randomUUID()}`

@@ -1,9 +1,9 @@
 import { type Death, STORY, type Stage, start, statusOf, until } from './stage.ts'
 
-/** A run of which no event comes any more, and whose time is over. */
+/** Cuts the engine off from all instances and lets the deadline of a run pass. */
 async function pastDeadline(stage: Stage): Promise<() => Promise<boolean>> {
   const { body } = await start(stage.witness, { message: STORY })
-  // The deadline of a run counts anew when the run begins.
+  // A run gets a new deadline when it begins.
   await until(async () => (await statusOf(stage, body.runId)) === 'running', 20_000)
   for (const { engine } of stage.cluster.instances) {
     if (stage.way === 'crash') await engine.cut()
@@ -15,11 +15,11 @@ async function pastDeadline(stage: Stage): Promise<() => Promise<boolean>> {
   return async () => (await statusOf(stage, body.runId)) === 'failed'
 }
 
-/** What executes the runs. */
+/** Deaths of the engine and its workers. */
 export const ENGINES: Death[] = [
   {
     name: 'a worker is killed',
-    // A moment, or until the sweeper asks when the event is lost.
+    // The observer hears of the end at once. If the engine loses the event, the sweeper asks when the run is due.
     within: 15,
     async happen(stage) {
       const { body } = await start(stage.witness, { message: STORY })
@@ -29,7 +29,7 @@ export const ENGINES: Death[] = [
     },
   },
   {
-    name: 'the engine dies and is away past the deadline',
+    name: 'the engine dies and is still away at the deadline of a run',
     ways: ['crash', 'hang'],
     within: 15,
     happen: pastDeadline,

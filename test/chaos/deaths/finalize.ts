@@ -2,10 +2,10 @@ import { type Death, hangWithin, refuseWithin, start, statusOf, strikeWithin } f
 
 const ENDED = { table: 'runs', condition: `new.status = 'completed'` } as const
 
-/** While the run goes on, and when its end is stored. */
+/** Deaths while the run goes on, and while its end is stored. */
 export const ENDS: Death[] = [
   {
-    name: 'the service dies while its run goes on (events lost)',
+    name: 'the instance dies while its run goes on (events lost)',
     ways: ['crash', 'hang'],
     within: 20,
     async happen(stage) {
@@ -15,7 +15,7 @@ export const ENDS: Death[] = [
     },
   },
   {
-    name: 'the service dies while it writes the end',
+    name: 'the instance dies while it stores the end',
     ways: ['crash', 'hang'],
     within: 20,
     async happen(stage) {
@@ -28,7 +28,7 @@ export const ENDS: Death[] = [
     },
   },
   {
-    name: 'the end cannot be written, and the service lives on',
+    name: 'the database refuses to store the end, and the instance lives on',
     within: 20,
     async happen(stage) {
       const { body } = await refuseWithin(stage, ENDED, () =>
@@ -38,7 +38,7 @@ export const ENDS: Death[] = [
     },
   },
   {
-    name: 'the database hangs while the end is written, and the service lives on',
+    name: 'the database hangs while the end is stored, and the instance lives on',
     within: 20,
     async happen(stage) {
       const { body } = await hangWithin(stage, ENDED, () =>
@@ -49,7 +49,8 @@ export const ENDS: Death[] = [
   },
   {
     name: 'the engine hangs for this instance while its run goes on (events lost)',
-    // Eight seconds until the run is due, and 5 s and as long again when this instance claims it and finds out that it hangs.
+    // The run is due after 8 s. When the instance whose engine hangs claims it, it finds out after 5 s, and the run is
+    // due for the other instance 8 s later.
     within: 30,
     async happen(stage) {
       const { body } = await start(stage.victim, { message: 'What is 7 * 7?' })

@@ -12,10 +12,10 @@ import {
 
 const RECORDED = { table: 'runs', condition: `new.status = 'queued'` } as const
 
-/** Between the engine's answer and the stored run id. */
+/** Deaths between the engine's answer and the stored run id. */
 export const RECORDS: Death[] = [
   {
-    name: 'the service dies before the run id is stored',
+    name: 'the instance dies before the run id is stored',
     ways: ['crash', 'hang'],
     within: 20,
     async happen(stage) {
@@ -41,14 +41,14 @@ export const RECORDS: Death[] = [
         stage,
         RECORDED,
         () => answered(stage, { status: 202, within: 10 }, ask),
-        // The observer may be faster.
+        // The observer may store the run id first.
         (answer) => isSeen(answer.body.runId),
       )
       return () => isSeen(body.runId)
     },
   },
   {
-    name: 'the database hangs for this instance before the run id is stored (202; another one stores it)',
+    name: 'the database hangs for this instance before the run id is stored (202; another instance stores it)',
     within: 20,
     async happen(stage) {
       const { victim } = stage
@@ -56,7 +56,7 @@ export const RECORDS: Death[] = [
       victim.engine.toxics.delayMs = 400
       const ask = () => start(victim, { message })
       const asked = answered(stage, { status: 202, within: 12 }, ask)
-      asked.catch(() => {}) // Awaited below.
+      asked.catch(() => {}) // It is awaited below.
       if (!(await until(async () => !(await nothingLeft(stage, message)), 10_000)))
         throw new Error('the turn was not stored')
       victim.database.toxics.hang = true

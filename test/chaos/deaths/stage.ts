@@ -2,34 +2,34 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
 import { type Answer, type Cluster, type Instance, request } from '../cluster.ts'
 
-/** A crash is SIGKILL; a process that hangs does nothing for a while and then goes on where it was. */
+/** A crash is SIGKILL. A hang is SIGSTOP: the process stands still for a while and then goes on where it was. */
 export type Way = 'crash' | 'hang'
 
 export interface Stage {
   cluster: Cluster
   way: Way | undefined
-  /** The instance that dies or hangs, or whose network does. */
+  /** The instance that dies or hangs, or whose network is broken. */
   victim: Instance
-  /** Another one, which repairs and is asked. */
+  /** The other instance, which repairs the damage and answers the test. */
   witness: Instance
   client: pg.Client
   /** Lets the victim crash, or hang until all is repaired. */
   strike(): Promise<void>
-  /** What else was measured. */
+  /** Adds a measured value to the report of this death. */
   note(line: string): void
 }
 
 export interface Death {
   name: string
-  /** One row of the table each; "dies" in the name is "hangs" then. Absent: there is but what the name says. */
+  /** Each way is a row of the table; in the name of a hang, "hangs" stands for "dies". Absent: `happen` ignores the way. */
   ways?: Way[]
   /** Seconds within which it must be repaired. */
   within: number
-  /** Does the damage; resolves when it is done, with what tells that it is repaired. */
+  /** Does the damage. @returns a function that tells whether the damage is repaired */
   happen(stage: Stage): Promise<() => Promise<boolean>>
 }
 
-/** A statement that writes such a row. */
+/** A statement that writes a row of this table for which the condition holds. */
 export interface Write {
   table: 'turns' | 'runs'
   condition: string
@@ -37,7 +37,7 @@ export interface Write {
 
 /** A statement of the victim waits behind this advisory lock, which the test holds. */
 const GATE = 4711
-/** The server ends a statement after 4 s. */
+/** Time to wait for the end of a statement. The server ends a statement after 4 s. */
 const STATEMENT_MS = 8_000
 
 export const STORY = 'Tell a story with 60 sentences.'
@@ -54,7 +54,7 @@ export async function until(condition: () => Promise<boolean>, ms: number): Prom
   return false
 }
 
-/** Waits for the answer; throws when it is another one, or comes later. */
+/** Waits for the answer. Throws when the status is not the expected one, or when the answer comes too late. */
 export async function answered(
   { note }: Stage,
   expected: { status: number; within: number },
@@ -69,7 +69,7 @@ export async function answered(
   return answer
 }
 
-/** Nothing of the message is left: no message and no turn. */
+/** Whether the database has neither the message nor its turn. */
 export async function nothingLeft({ client }: Stage, message: string): Promise<boolean> {
   const { rows } = await client.query(
     `select (select count(*) from messages where text = $1) + (select count(*) from turns
@@ -79,7 +79,7 @@ export async function nothingLeft({ client }: Stage, message: string): Promise<b
   return Number(rows[0].n) === 0
 }
 
-/** The message was stored once, and is answered. */
+/** Whether the message was stored once and is answered. */
 export async function answeredOnce({ client }: Stage, message: string): Promise<boolean> {
   const { rows } = await client.query(
     `select runs.status from messages join runs on runs.turn_id = messages.turn_id where role = 'user' and text = $1`,
@@ -88,7 +88,7 @@ export async function answeredOnce({ client }: Stage, message: string): Promise<
   return rows.length === 1 && rows[0].status === 'completed'
 }
 
-/** Begins a turn at the victim that is stored and does not reach the engine, and strikes. */
+/** Starts a turn at the victim, waits until the turn is stored, and strikes before the turn reaches the engine. */
 export async function strikeUndispatched(
   stage: Stage,
   body: { message: string },
@@ -96,22 +96,22 @@ export async function strikeUndispatched(
 ): Promise<void> {
   const { victim } = stage
   victim.engine.toxics.hang = true
-  start(victim, body, key).catch(() => {}) // Its connection is reset, or it is answered after the test has stopped listening.
+  start(victim, body, key).catch(() => {}) // The connection is reset, or the answer comes after the test has stopped listening.
   if (!(await until(async () => !(await nothingLeft(stage, body.message)), 10_000)))
     throw new Error('the turn was not stored')
   await stage.strike()
   await victim.engine.mend()
 }
 
-/** Makes the statement of `act` that sets this wait, and strikes while it does; it is never carried out. */
+/** Holds back the statement of `act` that writes such a row, and strikes meanwhile. The statement is never carried out. */
 export async function strikeWithin(stage: Stage, when: Write, act: () => Promise<unknown>): Promise<void> {
   await waitAtGate(stage, when, act, async (acting) => {
     await stage.strike()
-    if (stage.way === 'crash') await acting.catch(() => {}) // Its connection is reset.
+    if (stage.way === 'crash') await acting.catch(() => {}) // The victim's connection is reset.
   })
 }
 
-/** Makes the statement of `act` that sets this wait until the server ends it; all else goes on. */
+/** Holds back the statement of `act` that writes such a row until the server ends it. Other statements go on. */
 export async function hangWithin<T>(stage: Stage, when: Write, act: () => Promise<T>): Promise<T> {
   const { promise, resolve } = Promise.withResolvers<Promise<T>>()
   promise.catch(() => {}) // It is awaited below.
@@ -143,7 +143,7 @@ async function waitAtGate<T>(
   }
 }
 
-/** The statement of `act` that sets this fails, once at least unless there is `noNeed` for it; then all is as before. */
+/** Lets the statement of `act` that writes such a row fail, at least once unless `noNeed` holds. Then removes the trigger. */
 export async function refuseWithin<T>(
   { client }: Stage,
   when: Write,
@@ -152,7 +152,7 @@ export async function refuseWithin<T>(
 ): Promise<T> {
   await client.query('create sequence if not exists refusals')
   await client.query('alter sequence refusals restart')
-  // A sequence counts what is rolled back, too.
+  // A sequence also counts statements that were rolled back.
   await onWrite(client, when, `perform nextval('refusals'); raise exception 'refused by a test';`)
   try {
     const result = await act()

@@ -12,10 +12,10 @@ import {
 
 const STORED = { table: 'turns', condition: `new.state = 'dispatching'` } as const
 
-/** While the turn is being stored. */
+/** Deaths while the turn is being stored. */
 export const STARTS: Death[] = [
   {
-    name: 'the service dies before the turn is stored',
+    name: 'the instance dies before the turn is stored',
     ways: ['crash'],
     within: 5,
     async happen(stage) {
@@ -47,12 +47,12 @@ export const STARTS: Death[] = [
     },
   },
   {
-    name: "the database's answer is lost in a start in a conversation (503; the turn goes)",
+    name: "the database's answer is lost in a start in a conversation (503; the turn is removed)",
     within: 20,
     async happen(stage) {
       const { victim, witness } = stage
       const { conversationId } = (await start(witness, { message: 'hello' })).body
-      const message = `taken back ${randomUUID()}`
+      const message = `removed ${randomUUID()}`
       victim.database.toxics.swallowAnswers = true
       await answered(stage, { status: 503, within: 12 }, () => start(victim, { message, conversationId }))
       await victim.database.mend()
@@ -71,7 +71,7 @@ export const STARTS: Death[] = [
     },
   },
   {
-    name: 'the same, the run fails, and its key is used again where the database is (the same run)',
+    name: 'the run of a start without the database fails, and another instance gets its key (202 with the same run)',
     within: 10,
     async happen(stage) {
       const { victim, witness } = stage
@@ -85,7 +85,7 @@ export const STARTS: Death[] = [
     },
   },
   {
-    name: 'the same, and the service dies before the database is back',
+    name: 'the database goes away in a start, and the instance dies before the database is back',
     ways: ['crash', 'hang'],
     within: 20,
     async happen(stage) {

@@ -40,7 +40,10 @@ t.test(
     const run = await runToEnd('buffers', {})
     t.match(run, { status: 'CRASHED', error: { message: /TASK_PROCESS_OOM_KILLED/ } })
     const line = engine.lines.find(({ fields }) => fields.runId === run.id)
-    t.match(line, { level: 'warn', message: /^local engine ends a run: .* more memory than it may have$/ })
+    t.match(line, {
+      level: 'warn',
+      message: /^the local engine ends a run: .* more memory than it may have$/,
+    })
     t.equal((await runToEnd('whereabouts')).status, 'COMPLETED', 'the next run has a new process')
   },
 )

@@ -43,7 +43,7 @@ test('npm run dev answers with the agent as it is now, without a restart', async
   t.notMatch(failed.error, 'SyntaxError', 'callers learn nothing of the code')
   await service.line(
     new RegExp(
-      `local engine fails a run at once.*${failed.runId}|${failed.runId}.*local engine fails a run at once`,
+      `the local engine fails a run at once.*${failed.runId}|${failed.runId}.*the local engine fails a run at once`,
     ),
   )
   await writeFile(file, code.replace('} = $', '} gives $'))

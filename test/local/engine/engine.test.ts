@@ -199,7 +199,7 @@ t.test('task files', async (t) => {
       t.equal(run.status, 'SYSTEM_FAILURE')
       t.match(told(), [
         { level: 'error', message: /^the task files cannot be loaded/ },
-        { level: 'error', fields: { runId: run.id }, message: /^local engine fails a run at once/ },
+        { level: 'error', fields: { runId: run.id }, message: /^the local engine fails a run at once/ },
       ])
       write("async () => 'mended'")
       await eventually(

@@ -4,7 +4,7 @@ import { SignJWT } from 'jose'
 export interface Reply {
   /** The status, or how the request failed without one: `refused` before it was sent, `broken` after. */
   outcome: number | 'refused' | 'broken'
-  // biome-ignore lint/suspicious/noExplicitAny: bodies are what the trial looks into
+  // biome-ignore lint/suspicious/noExplicitAny: the trial reads fields of bodies without a type
   body: any
   milliseconds: number
 }
