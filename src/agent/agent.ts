@@ -26,6 +26,8 @@ export interface AgentParts {
   spent: Spent
   /** Tokens that the turn has used before these steps. */
   usedBefore: number
+  /** Whether the turn ends here for a message that steers it. Called between two steps. */
+  isSteered(): Promise<boolean>
   /** Makes the messages of a step fit into its prompt. */
   prepareStep(messages: ModelMessage[]): ModelMessage[]
 }
@@ -50,6 +52,11 @@ export function createAgent(settings: AgentSettings, parts: AgentParts) {
     if (isOver) parts.onStop(parts.spent)
     return isOver
   }
+  const steered: StopCondition<ToolSet> = async () => {
+    const isSteered = await parts.isSteered()
+    if (isSteered) parts.onStop('steered')
+    return isSteered
+  }
   const { maxOutputTokens, temperature, reasoning, providerOptions, timeouts } = settings
   return new ToolLoopAgent({
     id: 'agent-chat',
@@ -57,7 +64,7 @@ export function createAgent(settings: AgentSettings, parts: AgentParts) {
     instructions: parts.instructions,
     tools: parts.tools,
     toolApproval: parts.approval,
-    stopWhen: [isStepCount(settings.maxSteps), toolLoop, tokenLimit],
+    stopWhen: [isStepCount(settings.maxSteps), toolLoop, tokenLimit, steered],
     prepareStep: ({ messages }) => ({ messages: parts.prepareStep(messages) }),
     // A run has one attempt, because a second one would call tools again. So the agent repeats failed model calls.
     maxRetries: settings.maxRetries,

@@ -13,7 +13,7 @@ const TOLD: Record<ModelFinishReason, FinishReason> = {
 }
 
 /** Why the agent stopped between two steps. When it is undefined there, the agent has used up its steps. */
-export type Stop = Extract<FinishReason, 'tool_loop' | 'action_required'> | Spent
+export type Stop = Extract<FinishReason, 'tool_loop' | 'action_required' | 'steered'> | Spent
 /** A limit that cuts an answer anywhere. */
 export type Cut = Extract<FinishReason, 'time_limit'> | Spent
 /** Which limit of tokens a turn meets first: that of its request or its settings, or what its user's budget holds. */
@@ -43,6 +43,7 @@ export const FINISH_REASONS = [
   'tool_loop',
   'budget',
   'action_required',
+  'steered',
   'other',
 ] as const satisfies FinishReason[]
 

@@ -26,6 +26,10 @@ export interface TurnTools {
   log: AgentLog
   telemetry?: Telemetry | undefined
   watch: TurnWatch
+  /**
+   * The run whose message steers this turn; undefined when there is none. Called between two steps.
+   */
+  steeredBy?: () => Promise<string | undefined>
   /** Whether a turn is missing in the history. */
   incomplete?: boolean
 }
@@ -36,7 +40,7 @@ export type PreparedTurn = Awaited<ReturnType<typeof prepareTurn>>
 /** Reads the settings and makes the model, the instructions, the tools and the window of a turn. */
 export async function prepareTurn(
   turn: AgentTurn,
-  { agent, watch, log, runId, telemetry, incomplete, ...read }: TurnTools,
+  { agent, watch, log, runId, telemetry, incomplete, steeredBy, ...read }: TurnTools,
 ) {
   const settings = withLimits(read.settings(), turn, agent)
   const spent = spentOf(turn, settings)
@@ -111,6 +115,7 @@ export async function prepareTurn(
           onStop: watch.stopped,
           spent,
           usedBefore: watch.meter.sofar(),
+          isSteered: async () => watch.steer(await steeredBy?.()),
           prepareStep: (messages) => withinWindow(messages, window, fixed),
         },
       ),

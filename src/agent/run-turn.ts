@@ -30,6 +30,8 @@ export interface TurnSurroundings {
   metadata: Record<string, unknown>
   /** The worker's log for the operator, which says why a model or a tool failed. */
   log: AgentLog
+  /** The run whose message steers this turn; undefined when there is none. Called between two steps. */
+  steeredBy?: () => Promise<string | undefined>
   /** The AI SDK reports model steps and tool calls to this integration. */
   telemetry?: Telemetry | undefined
   agent: AgentDefinition
@@ -74,6 +76,7 @@ export async function runTurn(turn: AgentTurn, context: TurnSurroundings): Promi
     finishReason: result.finishReason,
     ...watch.facts(),
     ...(pendingActions.length === 0 ? {} : { pendingActions }),
+    ...(watch.steeredBy === undefined ? {} : { steeredBy: watch.steeredBy }),
   }
   await write({ type: 'finish', finishReason: result.modelReason, messageMetadata: facts })
   const output = {

@@ -26,6 +26,7 @@ export function createTurnWatch(signal: AbortSignal, { queuedMs, maxSeconds }: W
   let firstTokenMs: number | undefined
   let model = ''
   let stop: Stop | undefined
+  let steeredBy: string | undefined
   let maxTotalTokens = Number.POSITIVE_INFINITY
   let spent: Spent = 'token_limit'
   let history: HistoryCounts | undefined
@@ -76,6 +77,15 @@ export function createTurnWatch(signal: AbortSignal, { queuedMs, maxSeconds }: W
     /** Why the agent does not make another step. */
     stopped(reason: Stop): void {
       stop = reason
+    },
+    /** Notes the run that steers the turn. @returns whether there is one */
+    steer(runId: string | undefined): boolean {
+      steeredBy = runId
+      return runId !== undefined
+    },
+    /** The run for which the turn was ended. */
+    get steeredBy(): string | undefined {
+      return steeredBy
     },
     remembers(counts: HistoryCounts): void {
       history = counts

@@ -166,8 +166,9 @@ export interface TurnUsage {
 }
 
 /**
- * Why a turn completed. At `action_required` it waits for somebody and goes on later. At `step_limit` and `tool_loop` the agent was stopped between two steps, at `token_limit`,
- * `budget` and `time_limit` anywhere.
+ * Why a turn completed. At `action_required` it waits for somebody and goes on later. At `step_limit`, `tool_loop` and
+ * `steered` the agent was stopped between two steps, at `token_limit`, `budget` and `time_limit` anywhere. At `steered`
+ * the next message of the conversation is answered by the run that `steeredBy` names.
  */
 export type FinishReason =
   | 'stop'
@@ -179,6 +180,7 @@ export type FinishReason =
   | 'tool_loop'
   | 'budget'
   | 'action_required'
+  | 'steered'
   | 'other'
 
 /** Milliseconds. `firstTokenMs` and `durationMs` count from the moment when the worker began the turn. */
@@ -224,6 +226,8 @@ export interface TurnOutput {
   window?: KeptWindow
   /** The calls for which the turn waits, when its finish reason is `action_required`. */
   pendingActions?: AskedAction[]
+  /** The run for which the turn was ended, when its finish reason is `steered`. */
+  steeredBy?: string
   /** True when the text of the answer is cut in this output. Only the stream has the whole text. */
   textCut?: boolean
 }

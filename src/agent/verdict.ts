@@ -19,6 +19,9 @@ export interface Failed {
   cause?: unknown
 }
 
+/** The turn goes on in another run, so its answer so far may have no text. */
+const NEEDS_NO_WORDS = new Set<FinishReason>(['action_required', 'steered'])
+
 export type Verdict = ReturnType<typeof createVerdict>
 
 /**
@@ -42,7 +45,7 @@ export function createVerdict(signal: AbortSignal) {
     // The provider sent no reason: the AI SDK reports `other` for a stream that ended without one.
     if (finish.reason === 'other' && finish.raw === undefined) return 'model_interrupted'
     const told = tellReason(finish.reason, stop)
-    return hasText || told === 'action_required' || WORDLESS[told] ? undefined : 'model_silent'
+    return hasText || NEEDS_NO_WORDS.has(told) || WORDLESS[told] ? undefined : 'model_silent'
   }
 
   return {

@@ -74,6 +74,11 @@ export interface RunEngine {
   /** Idempotent; a finished run is left as it is, and an unknown one is no error. */
   cancel(runId: string, purpose?: 'act' | 'sweep'): Promise<void>
   /**
+   * Has an unfinished run end between two steps, because the message of `byRunId` steers it. A run that has ended, and
+   * an unknown one, are no errors. Takes two seconds at the latest.
+   */
+  steer(runId: string, byRunId: string): Promise<void>
+  /**
    * The run's chunks, always from the start of the stream; ends by silence, not by the end of the run. Throws when
    * the connection cannot be made or breaks; `isGone` tells whether the engine has no such stream.
    */

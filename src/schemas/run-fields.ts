@@ -90,7 +90,7 @@ const Warning = Type.Object(
 export const FinishReason = oneOf(FINISH_REASONS, {
   'x-name': 'FinishReason',
   description:
-    'Why the answer ended: `stop` is its natural end; at `length` the model met its limit of output tokens; `content_filter` is a filter of the provider; at `step_limit` the agent had made as many model calls as it may; at `token_limit` and `time_limit` the answer was cut at a limit of the turn; at `tool_loop` the same tool call had failed three times in a row; at `budget` the run had used up the tokens that were reserved for it; at `action_required` the turn waits for an answer about a tool call',
+    'Why the answer ended: `stop` is its natural end; at `length` the model met its limit of output tokens; `content_filter` is a filter of the provider; at `step_limit` the agent had made as many model calls as it may; at `token_limit` and `time_limit` the answer was cut at a limit of the turn; at `tool_loop` the same tool call had failed three times in a row; at `budget` the run had used up the tokens that were reserved for it; at `action_required` the turn waits for an answer about a tool call; at `steered` a message with `ifBusy: "steer"` has ended the turn between two model calls',
 })
 
 export const Queue = Type.Object(
@@ -190,6 +190,11 @@ export const usage = {
 }
 export const finish = {
   finishReason: Type.Optional(FinishReason),
+  steeredBy: Type.Optional(
+    Type.String({
+      description: 'The run that goes on with a newer message, when the `finishReason` is `steered`',
+    }),
+  ),
   pendingActions: Type.Optional(
     Type.Array(ref(PendingAction), {
       description: 'The tool calls for which the turn waits, when its `finishReason` is `action_required`',

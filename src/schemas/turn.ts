@@ -14,10 +14,10 @@ export const AskedAgent = Type.String({
 })
 
 /** The schema has no `default`, because generators of clients make a field with a default required. */
-export const IfBusy = oneOf(['enqueue', 'reject', 'interrupt'], {
+export const IfBusy = oneOf(['enqueue', 'reject', 'interrupt', 'steer'], {
   'x-name': 'IfBusy',
   description:
-    'What to do when the conversation has unfinished runs: `enqueue` (when left out) waits behind them, `reject` answers 409, `interrupt` cancels them and goes on',
+    'What to do when the conversation has unfinished runs: `enqueue` (when left out) waits behind them, `reject` answers 409, `interrupt` cancels them and goes on, `steer` ends them before their next model call and goes on with what they have done',
 })
 
 /** The schema of the context, where there is one agent. */

@@ -131,6 +131,8 @@ export interface RunFacts {
   history?: HistoryCounts
   /** Tools and contents that were missing in the run. */
   warnings?: TurnWarning[]
+  /** The run for which the turn was ended between two steps. */
+  steeredBy?: string
   /** Whether the last text of the answer is JSON of the requested form. */
   structured?: boolean
 }

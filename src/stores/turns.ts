@@ -31,7 +31,7 @@ export interface NewTurn {
   assistantMessageId: string
   /** Absent in a retry that takes over the metadata of the repeated run. */
   metadata?: Metadata
-  ifBusy: 'enqueue' | 'reject' | 'interrupt'
+  ifBusy: 'enqueue' | 'reject' | 'interrupt' | 'steer'
   idempotencyKey: string | null
   requestHash: string | null
   /** The ids of the chat and of its message that open the conversation. */

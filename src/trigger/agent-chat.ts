@@ -20,6 +20,7 @@ import { aheadEngine } from './ahead-engine.ts'
 import { createChunkWriter } from './chunk-writer.ts'
 import { settled } from './deadline.ts'
 import { readAhead, withAhead } from './history-ahead.ts'
+import { steeredBy } from './steering.ts'
 import { withWindow } from './window-ahead.ts'
 
 /** Milliseconds in which the last chunks must be written after the end of the turn, and after a cancel of the run. */
@@ -115,6 +116,7 @@ async function streamTurn(
         log: logger,
         signal,
         incomplete: ahead.incomplete,
+        steeredBy,
         telemetry,
         write: writer.write,
         metadata: {

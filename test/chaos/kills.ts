@@ -31,16 +31,12 @@ const EXIT_MS = 2_500
 
 /** Kills a worker and finds the run that the worker executed. */
 export async function killWorker(cluster: Cluster, pid: number): Promise<WorkerKill> {
-  // The stopped worker can neither end its run nor take another one while the test asks the engine for the run.
-  process.kill(pid, 'SIGSTOP')
-  const executing = new Set(
-    (await engineRuns(cluster)).filter(({ status }) => /EXECUTING|DEQUEUED/.test(status)).map(({ id }) => id),
-  )
+  const crashedRuns = async () => (await engineRuns(cluster)).filter(({ status }) => status === 'CRASHED')
+  const before = new Set((await crashedRuns()).map(({ id }) => id))
+  // The engine may have given the worker a run a moment ago, so only the crash itself tells which run it was.
   process.kill(pid, 'SIGKILL')
   for (const end = Date.now() + EXIT_MS; Date.now() < end; await sleep(50)) {
-    const crashed = (await engineRuns(cluster)).find(
-      ({ id, status }) => executing.has(id) && status === 'CRASHED',
-    )
+    const crashed = (await crashedRuns()).find(({ id }) => !before.has(id))
     if (crashed !== undefined) return { of: 'worker', runId: crashed.id }
   }
   return { of: 'worker', runId: undefined } // The killed worker executed no run, so no run failed.

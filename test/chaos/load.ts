@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
+import { seeded } from '../support/random.ts'
 import { type CallerLog, converse } from './callers.ts'
 import { check } from './checker.ts'
 import type { Cluster } from './cluster.ts'
@@ -150,15 +151,4 @@ async function describe(
     )
   }
   return lines
-}
-
-/** A small generator of random numbers that gives the same ones for the same seed (mulberry32). */
-function seeded(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let bits = Math.imul(state ^ (state >>> 15), 1 | state)
-    bits = (bits + Math.imul(bits ^ (bits >>> 7), 61 | bits)) ^ bits
-    return ((bits ^ (bits >>> 14)) >>> 0) / 4294967296
-  }
 }

@@ -70,6 +70,7 @@ export function useMemoryEngine(engine: RunEngine): MemoryEngine {
       const run = runs.get(runId)
       if (run?.status === 'running') runs.set(runId, { ...run, status: 'cancelled', finishedAt: new Date() })
     },
+    async steer() {},
     async *chunks() {},
     // biome-ignore lint/correctness/useYield: this engine reports no changes
     async *changes(_tag, signal) {

@@ -688,6 +688,8 @@ export interface components {
             /** @description Seconds after which the model provider allows another call, when it named a time */
             retryAfter?: number;
             finishReason?: components["schemas"]["FinishReason"];
+            /** @description The run that goes on with a newer message, when the `finishReason` is `steered` */
+            steeredBy?: string;
             /** @description The tool calls for which the turn waits, when its `finishReason` is `action_required` */
             pendingActions?: components["schemas"]["PendingAction"][];
             /** @description Calls of the model */
@@ -1035,10 +1037,10 @@ export interface components {
          */
         ActionKind: "approval" | "tool_result";
         /**
-         * @description What to do when the conversation has unfinished runs: `enqueue` (when left out) waits behind them, `reject` answers 409, `interrupt` cancels them and goes on
+         * @description What to do when the conversation has unfinished runs: `enqueue` (when left out) waits behind them, `reject` answers 409, `interrupt` cancels them and goes on, `steer` ends them before their next model call and goes on with what they have done
          * @enum {string}
          */
-        IfBusy: "enqueue" | "reject" | "interrupt";
+        IfBusy: "enqueue" | "reject" | "interrupt" | "steer";
         /** @description Circumstances of the request for the instructions and tools of the agent, at most 16 KiB as JSON. The model reads only what these pass on; no answer and no list shows the context */
         Context: Record<string, never>;
         /** @description Bounds of this turn; the lower one of each and of the operator’s own counts. A turn that meets one is `completed`, with the answer as far as it was written, and `finishReason` names the bound */
@@ -1159,10 +1161,10 @@ export interface components {
             cancelRequestedAt?: string;
         };
         /**
-         * @description Why the answer ended: `stop` is its natural end; at `length` the model met its limit of output tokens; `content_filter` is a filter of the provider; at `step_limit` the agent had made as many model calls as it may; at `token_limit` and `time_limit` the answer was cut at a limit of the turn; at `tool_loop` the same tool call had failed three times in a row; at `budget` the run had used up the tokens that were reserved for it; at `action_required` the turn waits for an answer about a tool call
+         * @description Why the answer ended: `stop` is its natural end; at `length` the model met its limit of output tokens; `content_filter` is a filter of the provider; at `step_limit` the agent had made as many model calls as it may; at `token_limit` and `time_limit` the answer was cut at a limit of the turn; at `tool_loop` the same tool call had failed three times in a row; at `budget` the run had used up the tokens that were reserved for it; at `action_required` the turn waits for an answer about a tool call; at `steered` a message with `ifBusy: "steer"` has ended the turn between two model calls
          * @enum {string}
          */
-        FinishReason: "stop" | "length" | "content_filter" | "step_limit" | "token_limit" | "time_limit" | "tool_loop" | "budget" | "action_required" | "other";
+        FinishReason: "stop" | "length" | "content_filter" | "step_limit" | "token_limit" | "time_limit" | "tool_loop" | "budget" | "action_required" | "steered" | "other";
         ModelMessagePart: {
             /** @description `text`, `reasoning`, `tool-call`, `tool-result` … */
             type: string;
@@ -1273,6 +1275,8 @@ export interface components {
              */
             finishedAt: string;
             finishReason?: components["schemas"]["FinishReason"];
+            /** @description The run that goes on with a newer message, when the `finishReason` is `steered` */
+            steeredBy?: string;
             /** @description The tool calls for which the turn waits, when its `finishReason` is `action_required` */
             pendingActions?: components["schemas"]["PendingAction"][];
             /** @description The answer: all its text parts joined */

@@ -1,4 +1,5 @@
 import { runs } from '@trigger.dev/sdk'
+import { STEERED_BY } from '../../agent/steering.ts'
 import { isEngineBusy, readFailure } from '../engine-error.ts'
 import type { RunEngine } from '../run-engine.ts'
 import { CALL_DEADLINE_MS, type CallOptions, type CallsOptions, engineCalls } from './calls.ts'
@@ -6,7 +7,7 @@ import { readChanges } from './changes.ts'
 import { readChunks } from './chunks.ts'
 import { lostRun, runReader } from './mapping.ts'
 import { type EnginePage, readPage, readRun } from './parsing.ts'
-import { NO_SDK_RETRY, scopeOf, unchecked, unreadable } from './sdk.ts'
+import { clientOf, NO_SDK_RETRY, scopeOf, unchecked, unreadable } from './sdk.ts'
 import { startRun } from './start.ts'
 
 export interface EngineOptions extends CallsOptions {
@@ -20,6 +21,8 @@ type ListQuery = NonNullable<Parameters<typeof runs.list>[0]>
 
 /** Deadline of a cancel with its repetitions. The caller gets an answer then, and the sweeper cancels later. */
 const CANCEL_REPEAT_MS = 2_000
+/** A message that steers waits this long at most for its run to be noted; it is answered in any case. */
+const STEER_MS = 2_000
 const PAGE = 100
 /** Time for which an answer to any other call counts as an answer to a ping. */
 const PING_MS = 15_000
@@ -97,6 +100,20 @@ export function triggerRunEngine(options: EngineOptions): RunEngine {
       } catch (error) {
         // The engine does not know the run, so there is nothing to cancel.
         if (readFailure(error).status !== 404) throw calls.problemOf('cancel', error)
+      }
+    },
+
+    async steer(runId, byRunId) {
+      const operations = [{ type: 'append' as const, key: STEERED_BY, value: byRunId }]
+      const send = async () => (await clientOf(scope)).updateRunMetadata(runId, { operations }, NO_SDK_RETRY)
+      try {
+        await calls.make('steer', () => scope(async () => unchecked(send())), {
+          purpose: 'act',
+          deadlineMs: STEER_MS,
+        })
+      } catch (error) {
+        // The engine does not know the run, or the run has ended.
+        if (![400, 404].includes(readFailure(error).status ?? 0)) throw calls.problemOf('steer', error)
       }
     },
 

@@ -108,6 +108,7 @@ const Output = TypeCompiler.Compile(
     structured: Type.Optional(Type.Boolean()),
     textCut: Type.Optional(Type.Boolean()),
     pendingActions: Type.Optional(Type.Array(AskedAction, { maxItems: 50 })),
+    steeredBy: Type.Optional(RunId),
     chunkCount: Count,
   }),
 )

@@ -17,6 +17,7 @@ export function completedFacts(run: RunSnapshot, output: AgentOutput): EndFacts 
     warnings,
     structured,
     window,
+    steeredBy,
     pendingActions = [],
   } = output
   return {
@@ -27,6 +28,7 @@ export function completedFacts(run: RunSnapshot, output: AgentOutput): EndFacts 
     ...(history === undefined ? {} : { history }),
     ...warned(warnings),
     ...(structured ? { structured } : {}),
+    ...(steeredBy === undefined ? {} : { steeredBy }),
     ...(window === undefined ? {} : { window: cleanJson(window) }),
     ...(pendingActions.length === 0
       ? {}

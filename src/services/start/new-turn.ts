@@ -14,7 +14,7 @@ export interface TurnRequest {
   conversationId?: string
   /** The agent that is asked; that of the conversation when absent, and `default` in a new one. */
   agent?: string
-  ifBusy?: 'enqueue' | 'reject' | 'interrupt'
+  ifBusy?: 'enqueue' | 'reject' | 'interrupt' | 'steer'
   metadata?: Metadata
   /** For the agent's instructions and tools; the database does not store it. */
   context?: Record<string, unknown>

@@ -16,6 +16,7 @@ import { interrupt } from './interruption.ts'
 import { newTurn, type RetryRequest, type TurnRequest } from './new-turn.ts'
 import { refusal } from './refusal.ts'
 import type { Resolver } from './resolver.ts'
+import { steer } from './steering.ts'
 
 export interface TurnOptions {
   agents: AgentChoice
@@ -107,6 +108,7 @@ export function turnService(context: ServiceContext, parts: TurnParts): TurnServ
         : placed
     const stored = { ...turn, ...placed, ...behind, conversationId, message }
     const runId = await dispatcher.dispatch(stored, options)
+    if (turn.ifBusy === 'steer') await steer(context, { dispatches, runId }, placed.ahead)
     return { runId, conversationId, replayed: false }
   }
 

@@ -64,6 +64,7 @@ class RunSummary(_RunSummary, total=False):
     retryable: bool
     retryAfter: int
     finishReason: 'FinishReason'
+    steeredBy: str
     pendingActions: 'List[PendingAction]'
     steps: int
     model: str
@@ -431,6 +432,7 @@ class CompletedRun(_CompletedRun, total=False):
     continuedBy: str
     startedAt: str
     finishReason: 'FinishReason'
+    steeredBy: str
     pendingActions: 'List[PendingAction]'
     output: Any
     messageId: str
@@ -727,7 +729,7 @@ ProblemCode = Literal["invalid_request", "malformed_json", "malformed_http", "in
 ActionKind = Literal["approval", "tool_result"]
 
 
-IfBusy = Literal["enqueue", "reject", "interrupt"]
+IfBusy = Literal["enqueue", "reject", "interrupt", "steer"]
 
 
 Context = Dict[str, Any]
@@ -736,7 +738,7 @@ Context = Dict[str, Any]
 Metadata = Dict[str, str]
 
 
-FinishReason = Literal["stop", "length", "content_filter", "step_limit", "token_limit", "time_limit", "tool_loop", "budget", "action_required", "other"]
+FinishReason = Literal["stop", "length", "content_filter", "step_limit", "token_limit", "time_limit", "tool_loop", "budget", "action_required", "steered", "other"]
 
 
 RunErrorCode = Literal["task_failed", "crashed", "system_failure", "timed_out", "expired", "worker_lost", "output_unreadable", "provider_error", "provider_unreachable", "provider_rate_limited", "provider_overloaded", "provider_quota", "provider_auth", "provider_rejected", "provider_protocol", "model_not_found", "content_filtered", "context_overflow", "model_timeout", "model_interrupted", "output_invalid", "model_silent", "invalid_history", "agent_misconfigured", "agent_not_deployed", "payload_too_new", "internal"]

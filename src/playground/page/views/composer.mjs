@@ -6,7 +6,12 @@ import { startBody } from '../deeds.mjs'
 import { CopyLine } from './copy.mjs'
 
 /** What becomes of a message while an answer is being written. */
-const IF_BUSY = { enqueue: 'waits for its turn', interrupt: 'interrupts the answer', reject: 'is refused' }
+const IF_BUSY = {
+  enqueue: 'waits for its turn',
+  steer: 'steers the answer',
+  interrupt: 'interrupts the answer',
+  reject: 'is refused',
+}
 
 export function Composer({ session, deeds, isBusy }) {
   const { isSending } = session.state
