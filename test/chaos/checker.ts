@@ -1,7 +1,7 @@
 import type pg from 'pg'
 import type { Accepted, CallerLog } from './callers.ts'
 import { type EngineRun, isLive, startsOf } from './engine-runs.ts'
-import { isExcused, isForgotten, type Kill } from './kills.ts'
+import { isExcused, isForgotten, isLost, type Kill } from './kills.ts'
 
 /** A broken rule, and where it was broken. */
 export interface Violation {
@@ -68,6 +68,7 @@ export async function check(client: pg.Client, { log, kills, engine }: Evidence)
   for (const start of log.accepted) {
     const name = `${start.message} (${start.runId})`
     const run = byRunId.get(start.runId)?.[0]
+    if (run === undefined && isLost(start, kills)) continue
     if (run === undefined) report('one run', `${name} has no row`)
     if ((byKey.get(start.key)?.length ?? 0) !== 1)
       report('one run', `${name} has ${byKey.get(start.key)?.length ?? 0} rows with its key`)

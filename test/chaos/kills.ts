@@ -70,6 +70,16 @@ export const isExcused = ({ run_id, error_code }: FailedRun, kills: Kill[]): boo
   )
 
 /**
+ * Whether a run that was started without the database was lost with its engine before it had its rows: the local engine
+ * keeps runs in its memory alone.
+ */
+export const isLost = (
+  { runId, conversationId }: { runId: string; conversationId?: string | undefined },
+  kills: Kill[],
+): boolean =>
+  conversationId === undefined && kills.some((kill) => kill.of === 'engine' && isOf(runId, kill.had))
+
+/**
  * Whether the worker of the turn behind could not learn of the run ahead: the engine that had the run ahead was killed
  * before the end of that run was stored, or while the turn behind was being started.
  */
